@@ -1,0 +1,93 @@
+"""The usual networks in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from eqprop.costs import CrossEntropy, SquaredError
+from eqprop.model import Model
+from eqprop.network import INPUT, Layer, Network, Op
+from eqprop.ops import AveragePool, Chain, Conv, Dense, MaxPool
+from eqprop.units import Box, Linear, Unit
+
+OUTPUT = "out"
+
+
+def layered(
+    sizes: Sequence[int],
+    key: PRNGKeyArray,
+    unit: Unit | None = None,
+    output: Unit | None = None,
+    gain: float = 1.0,
+) -> Model:
+    """A chain of dense layers with a squared error: ``layered((784, 512, 10), key)``.
+
+    Layers are named ``h1``, ``h2``, ... and ``out``. Hidden units clip to [0, 1] and the output is
+    linear unless given; weights are ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``.
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"layered: expected two or more positive sizes, got {tuple(sizes)}.")
+    unit, output = unit or Box(), output or Linear()
+    names = [INPUT, *(f"h{i}" for i in range(1, len(sizes) - 1)), OUTPUT]
+    layers = {name: Layer(size, unit) for name, size in zip(names[1:], sizes[1:], strict=True)}
+    layers[OUTPUT] = Layer(sizes[-1], output)
+    edges: list[tuple[str, str, Op]] = [
+        (source, target, Dense.init(k, inputs, outputs, gain))
+        for source, target, inputs, outputs, k in zip(
+            names, names[1:], sizes, sizes[1:], jax.random.split(key, len(sizes) - 1), strict=False
+        )
+    ]
+    return Model(Network(sizes[0], layers, edges), SquaredError(OUTPUT))
+
+
+def convolutional(
+    image: tuple[int, int, int],
+    channels: Sequence[int],
+    classes: int,
+    key: PRNGKeyArray,
+    unit: Unit | None = None,
+    output: Unit | None = None,
+    kernel: int = 3,
+    pool: type[AveragePool] | type[MaxPool] = AveragePool,
+    gain: float = 1.0,
+) -> Model:
+    """Convolutions of one kernel size, each followed by 2x2 pooling, then a dense output.
+
+    ``image`` is (height, width, channels), channel-last; layer ``c1`` has the shape of the first
+    pooled image. Weights as in `layered`.
+    """
+    unit, output = unit or Box(), output or Linear()
+    keys = jax.random.split(key, len(channels) + 1)
+    height, width, depth = image
+    layers: dict[str, Layer] = {}
+    edges: list[tuple[str, str, Op]] = []
+    source = INPUT
+    for i, (features, k) in enumerate(zip(channels, keys, strict=False), start=1):
+        height, width, name = height // 2, width // 2, f"c{i}"
+        layers[name] = Layer((height, width, features), unit)
+        edges.append(
+            (source, name, Chain((Conv.init(k, depth, features, kernel, gain=gain), pool(2))))
+        )
+        source, depth = name, features
+    features = height * width * depth
+    layers[OUTPUT] = Layer(classes, output)
+    edges.append((source, OUTPUT, Dense.init(keys[-1], features, classes, gain)))
+    return Model(Network(image, layers, edges), SquaredError(OUTPUT))
+
+
+def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1.0) -> Model:
+    """The same energy without its output layer, read by a trained softmax on the layer below."""
+    network = model.energy
+    last = next(e.source for e in network.edges.values() if e.target == OUTPUT)
+    layers = {name: network.layers[name] for name in network.order if name != OUTPUT}
+    edges = [(e.source, e.target, e.op) for e in network.edges.values() if e.target != OUTPUT]
+    features = 1
+    for extent in layers[last].shape:
+        features *= extent
+    return Model(
+        Network(network.input_shape, layers, edges),
+        CrossEntropy.init(key, features, classes, last, gain),
+    )

@@ -1,0 +1,77 @@
+"""Costs: what the output should have shown, for one example."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.ops import uniform
+from eqprop.units import State
+
+
+class Cost(eqx.Module):
+    """``C(shown, y) -> scalar``: a function of what the layer ``output`` shows and of the target."""
+
+    output: eqx.AbstractVar[str]
+
+    @abstractmethod
+    def __call__(self, shown: State, y: Array) -> Array:
+        """The cost of one example."""
+
+    @abstractmethod
+    def predict(self, shown: State) -> Array:
+        """Scores in the shape of ``y``; their argmax is the predicted class."""
+
+    @abstractmethod
+    def curvature(self, beta: Array) -> Array:
+        """A diagonal bounding the Hessian of ``beta C`` in the output; exact where ``C`` is quadratic."""
+
+
+class SquaredError(Cost):
+    """``|u - y|^2 / 2``, summed over outputs (Scellier and Bengio 2017)."""
+
+    output: str = eqx.field(default="out", static=True)
+
+    def __call__(self, shown: State, y: Array) -> Array:
+        error = shown[self.output] - y.astype(shown[self.output].dtype)
+        return 0.5 * jnp.sum(error * error)
+
+    def predict(self, shown: State) -> Array:
+        return shown[self.output]
+
+    def curvature(self, beta: Array) -> Array:
+        return beta
+
+
+class CrossEntropy(Cost):
+    """``-<y, log softmax(u W + b)>`` with a read-out that is trained (Laborieux et al. 2021).
+
+    ``weight`` has shape (features, classes). The read-out is not part of the relaxing system: it sees
+    the layer ``output``, and its gradient is the derivative of the nudged energy like any other.
+    """
+
+    weight: Array
+    bias: Array
+    output: str = eqx.field(static=True)
+
+    @classmethod
+    def init(
+        cls, key: PRNGKeyArray, features: int, classes: int, output: str, gain: float = 1.0
+    ) -> "CrossEntropy":
+        return cls(uniform(key, (features, classes), features, gain), jnp.zeros(classes), output)
+
+    def predict(self, shown: State) -> Array:
+        return shown[self.output].reshape(-1) @ self.weight + self.bias
+
+    def __call__(self, shown: State, y: Array) -> Array:
+        scores = self.predict(shown)
+        shift = jax.lax.stop_gradient(jnp.max(jnp.real(scores)))
+        log_sum = shift + jnp.log(jnp.sum(jnp.exp(scores - shift)))
+        return jnp.sum(y) * log_sum - jnp.sum(y.astype(scores.dtype) * scores)
+
+    def curvature(self, beta: Array) -> Array:
+        """``|beta| / 2 |W| |W|' 1``: the softmax's Hessian is at most 1/2 (Gershgorin)."""
+        size = jnp.abs(self.weight)
+        return 0.5 * jnp.abs(beta) * (size @ jnp.sum(size, axis=0))

@@ -1,0 +1,163 @@
+"""Energies: ``E(state, x) -> scalar`` for one example, with parameters as array leaves."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from eqprop.units import Box, Linear, State, Unit, Units, embed, retract, self_energy
+
+
+class Clamped(eqx.Module):
+    """The energy landscape of one example, its input fixed: what a solver relaxes.
+
+    ``blocks`` are groups of layers without coupling inside a group, in the order of a sweep; it is
+    ``None`` when the energy does not say, and block solvers then refuse.
+    """
+
+    units: eqx.AbstractVar[Units]
+    blocks: eqx.AbstractVar[tuple[tuple[str, ...], ...] | None]
+
+    @abstractmethod
+    def coupling(self, shown: State) -> Array:
+        """The energy less the units' self-energies, as a function of what the layers show."""
+
+    @abstractmethod
+    def curvature(self, name: str) -> Array | float:
+        """A diagonal ``q`` bounding the coupling's Hessian within a layer from above."""
+
+    def __call__(self, state: State) -> Array:
+        return self_energy(self.units, state) + self.coupling(embed(self.units, state))
+
+
+class Energy(eqx.Module):
+    """``E(state, x) -> scalar`` for one example. Energies are dimensionless (kT = 0)."""
+
+    units: eqx.AbstractVar[Units]
+
+    @property
+    @abstractmethod
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every layer's state."""
+
+    @abstractmethod
+    def clamp(self, x: Array) -> Clamped:
+        """Fix the input; whatever depends on it alone is computed here, once."""
+
+    def __call__(self, state: State, x: Array) -> Array:
+        return self.clamp(x)(state)
+
+    def rest(self, dtype: Any = jnp.float32) -> State:
+        """The state of one example before anything happened: zero, moved into the domain."""
+        return {
+            name: self.units[name].retract(jnp.zeros(shape, dtype))
+            for name, shape in self.shapes.items()
+        }
+
+
+def field(phase: Clamped, shown: State, names: tuple[str, ...]) -> State:
+    """``a = -d coupling / d u`` of the named layers; what does not reach them is never computed."""
+
+    def restricted(part: State) -> Array:
+        return phase.coupling(shown | part)
+
+    part = {name: shown[name] for name in names}
+    dtype = jax.eval_shape(restricted, part).dtype
+    gradient = jax.grad(restricted, holomorphic=jnp.issubdtype(dtype, jnp.complexfloating))(part)
+    return jax.tree.map(jnp.negative, gradient)
+
+
+def displacement(phase: Clamped, state: State) -> State:
+    """``retract(a) - z``: zero exactly at the equilibria, and always a direction of descent."""
+    fields = field(phase, embed(phase.units, state), tuple(state))
+    return {name: phase.units[name].retract(fields[name]) - z for name, z in state.items()}
+
+
+def norm(state: State) -> Array:
+    """Euclidean norm over all layers, as a real scalar."""
+    squares = [jnp.sum(jnp.real(z * jnp.conj(z))) for z in jax.tree.leaves(state)]
+    return jnp.sqrt(sum(squares[1:], squares[0]))
+
+
+def residual(phase: Clamped, state: State) -> Array:
+    """Relative residual ``|retract(a) - z| / |z|`` of one example (absolute where ``|z| < 1``)."""
+    return norm(displacement(phase, state)) / jnp.maximum(norm(state), 1.0)
+
+
+class FunctionEnergy(Energy):
+    """Any function ``E(params, state, x) -> scalar`` as an energy.
+
+    ``shapes`` names the state's arrays; ``units`` their domains (`Linear` unless given, or `Box`).
+    """
+
+    params: PyTree
+    function: Callable[[PyTree, State, Array], Array] = eqx.field(static=True)
+    shapes_: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
+    units: Units
+
+    def __init__(
+        self,
+        function: Callable[[PyTree, State, Array], Array],
+        params: PyTree,
+        shapes: Mapping[str, tuple[int, ...]],
+        units: Mapping[str, Unit] | None = None,
+    ):
+        units = dict(units or {})
+        if unknown := sorted(set(units) - set(shapes)):
+            raise ValueError(
+                f"FunctionEnergy: units name {unknown}, but the state has only {sorted(shapes)}; "
+                "give each unit under the name of a layer in `shapes`."
+            )
+        for name, unit in units.items():
+            if not isinstance(unit, (Linear, Box)):
+                raise ValueError(
+                    f"FunctionEnergy: layer {name!r} expected a Linear or Box unit (whose state is "
+                    f"what it shows), got {type(unit).__name__}; write its self-energy into the "
+                    "function and use Linear, or build a Network."
+                )
+        self.params = jax.tree.map(jnp.asarray, params)
+        self.function = function
+        self.shapes_ = tuple((name, tuple(shape)) for name, shape in shapes.items())
+        self.units = {name: units.get(name, Linear()) for name in shapes}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return dict(self.shapes_)
+
+    def clamp(self, x: Array) -> Clamped:
+        return _ClampedFunction(
+            units=self.units, params=self.params, x=x, function=self.function, blocks=None
+        )
+
+
+class _ClampedFunction(Clamped):
+    units: Units
+    params: PyTree
+    x: Array
+    function: Callable[[PyTree, State, Array], Array] = eqx.field(static=True)
+    blocks: tuple[tuple[str, ...], ...] | None = eqx.field(static=True)
+
+    def coupling(self, shown: State) -> Array:
+        return self.function(self.params, shown, self.x) - self_energy(self.units, shown)
+
+    def curvature(self, name: str) -> float:
+        return 0.0
+
+    def __call__(self, state: State) -> Array:
+        return self.function(self.params, state, self.x)
+
+
+__all__ = [
+    "Clamped",
+    "Energy",
+    "FunctionEnergy",
+    "displacement",
+    "field",
+    "norm",
+    "residual",
+    "retract",
+]

@@ -1,0 +1,194 @@
+"""Estimators of ``d mean C / d theta`` at equilibrium: one signature, that of ``value_and_grad``.
+
+    estimator(model, x, y, state, key) -> Estimate(value, gradient, state, info)
+
+``x``: (batch, ...); ``y``: (batch, ...) in the shape of the cost's target; ``state``: where relaxation
+starts, arrays of shape (batch, ...). ``gradient`` has the structure of the model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.contrast import Contrast
+from eqprop.energy import displacement, norm
+from eqprop.model import Model
+from eqprop.ops import freeze
+from eqprop.solvers import Info, Iterative, Solver
+from eqprop.units import State
+
+
+class Report(NamedTuple):
+    """What happened on the way: the free phase, the nudged phases (shape (phases, batch)) and the
+    relative residual of the adjoint equation, where there were any."""
+
+    free: Info | None = None
+    nudged: Info | None = None
+    adjoint: Array | None = None
+
+
+class Estimate(NamedTuple):
+    """Mean cost of the free phase, its gradient, the free states, and a `Report`."""
+
+    value: Array
+    gradient: PyTree
+    state: State
+    report: Report
+
+
+class Estimator(eqx.Module):
+    """`(model, x, y, state, key) -> Estimate`."""
+
+    @abstractmethod
+    def __call__(
+        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+    ) -> Estimate: ...
+
+
+def relax(model: Model, x: Array, state: State, solver: Solver) -> tuple[State, Info]:
+    """The free equilibria of a batch. Nothing is differentiated."""
+    frozen = freeze(model)
+    return jax.vmap(lambda x, state: solver.settle(frozen.free(x), state))(x, state)
+
+
+def mean_loss(model: Model, state: State, y: Array) -> Array:
+    """Mean cost over the batch."""
+    return jnp.mean(jax.vmap(model.loss)(state, y))
+
+
+class EquilibriumPropagation(Estimator):
+    """The contrast of nudged phases, each relaxed from the free one (Scellier and Bengio 2017).
+
+    ``gradient = d/d theta Re sum_k c_k mean F_{beta_k}(s_k)`` with the states frozen.
+    """
+
+    solver: Solver
+    contrast: Contrast
+    nudged_solver: Solver | None = None
+
+    def __call__(
+        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        free, free_info = relax(model, x, state, self.solver)
+        real = jnp.result_type(*jax.tree.leaves(state))
+        betas, coefficients = self.contrast.draw(key)
+        if jnp.iscomplexobj(betas):
+            _require_smooth(model)
+            dtype = (jnp.zeros((), real) * 1j).dtype
+        else:
+            dtype = real
+        betas, coefficients = betas.astype(dtype), coefficients.astype(dtype)
+        frozen, inputs, starts = cast(freeze(model), dtype), cast(x, dtype), cast(free, dtype)
+        solver = self.nudged_solver or self.solver
+
+        def settle(beta, x, y, start):
+            return solver.settle(frozen.nudged(x, y, beta), start)
+
+        states, nudged_info = _by_phase(settle, (None, 0, 0, 0), (0, None, None, None))(
+            betas, inputs, y, starts
+        )
+
+        def surrogate(model: Model) -> Array:
+            model = cast(model, dtype)
+
+            def total(beta, x, y, state):
+                return model.nudged(x, y, beta)(state)
+
+            energies = _by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(
+                betas, inputs, y, states
+            )
+            return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
+
+        gradient = eqx.filter_grad(surrogate)(model)
+        return Estimate(mean_loss(model, free, y), gradient, free, Report(free_info, nudged_info))
+
+
+class ImplicitDifferentiation(Estimator):
+    """The exact gradient at the equilibrium, by the adjoint equation ``D_z' lambda = dC/dz`` for the
+    displacement ``D(z) = retract(a) - z`` (Almeida 1987, Pineda 1987); solved by GMRES."""
+
+    solver: Solver
+    tolerance: float = eqx.field(default=1e-6, static=True)
+    max_steps: int = eqx.field(default=400, static=True)
+
+    def __call__(
+        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        free, info = relax(model, x, state, self.solver)
+        frozen = freeze(model)
+        gmres = lx.GMRES(
+            rtol=self.tolerance, atol=self.tolerance**2, restart=50, max_steps=self.max_steps
+        )
+
+        def adjoint(x, y, z):
+            phase = frozen.free(x)
+            _, transpose = jax.vjp(lambda z: displacement(phase, z), z)
+            slope = jax.grad(frozen.loss)(z, y)
+            operator = lx.FunctionLinearOperator(
+                lambda v: transpose(v)[0], jax.eval_shape(lambda: z)
+            )
+            solution = lx.linear_solve(operator, slope, gmres, throw=False).value
+            defect = jax.tree.map(jnp.subtract, operator.mv(solution), slope)
+            return solution, norm(defect) / jnp.maximum(norm(slope), self.tolerance)
+
+        multipliers, defects = jax.vmap(adjoint)(x, y, free)
+
+        def surrogate(model: Model) -> Array:
+            def lagrangian(x, y, z, multiplier):
+                moves = displacement(model.free(x), z)
+                work = [jnp.sum(multiplier[name] * move) for name, move in moves.items()]
+                return model.loss(z, y) - sum(work)
+
+            return jnp.mean(jax.vmap(lagrangian)(x, y, free, multipliers))
+
+        gradient = eqx.filter_grad(surrogate)(model)
+        return Estimate(mean_loss(model, free, y), gradient, free, Report(info, None, defects))
+
+
+class Backpropagation(Estimator):
+    """Back-propagation through ``steps`` unrolled steps of an iterative solver (BPTT).
+
+    Exact for the cost after that many steps, at equilibrium or not. Memory grows with ``steps``.
+    """
+
+    solver: Iterative
+    steps: int = eqx.field(default=30, static=True)
+
+    def __call__(
+        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        def unrolled(model: Model):
+            def settle(x, state):
+                return self.solver.unroll(model.free(x), state, self.steps)
+
+            end = jax.vmap(settle)(x, state)
+            return mean_loss(model, end, y), end
+
+        (value, end), gradient = eqx.filter_value_and_grad(unrolled, has_aux=True)(model)
+        return Estimate(value, gradient, lax.stop_gradient(end), Report())
+
+
+def cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
+    """Every inexact array of a tree in ``dtype``."""
+    return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, tree)
+
+
+def _by_phase(function, examples, phases):
+    return jax.vmap(jax.vmap(function, in_axes=examples), in_axes=phases)
+
+
+def _require_smooth(model: Model) -> None:
+    rough = [name for name, unit in model.energy.units.items() if not unit.smooth]
+    if rough:
+        raise ValueError(
+            f"EquilibriumPropagation: complex nudges need smooth units, but layers {rough} are clipped; "
+            "use Logistic, Tanh or Linear units, or a real contrast such as n_point."
+        )

@@ -1,0 +1,67 @@
+"""A model is an energy and a cost; nudging it by ``beta`` gives an energy again."""
+
+import equinox as eqx
+import jax
+from jaxtyping import Array
+
+from eqprop.costs import Cost
+from eqprop.energy import Clamped, Energy
+from eqprop.units import State, Units, embed
+
+
+class Model(eqx.Module):
+    """What learns: the array leaves of the energy and of the cost are the parameters."""
+
+    energy: Energy
+    cost: Cost
+
+    def __check_init__(self):
+        if self.cost.output not in self.energy.shapes:
+            raise ValueError(
+                f"Model: the cost reads layer {self.cost.output!r}, but the energy has "
+                f"{sorted(self.energy.shapes)}; name one of these as the cost's `output`."
+            )
+
+    def free(self, x: Array) -> Clamped:
+        """The free landscape of one example."""
+        return self.energy.clamp(x)
+
+    def nudged(self, x: Array, y: Array, beta: Array) -> "Nudged":
+        """``F_beta = E + beta C`` of one example."""
+        return Nudged(self.energy.clamp(x), self.cost, y, beta)
+
+    def loss(self, state: State, y: Array) -> Array:
+        """The cost of one example in ``state``."""
+        return self.cost(embed(self.energy.units, state), y)
+
+    def predict(self, state: State) -> Array:
+        """The scores of one example in ``state``."""
+        return self.cost.predict(embed(self.energy.units, state))
+
+    def rest(self, x: Array) -> State:
+        """The resting states of a batch ``x`` of shape (batch, ...)."""
+        return jax.vmap(lambda _: self.energy.rest(x.dtype))(x)
+
+
+class Nudged(Clamped):
+    """``E + beta C``, a landscape of its own (Scellier and Bengio 2017, eq. 4)."""
+
+    base: Clamped
+    cost: Cost
+    y: Array
+    beta: Array
+
+    @property
+    def units(self) -> Units:
+        return self.base.units
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...] | None:
+        return self.base.blocks
+
+    def coupling(self, shown: State) -> Array:
+        return self.base.coupling(shown) + self.beta * self.cost(shown, self.y)
+
+    def curvature(self, name: str) -> Array | float:
+        own = self.base.curvature(name)
+        return own + self.cost.curvature(self.beta) if name == self.cost.output else own

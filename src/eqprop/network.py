@@ -1,0 +1,132 @@
+"""Layered networks: units joined by bilinear edges.
+
+    E(z, x) = sum_l potential_l(z_l) - sum_l <b_l, u_l> - sum_e <u_target, op_e(u_source)>
+
+with ``u = embed(z)`` and the input ``x`` one more source, fixed. A skip connection is one more edge; an
+edge from a layer to itself is a lateral coupling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from eqprop.energy import Clamped, Energy
+from eqprop.graph import colour
+from eqprop.units import State, Unit, Units
+
+INPUT = "x"
+Op = Callable[[Array], Array]
+
+
+class Layer(eqx.Module):
+    """A layer: its shape, its unit and its bias, one number a channel of an image."""
+
+    unit: Unit
+    bias: Array
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, shape: int | tuple[int, ...], unit: Unit, bias: Array | None = None):
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.unit = unit
+        self.bias = jnp.zeros(self.shape[-1:]) if bias is None else bias
+
+
+class Edge(eqx.Module):
+    """A coupling ``-<u_target, op(u_source)>``."""
+
+    op: Op
+    source: str = eqx.field(static=True)
+    target: str = eqx.field(static=True)
+
+
+class Network(Energy):
+    """Layers by name and edges by name; see the module's equation.
+
+    Raises ``ValueError`` where an edge names an unknown layer or its operator's output does not fit.
+    """
+
+    layers: dict[str, Layer]
+    edges: dict[str, Edge]
+    input_shape: tuple[int, ...] = eqx.field(static=True)
+    order: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        input_shape: int | tuple[int, ...],
+        layers: dict[str, Layer],
+        edges: list[tuple[str, str, Op]],
+    ):
+        self.input_shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+        self.layers = layers
+        self.order = tuple(layers)
+        self.edges = {f"{s}-{t}": Edge(op, s, t) for s, t, op in edges}
+        if INPUT in layers:
+            raise ValueError(f"Network: the name {INPUT!r} belongs to the input; rename the layer.")
+        if len(self.edges) < len(edges):
+            raise ValueError("Network: two edges join the same pair; sum them in one operator.")
+        for name, edge in self.edges.items():
+            self._check(name, edge)
+
+    def _check(self, name: str, edge: Edge) -> None:
+        shapes = self.shapes | {INPUT: self.input_shape}
+        for end in (edge.source, edge.target):
+            if end not in shapes or (end == INPUT and end is edge.target):
+                raise ValueError(
+                    f"Network: edge {name!r} expected ends among {sorted(self.shapes)} "
+                    f"(or {INPUT!r} as source), got {end!r}."
+                )
+        source = jax.ShapeDtypeStruct(shapes[edge.source], jnp.result_type(float))
+        got = eqx.filter_eval_shape(edge.op, source).shape
+        if got != shapes[edge.target]:
+            raise ValueError(
+                f"Network: edge {name!r} expected an output of shape {shapes[edge.target]} (layer "
+                f"{edge.target!r}), got {got}; change the operator or the layer's shape."
+            )
+
+    @property
+    def units(self) -> Units:
+        return {name: self.layers[name].unit for name in self.order}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: self.layers[name].shape for name in self.order}
+
+    def clamp(self, x: Array) -> Clamped:
+        if x.shape != self.input_shape:
+            raise ValueError(
+                f"Network: expected one input of shape {self.input_shape}, got {x.shape}; "
+                "reshape the data (batches carry one leading axis)."
+            )
+        drive = {
+            name: jnp.broadcast_to(self.layers[name].bias, self.shapes[name]) for name in self.order
+        }
+        inner = {}
+        for name, edge in self.edges.items():
+            if edge.source == INPUT:
+                drive[edge.target] = drive[edge.target] + edge.op(x)
+            else:
+                inner[name] = edge
+        blocks = colour(self.order, [(e.source, e.target) for e in inner.values()])
+        return _ClampedNetwork(units=self.units, drive=drive, edges=inner, blocks=blocks)
+
+
+class _ClampedNetwork(Clamped):
+    units: Units
+    drive: dict[str, Array]
+    edges: dict[str, Edge]
+    blocks: tuple[tuple[str, ...], ...] | None = eqx.field(static=True)
+
+    def coupling(self, shown: State) -> Array:
+        total = -sum(jnp.sum(self.drive[name] * u) for name, u in shown.items())
+        for edge in self.edges.values():
+            total = total - jnp.sum(shown[edge.target] * edge.op(shown[edge.source]))
+        return total
+
+    def curvature(self, name: str) -> Array | float:
+        lateral = [e.op for e in self.edges.values() if e.source == e.target == name]
+        return sum((op.curvature(self.drive[name].shape) for op in lateral), 0.0)

@@ -1,0 +1,205 @@
+"""Edge operators: what carries one layer's show to another. Arrays are channel-last, one example.
+
+Any callable module serves as an operator: ``op(u_source)`` in the shape of the target layer.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+Pair = tuple[int, int]
+
+
+def uniform(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, gain: float) -> Array:
+    """``U(-gain / sqrt(fan_in), +gain / sqrt(fan_in))``."""
+    bound = gain / fan_in**0.5
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+class Dense(eqx.Module):
+    """``u -> u W`` with ``W`` of shape (inputs, outputs); an image is flattened first."""
+
+    weight: Array
+
+    @classmethod
+    def init(cls, key: PRNGKeyArray, inputs: int, outputs: int, gain: float = 1.0) -> Dense:
+        return cls(uniform(key, (inputs, outputs), inputs, gain))
+
+    def __call__(self, u: Array) -> Array:
+        return u.reshape(-1) @ self.weight
+
+
+class Lateral(eqx.Module):
+    """``u -> u S / 2`` inside a layer, ``S = (W + W') / 2`` with a zero diagonal."""
+
+    weight: Array
+
+    @classmethod
+    def init(cls, key: PRNGKeyArray, size: int, gain: float = 0.1) -> Lateral:
+        return cls(uniform(key, (size, size), size, gain))
+
+    @property
+    def matrix(self) -> Array:
+        symmetric = 0.5 * (self.weight + self.weight.T)
+        return symmetric - jnp.diag(jnp.diag(symmetric))
+
+    def __call__(self, u: Array) -> Array:
+        return 0.5 * (u.reshape(-1) @ self.matrix).reshape(u.shape)
+
+    def curvature(self, shape: tuple[int, ...]) -> Array:
+        """Row sums of ``|S|``, which bound ``-S`` from above by a diagonal (Gershgorin)."""
+        return jnp.sum(jnp.abs(self.matrix), axis=1).reshape(shape)
+
+
+class Conv(eqx.Module):
+    """Convolution, ``(H, W, in) -> (H', W', out)``; ``kernel`` has shape (k, k, in, out)."""
+
+    kernel: Array
+    stride: int = eqx.field(default=1, static=True)
+    padding: int = eqx.field(default=0, static=True)
+
+    @classmethod
+    def init(
+        cls,
+        key: PRNGKeyArray,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int | None = None,
+        gain: float = 1.0,
+    ) -> Conv:
+        """``padding`` keeps the image size at stride 1 unless given."""
+        shape = (kernel, kernel, inputs, outputs)
+        padding = (kernel - 1) // 2 if padding is None else padding
+        return cls(uniform(key, shape, inputs * kernel * kernel, gain), stride, padding)
+
+    def __call__(self, u: Array) -> Array:
+        return _convolve(u[None], self.kernel, self.stride, self.padding)[0]
+
+    def frozen(self) -> FrozenConv:
+        return FrozenConv(self.kernel, self.stride, self.padding)
+
+
+class FrozenConv(eqx.Module):
+    """The same convolution with a constant kernel and an explicit adjoint, for use inside loops.
+
+    XLA's CPU backend runs the automatic adjoint of a convolution up to 20 times slower inside
+    ``while`` and ``scan`` bodies.
+    """
+
+    kernel: Array
+    stride: int = eqx.field(static=True)
+    padding: int = eqx.field(static=True)
+
+    def __call__(self, u: Array) -> Array:
+        return _frozen_conv(u[None], self.kernel, self.stride, self.padding)[0]
+
+
+def freeze(tree: PyTree) -> PyTree:
+    """The same operators with constant parameters: what a relaxation runs on.
+
+    Every module with a ``frozen()`` method is replaced by its result, and no gradient reaches the
+    parameters. Values are unchanged.
+    """
+
+    def swap(node):
+        if hasattr(node, "frozen"):
+            return node.frozen()
+        return lax.stop_gradient(node) if eqx.is_inexact_array(node) else node
+
+    return jax.tree.map(swap, tree, is_leaf=lambda node: hasattr(node, "frozen"))
+
+
+class AveragePool(eqx.Module):
+    """Mean over windows of ``size`` by ``size``."""
+
+    size: int = eqx.field(default=2, static=True)
+
+    def __call__(self, u: Array) -> Array:
+        return jnp.mean(_windows(u, self.size), axis=(1, 3))
+
+
+class MaxPool(eqx.Module):
+    """Maximum over windows of ``size`` by ``size``.
+
+    The coupling is then concave in the lower layer wherever the upper one is positive, so that a
+    block step minimises an upper bound of the energy rather than the energy itself.
+    """
+
+    size: int = eqx.field(default=2, static=True)
+
+    def __call__(self, u: Array) -> Array:
+        return jnp.max(_windows(u, self.size), axis=(1, 3))
+
+
+class Chain(eqx.Module):
+    """One operator after another."""
+
+    ops: tuple[eqx.Module, ...]
+
+    def __call__(self, u: Array) -> Array:
+        for op in self.ops:
+            u = op(u)
+        return u
+
+
+def _windows(u: Array, size: int) -> Array:
+    height, width, channels = u.shape
+    if height % size or width % size:
+        raise ValueError(
+            f"Pooling: expected an image that windows of {size} divide, got {height}x{width}; "
+            "pad the image, or choose another window or stride."
+        )
+    return u.reshape(height // size, size, width // size, size, channels)
+
+
+def _convolve(u: Array, kernel: Array, stride: int, padding: int) -> Array:
+    around = ((padding, padding),) * 2
+    return lax.conv_general_dilated(u, kernel, (stride, stride), around, dimension_numbers=_LAYOUT)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _frozen_conv(u: Array, kernel: Array, stride: int, padding: int) -> Array:
+    return _convolve(u, kernel, stride, padding)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _frozen_adjoint(v: Array, kernel: Array, stride: int, padding: int, size: Pair) -> Array:
+    """The adjoint of `_frozen_conv` in ``u``, for images of ``size``."""
+    flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
+    around = [
+        (k - 1 - padding, n + padding - (m - 1) * stride - 1)
+        for k, m, n in zip(kernel.shape[:2], v.shape[1:3], size, strict=True)
+    ]
+    return lax.conv_general_dilated(
+        v, flipped, (1, 1), around, lhs_dilation=(stride, stride), dimension_numbers=_LAYOUT
+    )
+
+
+def _conv_fwd(u, kernel, stride, padding):
+    return _frozen_conv(u, kernel, stride, padding), (u.shape[1:3], kernel)
+
+
+def _conv_bwd(stride, padding, saved, v):
+    size, kernel = saved
+    return _frozen_adjoint(v, kernel, stride, padding, size), jnp.zeros_like(kernel)
+
+
+def _adjoint_fwd(v, kernel, stride, padding, size):
+    return _frozen_adjoint(v, kernel, stride, padding, size), kernel
+
+
+def _adjoint_bwd(stride, padding, size, kernel, u):
+    return _frozen_conv(u, kernel, stride, padding), jnp.zeros_like(kernel)
+
+
+_frozen_conv.defvjp(_conv_fwd, _conv_bwd)
+_frozen_adjoint.defvjp(_adjoint_fwd, _adjoint_bwd)

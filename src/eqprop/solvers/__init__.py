@@ -1,0 +1,31 @@
+"""How a landscape relaxes: one file a method."""
+
+from eqprop.solvers._solver import (
+    CONVERGED,
+    DIVERGED,
+    FIXED_STEPS,
+    OUTCOMES,
+    STEPS_SPENT,
+    Info,
+    Iterative,
+    Solver,
+)
+from eqprop.solvers.blockwise import Blockwise
+from eqprop.solvers.flow import Flow
+from eqprop.solvers.gradient import GradientDescent
+from eqprop.solvers.momentum import Momentum
+
+__all__ = [
+    "CONVERGED",
+    "DIVERGED",
+    "FIXED_STEPS",
+    "OUTCOMES",
+    "STEPS_SPENT",
+    "Blockwise",
+    "Flow",
+    "GradientDescent",
+    "Info",
+    "Iterative",
+    "Momentum",
+    "Solver",
+]

@@ -1,0 +1,142 @@
+"""What every solver is: landscape and state in, state and report out. One example; batches vmap."""
+
+from abc import abstractmethod
+from typing import Generic, Protocol, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array
+
+from eqprop.energy import Clamped, residual
+from eqprop.units import State
+
+CONVERGED, STEPS_SPENT, DIVERGED, FIXED_STEPS = range(4)
+
+OUTCOMES = {
+    CONVERGED: "converged: the relative residual is within the tolerance",
+    STEPS_SPENT: "not converged: the steps allowed were spent; raise max_steps, loosen the tolerance, "
+    "or use an accelerated solver",
+    DIVERGED: "diverged: the state is not finite; use a smaller step, a smaller nudge or smaller "
+    "initial weights",
+    FIXED_STEPS: "ran the fixed number of steps asked for (tolerance=None); judge by the residual",
+}
+
+
+class Info(eqx.Module):
+    """How a relaxation ended; every field has the shape of the batch.
+
+    ``residual`` is `eqprop.energy.residual` of the returned state, ``steps`` the sweeps or steps
+    taken, ``outcome`` a key of `OUTCOMES`.
+    """
+
+    residual: Array
+    steps: Array
+    outcome: Array
+
+    @property
+    def converged(self) -> Array:
+        """The fraction of examples within the tolerance."""
+        return jnp.mean(self.outcome == CONVERGED)
+
+
+class Solver(eqx.Module):
+    """How a landscape relaxes. Fields are hyper-parameters only."""
+
+    @abstractmethod
+    def settle(self, phase: Clamped, state: State) -> tuple[State, Info]:
+        """The equilibrium reached from ``state``."""
+
+
+class Carry(Protocol):
+    """What an iteration hands on: the state and its last relative change or residual."""
+
+    state: State
+    residual: Array
+
+
+C = TypeVar("C", bound=Carry)
+
+
+class Iterative(Solver, Generic[C]):
+    """A solver that repeats one step: stopped by ``tolerance``, or unrolled by a reference.
+
+    With ``tolerance=None`` exactly ``max_steps`` steps are taken.
+    """
+
+    tolerance: eqx.AbstractVar[float | None]
+    max_steps: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def init(self, phase: Clamped, state: State) -> C:
+        """The iteration before its first step; its residual is infinite or true."""
+
+    @abstractmethod
+    def step(self, phase: Clamped, carry: C) -> C:
+        """One step."""
+
+    def __check_init__(self):
+        if self.max_steps < 1:
+            raise ValueError(
+                f"{type(self).__name__}: expected max_steps >= 1, got {self.max_steps}."
+            )
+
+    def settle(self, phase: Clamped, state: State) -> tuple[State, Info]:
+        check_tolerance(self.tolerance, state)
+        tolerance = self.tolerance
+
+        def unsettled(loop):
+            step, carry = loop
+            running = step < self.max_steps
+            return running if tolerance is None else running & (carry.residual > tolerance)
+
+        def advance(loop):
+            step, carry = loop
+            return step + 1, self.step(phase, carry)
+
+        start = jnp.zeros((), jnp.int32), self.init(phase, state)
+        steps, carry = lax.while_loop(unsettled, advance, start)
+        return carry.state, report(phase, carry.state, steps, tolerance)
+
+    def unroll(self, phase: Clamped, state: State, steps: int) -> State:
+        """``steps`` steps that reverse mode can differentiate."""
+
+        def advance(carry, _):
+            return self.step(phase, carry), None
+
+        carry, _ = lax.scan(advance, self.init(phase, state), length=steps)
+        return carry.state
+
+    def trace(self, phase: Clamped, state: State, steps: int) -> tuple[State, Array, Array]:
+        """``steps`` steps, with the energy and the residual before each: arrays of shape (steps,)."""
+
+        def advance(carry, _):
+            seen = jnp.real(phase(carry.state)), residual(phase, carry.state)
+            return self.step(phase, carry), seen
+
+        carry, (energies, residuals) = lax.scan(advance, self.init(phase, state), length=steps)
+        return carry.state, energies, residuals
+
+
+def report(phase: Clamped, state: State, steps: Array, tolerance: float | None) -> Info:
+    """The true residual of the state returned, and what it means."""
+    value = residual(phase, state)
+    if tolerance is None:
+        ended = jnp.full_like(steps, FIXED_STEPS)
+    else:
+        ended = jnp.where(value <= tolerance, CONVERGED, STEPS_SPENT)
+    outcome = jnp.where(jnp.isfinite(value), ended, DIVERGED)
+    return Info(value, steps, outcome.astype(jnp.int8))
+
+
+def check_tolerance(tolerance: float | None, state: State) -> None:
+    """Raise ``ValueError`` for a tolerance that the state's float type cannot resolve."""
+    dtype = jnp.result_type(*jax.tree.leaves(state))
+    floor = 4 * float(jnp.finfo(dtype).eps)
+    if tolerance is not None and not floor <= tolerance < np.inf:
+        raise ValueError(
+            f"Solver: expected a tolerance of at least {floor:.1e} for {dtype}, got {tolerance}; "
+            "loosen it, or use float64 (jax.config.update('jax_enable_x64', True))."
+        )

@@ -1,0 +1,54 @@
+"""Continuous time: the relaxation as an ordinary differential equation, by Diffrax."""
+
+from __future__ import annotations
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from eqprop.energy import Clamped, displacement, residual
+from eqprop.solvers._solver import Info, Solver, check_tolerance, report
+from eqprop.units import State
+
+
+class Flow(Solver):
+    """``dz/dt = retract(a) - z`` by an adaptive Runge-Kutta rule, to the steady state.
+
+    The right-hand side is continuous, keeps the state in its domain and lowers the energy at all times.
+    ``max_time`` is in units of the layers' time constant.
+    """
+
+    tolerance: float = eqx.field(default=1e-5, static=True)
+    max_time: float = eqx.field(default=1000.0, static=True)
+    max_steps: int = eqx.field(default=4096, static=True)
+
+    def settle(self, phase: Clamped, state: State) -> tuple[State, Info]:
+        check_tolerance(self.tolerance, state)
+        leaves = jax.tree.leaves(state)
+        if any(jnp.iscomplexobj(leaf) for leaf in leaves):
+            raise ValueError(
+                "Flow: expected a real state, got a complex one; for a holomorphic contrast use "
+                "Blockwise, Momentum or GradientDescent for the nudged phases."
+            )
+
+        def settled(t, z, args, **unused):
+            return residual(phase, z) <= self.tolerance
+
+        accuracy = 0.1 * self.tolerance
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, z, args: displacement(phase, z)),
+            diffrax.Tsit5(),
+            t0=0.0,
+            t1=self.max_time,
+            dt0=None,
+            y0=state,
+            stepsize_controller=diffrax.PIDController(rtol=accuracy, atol=accuracy),
+            event=diffrax.Event(settled),
+            max_steps=self.max_steps,
+            throw=False,
+        )
+        end = jax.tree.map(lambda path: path[-1], solution.ys)
+        return end, report(
+            phase, end, solution.stats["num_steps"].astype(jnp.int32), self.tolerance
+        )

@@ -1,0 +1,50 @@
+"""Gradient descent: every layer at once, explicit Euler steps of the relaxation dynamics."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from eqprop.energy import Clamped, field, norm
+from eqprop.solvers._solver import Iterative
+from eqprop.units import State, embed
+
+
+class _Descent(eqx.Module):
+    state: State
+    fields: State
+    residual: Array
+
+
+class GradientDescent(Iterative[_Descent]):
+    """``z <- retract(z + step_size (a - z))``: Euler's rule for ``dz/dt = a - z`` in the domain.
+
+    For units that show their state this is projected gradient descent, ``z - step_size dE/dz``; for
+    the others it is the leaky integrator of Hopfield (1984), which descends the same energy.
+    ``step_size = 1`` is the synchronous fixed-point iteration of Laborieux et al. (2021).
+    """
+
+    tolerance: float | None = eqx.field(default=1e-5, static=True)
+    max_steps: int = eqx.field(default=1000, static=True)
+    step_size: float = eqx.field(default=0.5, static=True)
+
+    def __check_init__(self):
+        if not self.step_size > 0:
+            raise ValueError(f"GradientDescent: expected step_size > 0, got {self.step_size}.")
+
+    def init(self, phase: Clamped, state: State) -> _Descent:
+        return _descent(phase, state)
+
+    def step(self, phase: Clamped, carry: _Descent) -> _Descent:
+        state = {
+            name: phase.units[name].retract(z + self.step_size * (carry.fields[name] - z))
+            for name, z in carry.state.items()
+        }
+        return _descent(phase, state)
+
+
+def _descent(phase: Clamped, state: State) -> _Descent:
+    fields = field(phase, embed(phase.units, state), tuple(state))
+    move = {name: phase.units[name].retract(fields[name]) - z for name, z in state.items()}
+    return _Descent(state, fields, norm(move) / jnp.maximum(norm(state), 1.0))

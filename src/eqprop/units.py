@@ -1,0 +1,151 @@
+"""Units: the domain of one layer, and how a layer answers its field.
+
+A layer holds a state ``z`` and shows ``u = embed(z)`` to its neighbours and to the cost. With
+``coupling(u)`` for everything in the energy but the self-energies,
+
+    E(z) = sum_l potential_l(z_l) + coupling(embed(z)),      field a = -d coupling / d u,
+
+every unit here is normalised so that ``dE/du = z - a`` inside its domain. One rule follows for all
+of them: the layer answers a field with ``retract(a)``, which is the exact minimiser over the layer,
+and relaxes by ``z <- retract(z + dt (a - z))``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+class Unit(eqx.Module):
+    """The domain of one layer; shapes are those of the layer throughout."""
+
+    smooth: ClassVar[bool]
+    """Whether the answer to a field is holomorphic, as complex nudges require."""
+
+    slope: ClassVar[float] = 1.0
+    """The largest slope of ``embed``; it converts a curvature in ``u`` to one in ``z``."""
+
+    @abstractmethod
+    def embed(self, z: Array) -> Array:
+        """What neighbours and costs see."""
+
+    @abstractmethod
+    def potential(self, z: Array) -> Array:
+        """Self-energy, elementwise, with ``d potential / d embed = z``."""
+
+    @abstractmethod
+    def retract(self, z: Array) -> Array:
+        """The nearest point of the domain; of a field, the state that minimises the energy."""
+
+
+class Linear(Unit):
+    """The whole real line: ``u = z``, potential ``z^2 / 2``."""
+
+    smooth: ClassVar[bool] = True
+
+    def embed(self, z: Array) -> Array:
+        return z
+
+    def potential(self, z: Array) -> Array:
+        return 0.5 * z * z
+
+    def retract(self, z: Array) -> Array:
+        return z
+
+
+class Box(Unit):
+    """An interval: ``u = z`` in ``[low, high]``, potential ``z^2 / 2``; the answer is a clip."""
+
+    low: float = eqx.field(default=0.0, static=True)
+    high: float = eqx.field(default=1.0, static=True)
+    smooth: ClassVar[bool] = False
+
+    def __check_init__(self):
+        if not self.low < self.high:
+            raise ValueError(f"Box: expected low < high, got low={self.low}, high={self.high}.")
+
+    def embed(self, z: Array) -> Array:
+        return z
+
+    def potential(self, z: Array) -> Array:
+        return 0.5 * z * z
+
+    def retract(self, z: Array) -> Array:
+        return jnp.clip(z, self.low, self.high)
+
+
+class Logistic(Unit):
+    """``u = 1 / (1 + exp(-4 (z - 1/2)))`` in (0, 1); ``z`` is the pre-activation, slope 1 at 1/2.
+
+    The self-energy ``z u - softplus(4 z - 2) / 4`` is the Legendre form of the primitive of
+    ``embed^-1``: no logarithm of a saturated unit is ever taken.
+    """
+
+    smooth: ClassVar[bool] = True
+
+    def embed(self, z: Array) -> Array:
+        return 0.5 * (1.0 + jnp.tanh(2.0 * z - 1.0))
+
+    def potential(self, z: Array) -> Array:
+        return z * self.embed(z) - 0.25 * _log_two_cosh(2.0 * z - 1.0) - 0.25 * (2.0 * z - 1.0)
+
+    def retract(self, z: Array) -> Array:
+        return z
+
+
+class Tanh(Unit):
+    """``u = tanh z`` in (-1, 1); ``z`` is the pre-activation, potential ``z u - log cosh z``."""
+
+    smooth: ClassVar[bool] = True
+
+    def embed(self, z: Array) -> Array:
+        return jnp.tanh(z)
+
+    def potential(self, z: Array) -> Array:
+        return z * jnp.tanh(z) - _log_two_cosh(z) + math.log(2.0)
+
+    def retract(self, z: Array) -> Array:
+        return z
+
+
+def _log_two_cosh(z: Array) -> Array:
+    """``log(2 cosh z)`` without overflow, holomorphic in a strip about the real axis."""
+    folded = jnp.where(jnp.real(z) < 0, -z, z)
+    return folded + jnp.log1p(jnp.exp(-2.0 * folded))
+
+
+def hard_tanh() -> Box:
+    """The interval [-1, 1]."""
+    return Box(-1.0, 1.0)
+
+
+def relu6() -> Box:
+    """The interval [0, 6]: the clipped ReLU of deep Hopfield networks."""
+    return Box(0.0, 6.0)
+
+
+State = dict[str, Array]
+Units = dict[str, Unit]
+
+
+def embed(units: Units, state: State) -> State:
+    """What every layer shows."""
+    return {name: units[name].embed(z) for name, z in state.items()}
+
+
+def retract(units: Units, state: State) -> State:
+    """Every layer inside its domain."""
+    return {name: units[name].retract(z) for name, z in state.items()}
+
+
+def self_energy(units: Units, state: State) -> Array:
+    """Sum of the units' potentials: a scalar."""
+    return jax.tree.reduce(
+        jnp.add, {name: jnp.sum(units[name].potential(z)) for name, z in state.items()}
+    )

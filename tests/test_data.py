@@ -1,0 +1,674 @@
+"""Data sets: file formats on tiny synthetic files, the digits asset, and the real files."""
+
+import errno
+import gzip
+import hashlib
+import io
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eqprop import _formats, data
+from eqprop.data import DataError, Split, check, load, read_idx, split_validation
+
+LOCAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+REAL_DATA = Path(os.environ.get("EQPROP_DATA") or LOCAL_DATA)
+FOLDER = "cifar-10-batches-bin"
+
+
+def needs(name):
+    return pytest.mark.skipif(
+        not (REAL_DATA / name).is_dir(),
+        reason=f"REAL {name} DATA NOT TESTED: no folder {REAL_DATA / name}; set EQPROP_DATA",
+    )
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Keep every test away from the user's cache and environment."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(data, "cache_dir", lambda: folder)
+    monkeypatch.delenv("EQPROP_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+def idx(array):
+    header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+# --- IDX ------------------------------------------------------------------------------------
+
+
+def test_read_idx_gives_shape_and_values():
+    images = np.arange(24).reshape(2, 3, 4)
+    read = read_idx(idx(images), "images")
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, images)
+    read[0] = 7
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        (b"", r"f\.idx: expected IDX magic number"),
+        (b"\x00\x00\x08", "magic number"),
+        (b"\x00\x00\x0d\x01" + bytes(8), "magic number.*got '00 00 0d 01'"),
+        (b"\x1f\x8b\x08\x01" + bytes(8), "magic number.*got '1f 8b 08 01'"),
+        (b"\x00\x00\x08\x00" + bytes(8), "magic number"),
+        (b"\x00\x00\x08\x03" + bytes(11), r"header of 16 bytes, got 15 bytes \(truncated\)"),
+        (idx(np.ones((2, 3)))[:-1], r"expected 18 bytes .*\(2, 3\), got 17 bytes \(truncated\)"),
+        (idx(np.ones((2, 3))) + b"ab", r"got 20 bytes \(2 trailing bytes\)"),
+    ],
+)
+def test_read_idx_refuses_malformed_content(content, pattern):
+    with pytest.raises(DataError, match=f"(?s){pattern}.*Delete it and download it again"):
+        read_idx(content, "f.idx")
+
+
+ARRAYS = {
+    "train-images-idx3-ubyte": np.arange(3 * 28 * 28).reshape(3, 28, 28) % 251,
+    "train-labels-idx1-ubyte": np.array([4, 0, 9]),
+    "t10k-images-idx3-ubyte": np.arange(2 * 28 * 28).reshape(2, 28, 28) % 241,
+    "t10k-labels-idx1-ubyte": np.array([1, 2]),
+}
+
+
+def expect_idx(monkeypatch, zipped, plain, **changes):
+    """Make the contents (by file name) the published ones of `mnist`."""
+    sums = tuple(data.IdxSums(md5(zipped[n]), md5(plain[n])) for n in data.IDX_NAMES)
+    source = replace(data.MNIST, sums=sums, **changes)
+    monkeypatch.setitem(data._ENTRIES, "mnist", data._Entry(source.read))
+
+
+@pytest.fixture
+def mnist(root, monkeypatch):
+    """Four tiny gzipped files in `root`, with matching checksums; gives `root`."""
+    plain = {name: idx(array) for name, array in ARRAYS.items()}
+    zipped = {name: gzip.compress(content) for name, content in plain.items()}
+    expect_idx(monkeypatch, zipped, plain)
+    for name, content in zipped.items():
+        (root / f"{name}.gz").write_bytes(content)
+    return root
+
+
+def assert_tiny_mnist(dataset):
+    parts = (dataset.train.x, dataset.train.y, dataset.test.x, dataset.test.y)
+    for part, (name, expected) in zip(parts, ARRAYS.items(), strict=True):
+        np.testing.assert_array_equal(part, expected[..., None] if "images" in name else expected)
+    assert [part.dtype for part in parts] == [np.uint8, np.int32] * 2
+    assert (dataset.name, dataset.classes, dataset.scale) == ("mnist", 10, 255)
+    assert dataset.image_shape == (28, 28, 1)
+    assert dataset.features == 784
+
+
+def test_folder_with_the_files(mnist):
+    assert_tiny_mnist(load("mnist", mnist))
+    assert_tiny_mnist(load("mnist", str(mnist)))
+
+
+def test_parent_folder(mnist):
+    parent = mnist.parent / "parent"
+    parent.mkdir()
+    mnist.rename(parent / "mnist")
+    assert_tiny_mnist(load("mnist", parent))
+
+
+def test_environment_variable_and_precedence_of_the_argument(mnist, monkeypatch):
+    monkeypatch.setenv("EQPROP_DATA", str(mnist))
+    assert_tiny_mnist(load("mnist"))
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        load("mnist", mnist / "elsewhere")
+    monkeypatch.setenv("EQPROP_DATA", str(mnist / "elsewhere"))
+    assert_tiny_mnist(load("mnist", mnist))
+
+
+def test_unzipped_files(mnist):
+    for name, array in ARRAYS.items():
+        (mnist / f"{name}.gz").unlink()
+        (mnist / name).write_bytes(idx(array))
+    assert_tiny_mnist(load("mnist", mnist))
+    (mnist / "t10k-labels-idx1-ubyte").write_bytes(idx(np.array([1, 3])))
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: expected md5"):
+        load("mnist", mnist)
+
+
+def test_missing_file_lists_names_and_folders(mnist):
+    (mnist / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        load("mnist", mnist)
+    message = str(caught.value)
+    names = "t10k-labels-idx1-ubyte.gz or t10k-labels-idx1-ubyte"
+    assert message.startswith(f"mnist: expected {names} in {mnist / 'mnist'} (absent) or {mnist},")
+    assert "--data-dir" in message and "EQPROP_DATA" in message
+
+
+def test_missing_folder(tmp_path):
+    absent = tmp_path / "nowhere"
+    with pytest.raises(FileNotFoundError, match=r"nowhere \(absent\), got no such file"):
+        load("cifar-10", absent)
+
+
+def test_wrong_checksum_names_file_and_both_sums(mnist):
+    path = mnist / "train-labels-idx1-ubyte.gz"
+    good = path.read_bytes()
+    path.write_bytes(gzip.compress(idx(np.array([4, 0, 8]))))
+    with pytest.raises(DataError) as caught:
+        load("mnist", mnist)
+    message = str(caught.value)
+    assert f"{path}: expected md5 {md5(good)}, got md5 {md5(path.read_bytes())}" in message
+    assert "Delete it and download it again" in message
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:40] + bytes((content[40] ^ 0xFF,)) + content[41:],
+        lambda content: b"<html>not found</html>",
+        lambda content: content[:10],
+    ],
+)
+def test_damaged_gzip_names_the_file(mnist, damage):
+    path = mnist / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: expected a complete gzip"):
+        load("mnist", mnist)
+
+
+def test_images_and_labels_that_disagree_are_refused(mnist, monkeypatch):
+    plain = {name: idx(array) for name, array in ARRAYS.items()}
+    plain["t10k-labels-idx1-ubyte"] = idx(np.array([1]))
+    for name, content in plain.items():
+        (mnist / f"{name}.gz").unlink()
+        (mnist / name).write_bytes(content)
+    expect_idx(monkeypatch, plain, plain)
+    with pytest.raises(DataError, match=r"labels: expected shape \(2,\).*got \(1,\)"):
+        load("mnist", mnist)
+
+
+# --- CIFAR-10 -------------------------------------------------------------------------------
+
+
+def cifar_blob(label, seed):
+    """Two records; gives (bytes, images (2, 32, 32, 3), labels)."""
+    images = np.random.default_rng(seed).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    labels = np.array([label, 9 - label], np.uint8)
+    records = [
+        bytes((int(y),)) + b"".join(x[:, :, c].tobytes() for c in range(3))
+        for y, x in zip(labels, images, strict=True)
+    ]
+    return b"".join(records), images, labels
+
+
+BLOBS = {name: cifar_blob(i, i) for i, name in enumerate(data.CIFAR_10.md5s)}
+
+
+def cifar_tar(mode, members, prefix=f"{FOLDER}/"):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(prefix + name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def blob_bytes():
+    return {name: blob for name, (blob, _, _) in BLOBS.items()}
+
+
+def expect_cifar(monkeypatch, **changes):
+    source = replace(
+        data.CIFAR_10, md5s={name: md5(blob) for name, blob in blob_bytes().items()}, **changes
+    )
+    monkeypatch.setitem(data._ENTRIES, "cifar-10", data._Entry(source.read))
+
+
+@pytest.fixture
+def cifar(root, monkeypatch):
+    """`root` with a tiny tar.xz whose members are the published ones."""
+    expect_cifar(monkeypatch)
+    members = {"batches.meta.txt": b"airplane\n", **blob_bytes()}
+    (root / "cifar-10-binary.tar.xz").write_bytes(cifar_tar("w:xz", members))
+    return root
+
+
+def assert_tiny_cifar(dataset):
+    *train, (_, test_images, test_labels) = BLOBS.values()
+    np.testing.assert_array_equal(dataset.train.x, np.concatenate([x for _, x, _ in train]))
+    np.testing.assert_array_equal(dataset.train.y, np.concatenate([y for _, _, y in train]))
+    np.testing.assert_array_equal(dataset.test.x, test_images)
+    np.testing.assert_array_equal(dataset.test.y, test_labels)
+    assert dataset.train.x.dtype == np.uint8 and dataset.train.y.dtype == np.int32
+    assert dataset.image_shape == (32, 32, 3)
+
+
+def test_read_cifar_planes_become_channels():
+    planes = np.zeros((3, 32, 32), np.uint8)
+    planes[1, 2, 5] = 200
+    images, labels = _formats.read_cifar(b"\x07" + planes.tobytes(), "batch")
+    assert labels.tolist() == [7]
+    assert np.argwhere(images).tolist() == [[0, 2, 5, 1]]
+
+
+@pytest.mark.parametrize("size", [0, 1, 3072, 3074, 2 * 3073 - 1])
+def test_read_cifar_refuses_other_lengths(size):
+    with pytest.raises(DataError, match=f"batch: expected a positive multiple.*got {size} bytes"):
+        _formats.read_cifar(bytes(size), "batch")
+
+
+def test_cifar_tar_xz(cifar):
+    assert_tiny_cifar(load("cifar-10", cifar))
+
+
+def test_cifar_tar_gz_in_a_subfolder_with_dotted_member_names(root, monkeypatch):
+    expect_cifar(monkeypatch)
+    (root / "cifar-10").mkdir()
+    archive = cifar_tar("w:gz", blob_bytes(), prefix=f"./{FOLDER}/")
+    (root / "cifar-10" / "cifar-10-binary.tar.gz").write_bytes(archive)
+    assert_tiny_cifar(load("cifar-10", root))
+
+
+def test_cifar_unpacked_folder_needs_no_cache(root, cache, monkeypatch):
+    expect_cifar(monkeypatch)
+    folder = root / FOLDER
+    folder.mkdir()
+    for name, blob in blob_bytes().items():
+        (folder / name).write_bytes(blob)
+    assert_tiny_cifar(load("cifar-10", root))
+    assert_tiny_cifar(load("cifar-10", folder))
+    assert not cache.exists()
+    (folder / "data_batch_2.bin").write_bytes(bytes(2 * 3073))
+    with pytest.raises(DataError, match=r"data_batch_2\.bin: expected md5 .*\(6146 bytes\)"):
+        load("cifar-10", root)
+    (folder / "data_batch_2.bin").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected data_batch_2\.bin in"):
+        load("cifar-10", root)
+
+
+def test_cifar_member_with_another_checksum(root, monkeypatch):
+    expect_cifar(monkeypatch)
+    members = {**blob_bytes(), "data_batch_3.bin": bytes(3073)}
+    (root / "cifar-10-binary.tar.gz").write_bytes(cifar_tar("w:gz", members))
+    with pytest.raises(DataError, match=r"tar\.gz.data_batch_3\.bin: expected md5"):
+        load("cifar-10", root)
+
+
+def test_cifar_archive_without_a_member(root, monkeypatch):
+    expect_cifar(monkeypatch)
+    members = blob_bytes()
+    del members["test_batch.bin"]
+    (root / "cifar-10-binary.tar.xz").write_bytes(cifar_tar("w:xz", members))
+    with pytest.raises(DataError, match=r"an archive without \['.*/test_batch\.bin'\]"):
+        load("cifar-10", root)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
+@pytest.mark.parametrize("keep", [0, 5, 100, -20000])
+def test_cifar_archive_cut_short(root, cache, monkeypatch, mode, keep):
+    expect_cifar(monkeypatch)
+    path = root / f"cifar-10-binary.tar.{mode[2:]}"
+    path.write_bytes(cifar_tar(mode, blob_bytes())[:keep])
+    with pytest.raises(DataError, match=f"tar.{mode[2:]}: expected a complete tar archive"):
+        load("cifar-10", root)
+    assert not cache.exists()
+
+
+def test_cifar_second_load_comes_from_the_cache(cifar, cache, monkeypatch):
+    load("cifar-10", cifar)
+    assert [path.suffix for path in cache.iterdir()] == [".npz"]
+    monkeypatch.setattr(data, "read_tar", None)
+    assert_tiny_cifar(load("cifar-10", cifar))
+
+
+def flip_last_third(content):
+    position = 2 * len(content) // 3
+    return content[:position] + bytes((content[position] ^ 1,)) + content[position + 1 :]
+
+
+def npz_of(blobs):
+    stream = io.BytesIO()
+    np.savez(stream, **{name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:-100],
+        lambda content: b"junk" * 1000,
+        flip_last_third,
+        lambda content: npz_of({"other": b"abc"}),
+        lambda content: npz_of({**blob_bytes(), "data_batch_1.bin": bytes(2 * 3073)}),
+    ],
+)
+def test_damaged_cache_is_rebuilt_with_a_warning(cifar, cache, damage):
+    load("cifar-10", cifar)
+    (file,) = cache.iterdir()
+    good = file.read_bytes()
+    file.write_bytes(damage(good))
+    with pytest.warns(RuntimeWarning, match="damaged one. Rebuilding it"):
+        dataset = load("cifar-10", cifar)
+    assert_tiny_cifar(dataset)
+    assert _formats.read_npz(file) == blob_bytes()
+    assert_tiny_cifar(load("cifar-10", cifar))
+
+
+def test_cache_folder_that_cannot_be_made_only_warns(cifar, cache):
+    cache.write_text("a file where the folder should be")
+    with pytest.warns(RuntimeWarning, match="expected to keep an unpacked copy"):
+        dataset = load("cifar-10", cifar)
+    assert_tiny_cifar(dataset)
+
+
+def test_full_cache_disk_only_warns_and_leaves_nothing(cifar, cache, monkeypatch):
+    def savez(file, **_):
+        file.write(b"partial")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", savez)
+    with pytest.warns(RuntimeWarning, match="No space left on device"):
+        dataset = load("cifar-10", cifar)
+    assert_tiny_cifar(dataset)
+    assert list(cache.iterdir()) == []
+
+
+# --- download -------------------------------------------------------------------------------
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """(folder, url): a web server of this machine that hands out the folder."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    folder = tmp_path / "served"
+    folder.mkdir()
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
+    thread.start()
+    yield folder, f"http://127.0.0.1:{httpd.server_port}/"
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture
+def served_mnist(server, monkeypatch):
+    folder, url = server
+    plain = {name: idx(array) for name, array in ARRAYS.items()}
+    zipped = {name: gzip.compress(content) for name, content in plain.items()}
+    expect_idx(monkeypatch, zipped, plain, url=url)
+    for name, content in zipped.items():
+        (folder / f"{name}.gz").write_bytes(content)
+    return folder
+
+
+def test_download_fills_the_cache_once(served_mnist, cache):
+    assert_tiny_mnist(load("mnist"))
+    assert len(list((cache / "mnist").iterdir())) == 4
+    for path in served_mnist.iterdir():
+        path.unlink()
+    assert_tiny_mnist(load("mnist"))
+
+
+def test_download_with_another_checksum(served_mnist, cache):
+    (served_mnist / "train-labels-idx1-ubyte.gz").write_bytes(b"not what was published")
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz: expected md5"):
+        load("mnist")
+    assert [path.name for path in (cache / "mnist").iterdir()] == ["train-images-idx3-ubyte.gz"]
+
+
+def test_download_that_fails_says_what_to_do(served_mnist):
+    (served_mnist / "train-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"(?s)from http.*404.*Check the connection.*--data"
+    ):
+        load("mnist")
+
+
+def test_download_to_a_folder_that_cannot_be_made(served_mnist, cache):
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(FileNotFoundError, match="to .*cache.*Check the connection and that folder"):
+        load("mnist")
+
+
+def test_cifar_download(server, cache, monkeypatch):
+    folder, url = server
+    archive = cifar_tar("w:gz", blob_bytes())
+    (folder / "tiny.tar.gz").write_bytes(archive)
+    expect_cifar(monkeypatch, url=f"{url}tiny.tar.gz", archive_md5=md5(archive))
+    assert_tiny_cifar(load("cifar-10"))
+    (cache / "cifar-10" / "tiny.tar.gz").unlink()
+    (folder / "tiny.tar.gz").unlink()
+    assert_tiny_cifar(load("cifar-10"))
+
+
+# --- names, check, split_validation ---------------------------------------------------------
+
+
+def test_names():
+    assert data.NAMES == ("digits", "mnist", "fashion-mnist", "cifar-10")
+
+
+@pytest.mark.parametrize(("name", "close"), [("MNIST", "mnist"), ("cifar10", "cifar-10")])
+def test_unknown_name_suggests_a_close_one(name, close):
+    with pytest.raises(ValueError, match=f"digits, mnist.*got '{name}'.*Did you mean '{close}'"):
+        load(name)
+
+
+def test_unknown_name_without_a_close_one():
+    with pytest.raises(ValueError, match=r"got 'imagenet-22k'\.$"):
+        load("imagenet-22k")
+
+
+def a_split(n=4, dtype=np.uint8):
+    return Split(np.zeros((n, 2, 3, 1), dtype), np.arange(n, dtype=np.int32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_check_accepts(dtype):
+    check(a_split(4, dtype), 4)
+
+
+NOT_FINITE = np.zeros((4, 2, 3, 1), np.float32)
+NOT_FINITE[1, 0, 0, 0], NOT_FINITE[2, 0, 0, 0] = np.nan, np.inf
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "pattern"),
+    [
+        (np.zeros((4, 6), np.uint8), np.arange(4), r"images: expected non-empty shape.*\(4, 6\)"),
+        (np.zeros((0, 2, 3, 1), np.uint8), np.arange(0), "images: expected non-empty"),
+        (np.zeros((4, 2, 3, 1), np.int32), np.arange(4), "dtype uint8 or floating.*got int32"),
+        (NOT_FINITE, np.arange(4), "finite values, got 2 that are not"),
+        (np.zeros((4, 2, 3, 1), np.uint8), np.arange(3), r"labels: expected shape \(4,\)"),
+        (np.zeros((4, 2, 3, 1), np.uint8), np.eye(4, dtype=int), r"got \(4, 4\)"),
+        (np.zeros((4, 2, 3, 1), np.uint8), np.arange(4.0), "an integer dtype, got float64"),
+        (np.zeros((4, 2, 3, 1), np.uint8), np.arange(1, 5), r"values in \[0, 4\), got 1 to 4"),
+        (np.zeros((4, 2, 3, 1), np.uint8), np.arange(-1, 3), "got -1 to 2"),
+    ],
+)
+def test_check_refuses(x, y, pattern):
+    with pytest.raises(DataError, match=pattern):
+        check(Split(x, y), 4)
+
+
+def labelled(counts):
+    y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    return Split(np.arange(len(y)).reshape(-1, 1, 1, 1), y.astype(np.int32))
+
+
+def test_split_validation_divides_and_stratifies():
+    split = labelled([50, 30, 20])
+    train, validation = split_validation(split, 10, seed=3)
+    assert np.bincount(validation.y).tolist() == [5, 3, 2]
+    ids = np.concatenate([train.x.ravel(), validation.x.ravel()])
+    np.testing.assert_array_equal(np.sort(ids), np.arange(100))
+    for part in (train, validation):
+        assert (np.diff(part.x.ravel()) > 0).all()
+        np.testing.assert_array_equal(part.y, split.y[part.x.ravel()])
+        assert part.y.dtype == np.int32
+
+
+def test_split_validation_gives_the_rest_to_the_largest_remainders():
+    _, validation = split_validation(labelled([50, 34, 16]), 5, seed=0)
+    assert np.bincount(validation.y).tolist() == [2, 2, 1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 33, 99])
+def test_split_validation_shares_are_within_one_of_proportional(n):
+    counts = np.array([41, 37, 19, 3])
+    _, validation = split_validation(labelled(counts), n, seed=0)
+    shares = np.bincount(validation.y, minlength=4)
+    assert shares.sum() == n
+    assert (np.abs(shares - n * counts / 100) < 1).all()
+
+
+def test_split_validation_depends_on_the_seed_only():
+    split = labelled([50, 50])
+    first, again, other = (split_validation(split, 20, seed)[1].x.ravel() for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert set(first) != set(other)
+
+
+@pytest.mark.parametrize("n", [-1, 0, 100, 101])
+def test_split_validation_refuses_empty_parts(n):
+    with pytest.raises(ValueError, match=f"expected 0 < n < 100, got {n}"):
+        split_validation(labelled([60, 40]), n, seed=0)
+
+
+# --- digits ---------------------------------------------------------------------------------
+
+
+def test_digits_values():
+    digits = load("digits", data_dir="ignored")
+    assert digits.train.x.shape == (1437, 8, 8, 1) and digits.test.x.shape == (360, 8, 8, 1)
+    assert digits.train.x.dtype == np.uint8 and digits.train.y.dtype == np.int32
+    assert (digits.classes, digits.scale, digits.image_shape) == (10, 16, (8, 8, 1))
+    x = np.concatenate([digits.train.x, digits.test.x])
+    y = np.concatenate([digits.train.y, digits.test.y])
+    assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert (x.min(), x.max(), x.sum(dtype=int)) == (0, 16, 561718)
+    per_class = np.bincount(digits.test.y)
+    assert (np.abs(per_class - 360 * np.bincount(y) / 1797) < 1).all()
+
+
+def test_digits_split_is_the_published_one():
+    digits = load("digits")
+    assert digits.train.y[:10].tolist() == [8, 7, 8, 7, 7, 8, 1, 7, 8, 3]
+    assert digits.test.y[:10].tolist() == [6, 6, 6, 2, 5, 6, 6, 2, 2, 1]
+    assert md5(digits.test.x.tobytes()) == "8d88ec880ac09baa80f91e35b117942d"
+
+
+def test_digits_are_those_of_sklearn():
+    bunch = pytest.importorskip("sklearn.datasets").load_digits()
+    digits = load("digits")
+    mine = [
+        (int(y), x.tobytes())
+        for part in (digits.train, digits.test)
+        for x, y in zip(*part, strict=True)
+    ]
+    pairs = zip(bunch.target, bunch.images.astype(np.uint8), strict=True)
+    assert sorted(mine) == sorted((int(y), x.tobytes()) for y, x in pairs)
+
+
+def test_digits_need_neither_sklearn_nor_pooch():
+    program = (
+        "import sys; from eqprop.data import load; load('digits');"
+        "print(sorted({'sklearn', 'pooch'} & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"
+
+
+# --- real files -----------------------------------------------------------------------------
+
+
+def moments(images):
+    """Mean and standard deviation of `images / 255` by channel, from exact histograms."""
+    counts = np.stack([np.bincount(c.ravel(), minlength=256) for c in np.moveaxis(images, -1, 0)])
+    levels = np.arange(256) / 255
+    mean = counts @ levels / counts.sum(1)
+    return mean, np.sqrt(counts @ levels**2 / counts.sum(1) - mean**2)
+
+
+@needs("mnist")
+def test_real_mnist():
+    mnist = load("mnist", REAL_DATA)
+    assert mnist.train.x.shape == (60000, 28, 28, 1) and mnist.test.x.shape == (10000, 28, 28, 1)
+    train, test = np.bincount(mnist.train.y).tolist(), np.bincount(mnist.test.y).tolist()
+    assert train == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert test == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert mnist.train.y[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    np.testing.assert_allclose(np.ravel(moments(mnist.train.x)), [0.1307, 0.3081], atol=5e-5)
+
+
+@needs("fashion-mnist")
+def test_real_fashion_mnist():
+    fashion = load("fashion-mnist", REAL_DATA / "fashion-mnist")
+    assert fashion.train.x.shape == (60000, 28, 28, 1)
+    assert np.bincount(fashion.train.y).tolist() == [6000] * 10
+    assert np.bincount(fashion.test.y).tolist() == [1000] * 10
+    np.testing.assert_allclose(np.ravel(moments(fashion.train.x)), [0.2860, 0.3530], atol=5e-5)
+
+
+@needs("mnist")
+@needs("fashion-mnist")
+def test_real_mnist_is_not_taken_for_fashion_mnist():
+    with pytest.raises(DataError, match="md5 8d4fb7e6c68d591d4c3dfef9ec88bf0d"):
+        load("fashion-mnist", REAL_DATA / "mnist")
+
+
+@needs("mnist")
+def test_real_mnist_unzipped(root):
+    for name in data.IDX_NAMES:
+        packed = (REAL_DATA / "mnist" / f"{name}.gz").read_bytes()
+        (root / name).write_bytes(gzip.decompress(packed))
+    assert load("mnist", root).train.x.shape == (60000, 28, 28, 1)
+
+
+@needs("cifar-10")
+def test_real_cifar(cache, monkeypatch):
+    cifar = load("cifar-10", REAL_DATA)
+    assert cifar.train.x.shape == (50000, 32, 32, 3) and cifar.test.x.shape == (10000, 32, 32, 3)
+    assert np.bincount(cifar.train.y).tolist() == [5000] * 10
+    assert np.bincount(cifar.test.y).tolist() == [1000] * 10
+    mean, std = moments(cifar.train.x)
+    np.testing.assert_allclose(mean, [0.49139968, 0.48215841, 0.44653091], atol=1e-7)
+    np.testing.assert_allclose(std, [0.24703223, 0.24348513, 0.26158784], atol=1e-7)
+    monkeypatch.setattr(data, "read_tar", None)
+    again = load("cifar-10", REAL_DATA)
+    np.testing.assert_array_equal(again.train.x, cifar.train.x)
+    np.testing.assert_array_equal(again.test.y, cifar.test.y)
+    for path in cache.iterdir():
+        path.unlink()
