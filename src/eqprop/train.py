@@ -1,0 +1,232 @@
+"""Training: data, shuffling, augmentation and the steps of an epoch stay on the device.
+
+An epoch is a few calls of one compiled scan, between which progress is shown and Ctrl-C is heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.estimators import Estimator, mean_loss, relax
+from eqprop.model import Model
+from eqprop.solvers import CONVERGED, Info, Solver
+
+STEPS_A_CALL = 100
+Augment = Callable[[Array, PRNGKeyArray], Array]
+
+
+class DivergedError(RuntimeError):
+    """Training met a number that is not finite."""
+
+
+class Images(NamedTuple):
+    """Examples on the device: ``x`` (N, ...) of any dtype, ``y`` (N,) labels, and their meaning.
+
+    A batch enters the model as ``x / scale`` in the shape of its input and ``y`` one-hot.
+    """
+
+    x: Array
+    y: Array
+    scale: float
+    classes: int
+
+    def batch(self, x: Array, y: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        x = x.astype(jnp.result_type(float)) / self.scale
+        return x.reshape(-1, *shape), jax.nn.one_hot(y, self.classes, dtype=x.dtype)
+
+
+class TrainState(NamedTuple):
+    """All that a resumed run needs, besides what it was asked."""
+
+    model: Model
+    optimiser: optax.OptState
+    epoch: Array
+    best_model: Model
+    best_accuracy: Array
+    best_epoch: Array
+
+
+class Progress(NamedTuple):
+    """After each compiled call: where the run is, and the means over that call's steps."""
+
+    epoch: int
+    step: int
+    steps: int
+    metrics: dict[str, float]
+
+
+def start(model: Model, optimiser: optax.GradientTransformation) -> TrainState:
+    """The state before the first epoch."""
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    never = jnp.asarray(-1, jnp.int32)
+    lowest = jnp.asarray(-1.0, jnp.float32)
+    return TrainState(model, optimiser.init(parameters), never + 1, model, lowest, never)
+
+
+def train_epoch(
+    state: TrainState,
+    images: Images,
+    estimator: Estimator,
+    optimiser: optax.GradientTransformation,
+    batch_size: int,
+    key: PRNGKeyArray,
+    augment: Augment | None = None,
+) -> Iterator[tuple[TrainState, Progress]]:
+    """One pass over shuffled ``images``; yields the state after each compiled call.
+
+    The random numbers of a step follow from ``key`` and the step's number alone, so that a repeated
+    epoch repeats exactly. What does not fill the last call is left to the next epoch's shuffle.
+    """
+    count = images.x.shape[0] // batch_size
+    if count < 1:
+        raise ValueError(
+            f"train_epoch: expected at least one batch of {batch_size} examples, got "
+            f"{images.x.shape[0]}; use a smaller batch_size."
+        )
+    calls = -(-count // STEPS_A_CALL)
+    length = count // calls
+    shuffle, steps = jax.random.split(jax.random.fold_in(key, state.epoch))
+    order = jax.random.permutation(shuffle, images.x.shape[0])
+    order = order[: calls * length * batch_size].reshape(calls, length, batch_size)
+    keys = jax.random.split(steps, (calls, length))
+    for call in range(calls):
+        model, opt_state, logs = _scan(
+            state.model,
+            state.optimiser,
+            order[call],
+            keys[call],
+            images,
+            estimator,
+            optimiser,
+            augment,
+        )
+        metrics = {name: float(value) for name, value in logs.items()}
+        state = state._replace(model=model, optimiser=opt_state)
+        yield state, Progress(int(state.epoch), (call + 1) * length, calls * length, metrics)
+
+
+@eqx.filter_jit
+def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    shape = model.energy.input_shape
+
+    def step(carry, at):
+        parameters, opt_state = carry
+        indices, key = at
+        draw, warp = jax.random.split(key)
+        model = eqx.combine(parameters, static)
+        x = images.x[indices]
+        x = x if augment is None else augment(x, warp)
+        x, y = images.batch(x, images.y[indices], shape)
+        estimate = estimator(model, x, y, model.rest(x), draw)
+        updates, opt_state = optimiser.update(estimate.gradient, opt_state, parameters)
+        scores = jax.vmap(model.predict)(estimate.state)
+        logs = {
+            "loss": estimate.value,
+            "accuracy": jnp.mean(jnp.argmax(scores, 1) == images.y[indices]),
+            "gradient_norm": optax.tree.norm(estimate.gradient),
+        }
+        logs |= _summary("free", estimate.report.free) | _summary("nudged", estimate.report.nudged)
+        return (optax.apply_updates(parameters, updates), opt_state), logs
+
+    (parameters, opt_state), logs = lax.scan(step, (parameters, opt_state), (order, keys))
+    return eqx.combine(parameters, static), opt_state, jax.tree.map(jnp.mean, logs)
+
+
+def _summary(phase: str, info: Info | None) -> dict[str, Array]:
+    if info is None:
+        return {}
+    return {
+        f"{phase}_residual": jnp.mean(info.residual),
+        f"{phase}_steps": jnp.mean(jnp.max(info.steps, axis=-1).astype(info.residual.dtype)),
+        f"{phase}_converged": jnp.mean(info.outcome == CONVERGED, dtype=info.residual.dtype),
+    }
+
+
+class Evaluation(NamedTuple):
+    """Mean accuracy and cost, and the relaxation's mean steps, residual and converged fraction."""
+
+    accuracy: float
+    loss: float
+    steps: float
+    residual: float
+    converged: float
+
+
+def evaluate(model: Model, images: Images, solver: Solver, batch_size: int = 500) -> Evaluation:
+    """Free phases only, over all examples."""
+    total = images.x.shape[0]
+    sums = jnp.zeros(len(Evaluation._fields))
+    for begin in range(0, total, batch_size):
+        part = slice(begin, min(begin + batch_size, total))
+        sums = sums + _evaluate(model, images._replace(x=images.x[part], y=images.y[part]), solver)
+    return Evaluation(*(float(value) / total for value in sums))
+
+
+@eqx.filter_jit
+def _evaluate(model: Model, images: Images, solver: Solver) -> Array:
+    x, y = images.batch(images.x, images.y, model.energy.input_shape)
+    state, info = relax(model, x, model.rest(x), solver)
+    right = jnp.argmax(jax.vmap(model.predict)(state), 1) == images.y
+    sums = [
+        jnp.sum(right),
+        mean_loss(model, state, y) * x.shape[0],
+        jnp.sum(info.steps),
+        jnp.sum(info.residual),
+        jnp.sum(info.outcome == CONVERGED),
+    ]
+    return jnp.stack([value.astype(jnp.result_type(float)) for value in sums])
+
+
+def keep_best(state: TrainState, accuracy: float) -> TrainState:
+    """The state after an epoch that reached ``accuracy`` on the validation split."""
+    best, at = state.best_model, state.best_epoch
+    if accuracy > float(state.best_accuracy):
+        best, at = state.model, state.epoch
+        state = state._replace(best_accuracy=jnp.asarray(accuracy, jnp.float32))
+    return state._replace(best_model=best, best_epoch=at, epoch=state.epoch + 1)
+
+
+def require_finite(progress: Progress) -> None:
+    """Raise `DivergedError` where the loss or the gradient of a call was not finite."""
+    for name in ("loss", "gradient_norm"):
+        value = progress.metrics[name]
+        if not jnp.isfinite(value):
+            raise DivergedError(
+                f"Training diverged in epoch {progress.epoch + 1}, step {progress.step}: expected a "
+                f"finite {name}, got {value}. The last checkpoint is kept; lower the learning rate, "
+                "the nudge beta or the initial gain, and start anew or --resume."
+            )
+
+
+def random_shift(pixels: int) -> Augment:
+    """Translate each image by up to ``pixels`` in both directions, filling with zeros."""
+
+    def augment(x: Array, key: PRNGKeyArray) -> Array:
+        padded = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
+        corners = jax.random.randint(key, (x.shape[0], 2), 0, 2 * pixels + 1)
+
+        def crop(image: Array, corner: Array) -> Array:
+            start = (corner[0], corner[1], jnp.zeros_like(corner[0]))
+            return lax.dynamic_slice(image, start, x.shape[1:])
+
+        return jax.vmap(crop)(padded, corners)
+
+    return augment
+
+
+def scale_layers(factors: PyTree) -> optax.GradientTransformation:
+    """Multiply each parameter's update by its factor: learning rates per layer."""
+
+    def scale(updates: PyTree, params: Any = None) -> PyTree:
+        return jax.tree.map(jnp.multiply, updates, factors)
+
+    return optax.stateless(scale)
