@@ -2,7 +2,8 @@
 
     d<C>/d theta  ~  Re sum_k c_k <dF_{beta_k}/d theta>_{beta_k}
 
-A contrast is exact when ``<dF_beta/d theta>_beta`` is a polynomial in ``beta`` of degree ``order`` or less.
+A contrast is exact when ``<dF_beta/d theta>_beta`` is a polynomial in ``beta`` of
+degree ``order`` or less.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ class Contrast(eqx.Module):
 
 
 class Fixed(Contrast):
-    """The same nudges every time."""
+    """The same nudges every time: data, so that another beta needs no compilation."""
 
-    betas: tuple[complex | float, ...] = eqx.field(static=True)
-    coefficients: tuple[complex | float, ...] = eqx.field(static=True)
+    betas: np.ndarray
+    coefficients: np.ndarray
     order: int = eqx.field(static=True)
 
     def draw(self, key: PRNGKeyArray) -> tuple[Array, Array]:
@@ -63,7 +64,7 @@ def finite_difference(betas: Sequence[float]) -> Fixed:
     weights = np.linalg.solve(powers, derivative)
     symmetric = np.allclose(np.sort(nodes), np.sort(-nodes)) and len(nodes) % 2 == 0
     order = len(nodes) if symmetric else len(nodes) - 1
-    return Fixed(tuple(nodes.tolist()), tuple(weights.tolist()), order)
+    return Fixed(nodes, weights, order)
 
 
 def one_sided(beta: float) -> Fixed:
@@ -98,7 +99,7 @@ def holomorphic(points: int, radius: float) -> Fixed:
     _nonzero(radius)
     angles = np.pi * (2 * np.arange(points // 2) + 1) / points
     betas = radius * np.exp(1j * angles)
-    return Fixed(tuple(betas.tolist()), tuple((2 / (points * betas)).tolist()), points)
+    return Fixed(betas, 2 / (points * betas), points)
 
 
 def _nonzero(beta: float) -> None:

@@ -1,0 +1,129 @@
+"""Audits: how well an estimator agrees with a reference, and which nudge serves best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.contrast import Contrast
+from eqprop.estimators import (
+    EquilibriumPropagation,
+    Estimate,
+    Estimator,
+    ImplicitDifferentiation,
+    cast,
+)
+from eqprop.model import Model
+from eqprop.names import parameter_names
+from eqprop.solvers import Momentum, Solver
+
+ALL = "all parameters"
+
+
+class Agreement(NamedTuple):
+    """One parameter: the cosine to the reference, ``|g - r| / |r|``, and ``|r|``."""
+
+    name: str
+    cosine: float
+    relative_error: float
+    norm: float
+
+
+def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
+    """Agreement by parameter, all parameters together last."""
+    names = jax.tree.leaves(parameter_names(reference))
+    pairs = zip(_flat(gradient), _flat(reference), strict=True)
+    rows = [_agreement(name, g, r) for name, (g, r) in zip(names, pairs, strict=True)]
+    return [
+        *rows,
+        _agreement(ALL, np.concatenate(_flat(gradient)), np.concatenate(_flat(reference))),
+    ]
+
+
+def audit(
+    model: Model, x: Array, y: Array, estimator: Estimator, reference: Estimator, key: PRNGKeyArray
+) -> list[Agreement]:
+    """Both estimators on one batch, from rest."""
+    mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))
+    return compare(mine.gradient, theirs.gradient)
+
+
+@eqx.filter_jit
+def estimate(model: Model, x: Array, y: Array, estimator: Estimator, key: PRNGKeyArray) -> Estimate:
+    """An estimator on one batch from rest, compiled."""
+    return estimator(model, x, y, model.rest(x), key)
+
+
+def exact_gradient(model: Model, x: Array, y: Array) -> PyTree:
+    """The gradient at equilibrium by implicit differentiation in float64, whatever the model's type.
+
+    Raises ``RuntimeError`` where the equilibrium or the adjoint equation is not reached to 1e-8.
+    """
+    with jax.enable_x64(True):
+        model, x, y = cast((model, x, y), np.dtype(np.float64))
+        reference = ImplicitDifferentiation(Momentum(1e-11, 5000), tolerance=1e-10)
+        found = estimate(model, x, y, reference, jax.random.key(0))
+        worst = max(float(np.max(found.report.free.residual)), float(np.max(found.report.adjoint)))
+    if not worst < 1e-8:
+        raise RuntimeError(
+            f"exact_gradient: expected a relative residual below 1e-8, got {worst:.1e}; the free phase of "
+            "this model does not settle, so that it has no equilibrium gradient."
+        )
+    return found.gradient
+
+
+class BetaSweep(NamedTuple):
+    """Relative error of the whole gradient at each nudge, the order with which it falls, and the
+    nudge that is best at the solver's tolerance and the float type's precision."""
+
+    betas: np.ndarray
+    errors: np.ndarray
+    order: float
+    best: float
+
+
+def sweep_beta(
+    model: Model,
+    x: Array,
+    y: Array,
+    solver: Solver,
+    contrast: Callable[[float], Contrast],
+    betas: Sequence[float],
+    reference: PyTree,
+    key: PRNGKeyArray,
+) -> BetaSweep:
+    """The error of EP against ``reference`` over ``betas``.
+
+    The order is the slope of log error against log beta between the best nudge and the largest whose
+    error is below one half: above it the nudge is not small, below it tolerance and rounding rule.
+    """
+    nudges = np.sort(np.asarray(betas, np.float64))
+    errors = []
+    for beta in nudges:
+        estimator = EquilibriumPropagation(solver, contrast(float(beta)))
+        gradient = estimate(model, x, y, estimator, key).gradient
+        errors.append(compare(gradient, reference)[-1].relative_error)
+    found = np.asarray(errors)
+    best = int(np.nanargmin(found))
+    above = (np.arange(len(found)) > best) & (found > 3 * found[best]) & (found < 0.5)
+    slope = (
+        np.polyfit(np.log(nudges[above]), np.log(found[above]), 1)[0] if above.sum() > 1 else np.nan
+    )
+    return BetaSweep(nudges, found, float(slope), float(nudges[best]))
+
+
+def _flat(gradient: PyTree) -> list[np.ndarray]:
+    return [np.ravel(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(gradient)]
+
+
+def _agreement(name: str, g: np.ndarray, r: np.ndarray) -> Agreement:
+    scale = float(np.linalg.norm(r))
+    product = float(np.linalg.norm(g)) * scale
+    cosine = float(g @ r) / product if product > 0 else float(np.array_equal(g, r))
+    error = float(np.linalg.norm(g - r)) / scale if scale > 0 else float(np.linalg.norm(g))
+    return Agreement(name, cosine, error, scale)

@@ -1,0 +1,85 @@
+"""What a user sees on the terminal: progress and tables, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from eqprop.diagnose import Agreement
+from eqprop.train import Progress as Step
+
+SETTLED = 0.99
+
+console = Console(stderr=True)
+
+
+class TrainingBar:
+    """A bar over the steps of a run, with its accuracy and the share of examples that settled.
+
+    Where stderr is no terminal, one line an epoch.
+    """
+
+    def __init__(self, epochs: int, console: Console = console):
+        self.epochs = epochs
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("compiling", total=None, now="")
+        self.best = 0.0
+
+    def __enter__(self) -> TrainingBar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.bar.stop()
+
+    def step(self, step: Step) -> None:
+        total = step.steps * self.epochs
+        metrics = step.metrics
+        now = f"loss {metrics['loss']:.4f}  train {metrics['accuracy']:.1%}  best {self.best:.2%}"
+        self.bar.update(
+            self.task,
+            description=f"epoch {step.epoch + 1}/{self.epochs}",
+            total=total,
+            completed=step.epoch * step.steps + step.step,
+            now=now,
+        )
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        self.best = max(self.best, row["validation_accuracy"])
+        text = (
+            f"epoch {row['epoch']:3.0f}/{self.epochs}  loss {row['loss']:.4f}  "
+            f"train {row['accuracy']:.2%}  validation {row['validation_accuracy']:.2%}  "
+            f"{row['seconds']:.0f} s"
+        )
+        if "free_converged" in row:
+            settled = min(row["free_converged"], row.get("nudged_converged", 1.0))
+            steps = f"{row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f}"
+            text += f"  {steps} sweeps, {settled:.1%} settled"
+            if settled < SETTLED:
+                text += (
+                    "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
+                )
+        self.console.print(text, highlight=False)
+
+
+def agreement_table(rows: Sequence[Agreement], title: str) -> Table:
+    """The audit as a table."""
+    table = Table(title=title, title_justify="left")
+    for column in ("parameter", "cosine", "relative error", "norm"):
+        table.add_column(column, justify="left" if column == "parameter" else "right")
+    for row in rows:
+        table.add_row(row.name, f"{row.cosine:.6f}", f"{row.relative_error:.1e}", f"{row.norm:.1e}")
+    return table

@@ -1,0 +1,88 @@
+"""Experiments: a recipe over seeds, and the committed result that it regenerates."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eqprop.display import TrainingBar, console
+from eqprop.fit import fit
+from eqprop.recipes import RECIPES, Recipe
+from eqprop.runs import read_json, surroundings, write_json
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe trained once for each seed."""
+
+    name: str
+    about: str
+    recipe: Recipe
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+def _named(name: str, about: str, recipe: Recipe, seeds: tuple[int, ...] = (0, 1, 2)):
+    return name, Experiment(name, about, recipe, seeds)
+
+
+EXPERIMENTS: dict[str, Experiment] = dict(
+    (
+        _named("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
+        _named("mnist-dense", "MNIST, one hidden layer", RECIPES["mnist-dense"]),
+        _named(
+            "mnist-dense-shift",
+            "the same with random shifts",
+            dataclasses.replace(RECIPES["mnist-dense"], shift=1),
+        ),
+        _named(
+            "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
+        ),
+        _named("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
+    )
+)
+
+
+def reproduce(
+    experiment: Experiment, out: Path, data_dir: Path | None = None, quick: bool = False
+) -> dict[str, Any]:
+    """Train every seed, resuming whatever was begun, and write ``<out>/<name>/result.json``."""
+    recipe, seeds = experiment.recipe, experiment.seeds
+    name = experiment.name
+    if quick:
+        recipe, seeds, name = dataclasses.replace(recipe, epochs=1), seeds[:1], f"{name}-quick"
+    results = [_seed(name, dataclasses.replace(recipe, seed=seed), data_dir) for seed in seeds]
+    errors = np.asarray([result["test_error_percent"] for result in results])
+    summary = {
+        "name": name,
+        "command": f"eqprop reproduce {experiment.name}" + (" --quick" if quick else ""),
+        "test_error_percent": {
+            "mean": errors.mean(),
+            "std": errors.std(ddof=1 if len(errors) > 1 else 0),
+        },
+        "seeds": list(seeds),
+        "seconds": {"mean": np.mean([result["seconds"] for result in results])},
+        "runs": results,
+        **surroundings(),
+    }
+    path = write_json(out / name / "result.json", summary)
+    console.print(
+        f"[bold]{name}[/]: test error {errors.mean():.2f} ± {summary['test_error_percent']['std']:.2f} % "
+        f"over {len(seeds)} seeds; {path}",
+        highlight=False,
+    )
+    return summary
+
+
+def _seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
+    folder = Path("runs") / name / f"seed-{recipe.seed}"
+    finished = folder / "result.json"
+    if finished.exists():
+        return read_json(finished)
+    console.print(f"[bold]{name}[/] seed {recipe.seed} in {folder}", highlight=False)
+    with TrainingBar(recipe.epochs) as bar:
+        begun = (folder / "config.json").exists()
+        return fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)

@@ -1,0 +1,177 @@
+"""A recipe run to its end: epochs, checkpoints, the choice on validation, one look at the test."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from eqprop import data as data_sets
+from eqprop.data import Dataset, Split
+from eqprop.diagnose import Agreement, compare, estimate, exact_gradient
+from eqprop.model import Model
+from eqprop.recipes import Recipe, make_estimator, make_optimiser, make_solver
+from eqprop.runs import Run, read_json, surroundings, write_json
+from eqprop.train import (
+    Evaluation,
+    Images,
+    Progress,
+    TrainState,
+    evaluate,
+    keep_best,
+    random_shift,
+    require_finite,
+    start,
+    train_epoch,
+)
+
+AUDITED = 32
+Observe = Callable[[Progress], None]
+EpochObserve = Callable[[Mapping[str, float]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A recipe with its data on the device."""
+
+    recipe: Recipe
+    data: Dataset
+    train: Images
+    validation: Images
+    test: Images
+
+
+def prepare(recipe: Recipe, data_dir: Path | None = None) -> Task:
+    """Load, check and split the data."""
+    data = data_sets.load(recipe.data, data_dir)
+    data_sets.check(data.train, data.classes)
+    data_sets.check(data.test, data.classes)
+    train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)
+
+    def on_device(split: Split) -> Images:
+        return Images(jnp.asarray(split.x), jnp.asarray(split.y), data.scale, data.classes)
+
+    return Task(recipe, data, on_device(train), on_device(validation), on_device(data.test))
+
+
+def fit(
+    name: str,
+    recipe: Recipe,
+    folder: Path,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    observe: Observe = lambda progress: None,
+    observe_epoch: EpochObserve = lambda row: None,
+) -> dict[str, Any]:
+    """Train a recipe in a run folder and return what `result.json` holds.
+
+    Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
+    """
+    task = prepare(recipe, data_dir)
+    model = recipe.build(task.data)
+    make_estimator(recipe)
+    run = Run(folder, {"name": name, **dataclasses.asdict(recipe)}, resume)
+    steps = recipe.epochs * (task.train.x.shape[0] // recipe.batch_size)
+    optimiser = make_optimiser(recipe, model, steps)
+    state = run.restore(start(model, optimiser))
+    run.keep_rows(int(state.epoch))
+    state = _epochs(task, state, optimiser, run, observe, observe_epoch)
+    return _conclude(name, task, state.best_model, run)
+
+
+def _epochs(
+    task: Task, state: TrainState, optimiser, run: Run, observe, observe_epoch
+) -> TrainState:
+    recipe = task.recipe
+    estimator, solver = make_estimator(recipe), make_solver(recipe)
+    augment = random_shift(recipe.shift) if recipe.shift else None
+    key = jax.random.key(recipe.seed + 1)
+    rows = run.rows()
+    before = rows[-1]["seconds"] if rows else 0.0
+    began = time.perf_counter()
+    while int(state.epoch) < recipe.epochs and not _stale(state, recipe.patience):
+        calls = []
+        epoch = train_epoch(
+            state, task.train, estimator, optimiser, recipe.batch_size, key, augment
+        )
+        for updated, progress in epoch:
+            state = updated
+            require_finite(progress)
+            calls.append(progress.metrics)
+            observe(progress)
+        held_out = evaluate(state.model, task.validation, solver)
+        state = keep_best(state, held_out.accuracy)
+        row = {"epoch": int(state.epoch), "seconds": before + time.perf_counter() - began}
+        row |= {key: float(np.mean([call[key] for call in calls])) for key in calls[0]}
+        row |= {f"validation_{key}": value for key, value in held_out._asdict().items()}
+        run.log(row)
+        run.save(int(state.epoch), state)
+        observe_epoch(row)
+    return state
+
+
+def load_best(task: Task, folder: Path) -> Model:
+    """The best model of a run folder."""
+    recipe = task.recipe
+    run = Run(
+        folder,
+        {"name": read_json(folder / "config.json")["name"], **dataclasses.asdict(recipe)},
+        True,
+    )
+    model = recipe.build(task.data)
+    return run.restore(start(model, make_optimiser(recipe, model, 1))).best_model
+
+
+def _stale(state: TrainState, patience: int) -> bool:
+    return bool(patience) and int(state.epoch) - 1 - int(state.best_epoch) >= patience
+
+
+def _conclude(name: str, task: Task, best: Model, run: Run) -> dict[str, Any]:
+    recipe, rows = task.recipe, run.rows()
+    solver = make_solver(recipe)
+    validation, test = (evaluate(best, split, solver) for split in (task.validation, task.test))
+    agreement = audit_recipe(task, best)
+    result = {
+        "name": name,
+        "recipe": dataclasses.asdict(recipe),
+        "test_accuracy": test.accuracy,
+        "test_error_percent": 100 * (1 - test.accuracy),
+        "validation_accuracy": validation.accuracy,
+        "best_epoch": max(rows, key=lambda row: (row["validation_accuracy"], -row["epoch"]))[
+            "epoch"
+        ],
+        "epochs": len(rows),
+        "seconds": rows[-1]["seconds"],
+        "relaxation": _relaxation(rows, test),
+        "audit": [row._asdict() for row in agreement],
+        "seed": recipe.seed,
+        **surroundings(),
+    }
+    write_json(run.folder / "result.json", result)
+    return result
+
+
+def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, float]:
+    kept = [k for k in rows[0] if k.startswith(("free_", "nudged_"))]
+    means = {key: float(np.mean([row[key] for row in rows])) for key in kept}
+    return means | {f"test_{key}": getattr(test, key) for key in ("steps", "residual", "converged")}
+
+
+def audit_batch(task: Task) -> tuple[jax.Array, jax.Array]:
+    """The first validation examples, as the model sees them."""
+    some = task.validation._replace(x=task.validation.x[:AUDITED], y=task.validation.y[:AUDITED])
+    shape = task.recipe.build(task.data).energy.input_shape
+    return some.batch(some.x, some.y, shape)
+
+
+def audit_recipe(task: Task, model: Model) -> list[Agreement]:
+    """The recipe's estimator, as it trains, against the exact equilibrium gradient in float64."""
+    x, y = audit_batch(task)
+    mine = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(0))
+    return compare(mine.gradient, exact_gradient(model, x, y))

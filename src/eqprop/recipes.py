@@ -1,0 +1,281 @@
+"""Recipes: all that a training run is, as frozen data, and the objects they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import equinox as eqx
+import jax
+import optax
+from jaxtyping import PRNGKeyArray, PyTree
+
+from eqprop import contrast as contrasts
+from eqprop.build import convolutional, layered, with_read_out
+from eqprop.contrast import Contrast
+from eqprop.data import Dataset
+from eqprop.estimators import (
+    Backpropagation,
+    EquilibriumPropagation,
+    Estimator,
+    ImplicitDifferentiation,
+)
+from eqprop.model import Model
+from eqprop.names import parameter_names
+from eqprop.ops import AveragePool, MaxPool
+from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum, Solver
+from eqprop.train import scale_layers
+from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
+
+DataName = Literal["digits", "mnist", "fashion-mnist", "cifar-10"]
+UnitName = Literal["clip", "relu6", "hard-tanh", "linear", "logistic", "tanh"]
+SolverName = Literal["blockwise", "momentum", "gradient", "flow"]
+ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
+EstimatorName = Literal["ep", "implicit", "bptt"]
+
+UNITS: dict[UnitName, Callable[[], Unit]] = {
+    "clip": Box,
+    "relu6": relu6,
+    "hard-tanh": hard_tanh,
+    "linear": Linear,
+    "logistic": Logistic,
+    "tanh": Tanh,
+}
+SOLVERS: dict[SolverName, Callable[[float, int], Solver]] = {
+    "blockwise": Blockwise,
+    "momentum": Momentum,
+    "gradient": GradientDescent,
+    "flow": lambda tolerance, max_steps: Flow(tolerance, max_steps=max_steps),
+}
+CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
+    "symmetric": lambda beta, points: contrasts.symmetric(beta),
+    "one-sided": lambda beta, points: contrasts.one_sided(beta),
+    "random-sign": lambda beta, points: contrasts.RandomSign(beta),
+    "n-point": lambda beta, points: contrasts.n_point(points, beta),
+    "holomorphic": lambda beta, points: contrasts.holomorphic(points, beta),
+}
+OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
+    "adam": optax.scale_by_adam,
+    "momentum": lambda: optax.trace(0.9, nesterov=True),
+    "sgd": optax.identity,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, and how. Energies and times are dimensionless."""
+
+    data: DataName = "digits"
+    """Data set."""
+    unit: UnitName = "clip"
+    """Unit of the hidden layers; clip is the interval [0, 1]."""
+    output: UnitName = "linear"
+    """Unit of the output layer."""
+    cost: Literal["squared-error", "cross-entropy"] = "squared-error"
+    """Cost; cross-entropy replaces the output layer by a trained softmax read-out."""
+    gain: float = 1.0
+    """Initial weights are uniform in +-gain / sqrt(fan_in)."""
+
+    estimator: EstimatorName = "ep"
+    """Gradient: equilibrium propagation, implicit differentiation or back-propagation through time."""
+    contrast: ContrastName = "symmetric"
+    """Which nudges EP compares."""
+    beta: float = 0.5
+    """Nudge (largest nudge, or radius)."""
+    points: int = 4
+    """Number of nudges of n-point and holomorphic contrasts."""
+
+    solver: SolverName = "blockwise"
+    """How the network relaxes."""
+    tolerance: float = 1e-3
+    """Relative residual at which an example counts as settled."""
+    max_steps: int = 60
+    """Steps after which a relaxation gives up (and is counted); bptt unrolls this many."""
+
+    optimiser: Literal["adam", "momentum", "sgd"] = "adam"
+    """Optimiser (momentum is Nesterov's, 0.9)."""
+    learning_rate: float = 1e-3
+    """Peak learning rate; a cosine takes it to zero over all epochs."""
+    layer_rates: tuple[float, ...] = ()
+    """Learning rate of each edge, in order from the input, as multiples of the rate; () is all 1."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+    epochs: int = 30
+    """Passes over the training data."""
+    batch_size: int = 64
+    """Examples a step."""
+    shift: int = 0
+    """Augmentation: random shifts of up to this many pixels."""
+    validation: int = 5000
+    """Training examples held out for choosing the best epoch."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation accuracy; 0 never does."""
+    seed: int = 0
+    """Seed of weights, shuffling and augmentation."""
+
+    def __post_init__(self):
+        positive = ("gain", "tolerance", "max_steps", "learning_rate", "epochs", "batch_size")
+        for name in (*positive, "validation"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}.")
+        for name in ("weight_decay", "shift", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
+        if self.beta == 0:
+            raise ValueError("beta: expected a nudge other than 0, got 0; 0.1 to 0.5 is usual.")
+        open_output = self.output == "linear" and self.cost == "squared-error"
+        two_sided = self.estimator == "ep" and self.contrast in (
+            "symmetric",
+            "n-point",
+            "random-sign",
+        )
+        if open_output and two_sided and abs(self.beta) >= 1:
+            raise ValueError(
+                f"beta: expected |beta| < 1 for nudges of both signs on a linear output, got {self.beta}; "
+                "from -1 on, E + beta C has no minimum. Use one-sided, or a clipped output."
+            )
+
+    def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
+        """The model with a squared error, before the choice of a cost."""
+        raise TypeError("Recipe is abstract: use DenseRecipe or ConvRecipe.")
+
+    def build(self, data: Dataset) -> Model:
+        """The model at initialisation."""
+        weights, read_out = jax.random.split(jax.random.key(self.seed))
+        model = self.network(data, weights)
+        if self.cost == "cross-entropy":
+            return with_read_out(model, data.classes, read_out, self.gain)
+        return model
+
+
+@dataclass(frozen=True)
+class DenseRecipe(Recipe):
+    """A chain of dense layers."""
+
+    hidden: tuple[int, ...] = (256,)
+    """Sizes of the hidden layers."""
+
+    def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
+        sizes = (data.features, *self.hidden, data.classes)
+        return layered(sizes, key, UNITS[self.unit](), UNITS[self.output](), self.gain)
+
+
+@dataclass(frozen=True)
+class ConvRecipe(Recipe):
+    """Convolutions, each pooled 2x2, then a dense layer."""
+
+    channels: tuple[int, ...] = (16, 32)
+    """Channels of each convolution."""
+    kernel: int = 3
+    """Size of the kernels."""
+    pool: Literal["average", "max"] = "average"
+    """Pooling after each convolution."""
+
+    def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
+        return convolutional(
+            data.image_shape,
+            self.channels,
+            data.classes,
+            key,
+            UNITS[self.unit](),
+            UNITS[self.output](),
+            self.kernel,
+            {"average": AveragePool, "max": MaxPool}[self.pool],
+            self.gain,
+        )
+
+
+def make_solver(recipe: Recipe) -> Solver:
+    """The solver of the recipe's relaxations."""
+    return SOLVERS[recipe.solver](recipe.tolerance, recipe.max_steps)
+
+
+def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:
+    """The recipe's contrast, at its own nudge or at another."""
+    return CONTRASTS[recipe.contrast](recipe.beta if beta is None else beta, recipe.points)
+
+
+def make_estimator(recipe: Recipe) -> Estimator:
+    """The recipe's estimator."""
+    return ESTIMATORS[recipe.estimator](recipe)
+
+
+def _backpropagation(recipe: Recipe) -> Backpropagation:
+    solver = make_solver(recipe)
+    if not isinstance(solver, Iterative):
+        raise ValueError(
+            "solver: bptt unrolls the steps of an iterative solver; expected blockwise, momentum or "
+            f"gradient, got {recipe.solver}."
+        )
+    return Backpropagation(solver, recipe.max_steps)
+
+
+ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
+    "ep": lambda recipe: EquilibriumPropagation(make_solver(recipe), make_contrast(recipe)),
+    "implicit": lambda recipe: ImplicitDifferentiation(make_solver(recipe)),
+    "bptt": _backpropagation,
+}
+
+
+def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
+    """The recipe's optimiser for a run of ``steps`` steps."""
+    schedule = optax.cosine_decay_schedule(recipe.learning_rate, max(steps, 1))
+    return optax.chain(
+        OPTIMISERS[recipe.optimiser](),
+        optax.add_decayed_weights(recipe.weight_decay),
+        scale_layers(_rates(recipe, model)),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def _rates(recipe: Recipe, model: Model) -> PyTree:
+    """Each parameter's factor: that of the edge it belongs to, or that ends in its layer."""
+    names = parameter_names(model)
+    edges = list(getattr(model.energy, "edges", {}).values())
+    order = [
+        f"{e.source}-{e.target}"
+        for layer in model.energy.shapes
+        for e in edges
+        if e.target == layer
+    ]
+    order = [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
+    if not recipe.layer_rates:
+        return jax.tree.map(lambda _: 1.0, names)
+    if len(recipe.layer_rates) != len(order):
+        raise ValueError(
+            f"layer_rates: expected {len(order)} numbers, one each for {order}, got {recipe.layer_rates}."
+        )
+    factors = dict(zip(order, recipe.layer_rates, strict=True))
+    factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
+    return jax.tree.map(lambda name: factors[name.rsplit(".", 1)[0]], names)
+
+
+def _mnist(name: DataName, **changes) -> DenseRecipe:
+    return DenseRecipe(data=name, hidden=(2048,), epochs=25, batch_size=100, **changes)
+
+
+RECIPES: dict[str, Recipe] = {
+    "digits": DenseRecipe(
+        hidden=(256,), epochs=60, batch_size=32, validation=200, learning_rate=2e-3
+    ),
+    "mnist-dense": _mnist("mnist"),
+    "fashion-mnist-dense": _mnist("fashion-mnist"),
+    "mnist-conv": ConvRecipe(data="mnist", epochs=20, batch_size=100, shift=1),
+}
+
+
+__all__ = [
+    "CONTRASTS",
+    "ESTIMATORS",
+    "RECIPES",
+    "SOLVERS",
+    "UNITS",
+    "ConvRecipe",
+    "DenseRecipe",
+    "Recipe",
+    "make_contrast",
+    "make_estimator",
+    "make_optimiser",
+    "make_solver",
+]

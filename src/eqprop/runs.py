@@ -1,0 +1,224 @@
+"""The folder of a run: what was asked, what happened, what came out, and where to go on.
+
+config.json    the recipe
+metrics.jsonl  one line an epoch
+checkpoints/   the last epochs, by Orbax
+result.json    written last; a run that has it is finished
+*.png          plots
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+KEEP = 2
+
+
+class RunError(RuntimeError):
+    """A run folder cannot be used as asked."""
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a file whole or not at all."""
+    text = json.dumps(content, indent=1, default=_plain) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".part", delete=False
+        ) as part:
+            part.write(text)
+            part.flush()
+            os.fsync(part.fileno())
+        os.replace(part.name, path)
+    except OSError as error:
+        raise OSError(
+            f"Cannot write {path}: {error.strerror or error}; free some space or choose another "
+            "folder with --out."
+        ) from error
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that `write_json` wrote; `RunError` where it is not JSON."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise RunError(f"{path}: expected JSON, got {error}; delete the run folder.") from error
+
+
+class Run:
+    """One run folder, opened to start or to resume.
+
+    Raises `RunError` where the folder holds another recipe, or a run already and ``resume`` is not
+    asked for.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], resume: bool):
+        self.folder = folder
+        asked = json.loads(json.dumps(config, default=_plain))
+        path = folder / "config.json"
+        if path.exists() and not resume:
+            raise RunError(
+                f"{folder} already holds a run; add --resume to continue it, or choose another --out."
+            )
+        if resume and not path.exists():
+            raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
+        if resume:
+            _same(read_json(path), asked, folder)
+        else:
+            write_json(path, asked)
+        self.metrics = folder / "metrics.jsonl"
+
+    def rows(self) -> list[dict[str, float]]:
+        """The metrics so far, one row an epoch."""
+        return read_rows(self.folder)
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Add the row of one epoch."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(row, default=_plain) + "\n")
+
+    def keep_rows(self, epochs: int) -> None:
+        """Drop rows of epochs that no checkpoint holds."""
+        rows = [json.dumps(row) for row in self.rows() if row["epoch"] <= epochs]
+        part = self.metrics.with_suffix(".part")
+        part.write_text("".join(row + "\n" for row in rows))
+        os.replace(part, self.metrics)
+
+    def save(self, epoch: int, state: PyTree) -> None:
+        """Keep the arrays of ``state`` as the checkpoint of an epoch."""
+        with self._manager() as manager:
+            try:
+                manager.save(epoch, args=_orbax().args.StandardSave(_leaves(state)))
+                manager.wait_until_finished()
+            except (OSError, ValueError) as error:
+                raise OSError(
+                    f"Cannot write a checkpoint under {self.folder}: {error}; free some space or choose "
+                    "another folder with --out. Earlier checkpoints are kept."
+                ) from error
+
+    def restore(self, like: PyTree) -> PyTree:
+        """The latest checkpoint in the structure of ``like``; ``like`` itself where there is none."""
+        with self._manager() as manager:
+            epoch = manager.latest_step()
+            if epoch is None:
+                return like
+            wanted = _leaves(like)
+            where = self.folder / "checkpoints" / str(epoch)
+            try:
+                found = manager.restore(epoch, args=_orbax().args.StandardRestore(wanted))
+            except Exception as error:
+                raise RunError(
+                    f"{where}: the checkpoint is corrupt or belongs to another model ("
+                    f"{str(error).splitlines()[0]}); delete that folder to resume from the one before, or "
+                    "start anew with another --out."
+                ) from error
+        return _combine(like, found, where)
+
+    def _manager(self):
+        options = _orbax().CheckpointManagerOptions(
+            max_to_keep=KEEP, enable_async_checkpointing=False
+        )
+        return _orbax().CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
+
+
+def read_rows(folder: Path) -> list[dict[str, float]]:
+    """The metrics of a run folder; a last line cut short by a kill is left out."""
+    path = folder / "metrics.jsonl"
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, hardware and commit, for a result."""
+    packages = ("eqprop", "jax", "jaxlib", "equinox", "optax", "numpy")
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in packages},
+        "hardware": {
+            "device": jax.devices()[0].device_kind,
+            "devices": jax.device_count(),
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+        },
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    here = Path(__file__).parent
+    asked = [git, "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None
+
+
+def _same(found: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
+    differing = [k for k in sorted(set(found) | set(asked)) if found.get(k) != asked.get(k)]
+    if differing:
+        lines = ", ".join(f"{k}: {found.get(k)!r} there, {asked.get(k)!r} here" for k in differing)
+        raise RunError(f"{folder} holds a run of another recipe ({lines}); resume with its own.")
+
+
+def _orbax():
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
+def _leaves(tree: PyTree) -> dict[str, Any]:
+    arrays = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
+    return {f"{i:04d}": leaf for i, leaf in enumerate(arrays)}
+
+
+def _combine(like: PyTree, found: Mapping[str, Any], where: Path) -> PyTree:
+    arrays, static = eqx.partition(like, eqx.is_array)
+    wanted, structure = jax.tree.flatten(arrays)
+    got = [found[key] for key in sorted(found)]
+    for a, b in zip(wanted, got, strict=True):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise RunError(
+                f"{where}: expected an array {a.dtype}{list(a.shape)}, got {b.dtype}{list(b.shape)}; the "
+                "checkpoint belongs to another model."
+            )
+    return eqx.combine(jax.tree.unflatten(structure, got), static)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray, jax.Array)):
+        return np.asarray(value).tolist()
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
