@@ -81,6 +81,7 @@ def convolutional(
 def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1.0) -> Model:
     """The same energy without its output layer, read by a trained softmax on the layer below."""
     network = model.energy
+    assert isinstance(network, Network)
     last = next(e.source for e in network.edges.values() if e.target == OUTPUT)
     layers = {name: network.layers[name] for name in network.order if name != OUTPUT}
     edges = [(e.source, e.target, e.op) for e in network.edges.values() if e.target != OUTPUT]

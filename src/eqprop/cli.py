@@ -87,7 +87,7 @@ def _each_recipe(command: Any) -> Any:
         members.append(
             Annotated[kind, tyro.conf.subcommand(name, default=default, description=about)]
         )
-    return Union[tuple(members)]
+    return Union[tuple(members)]  # noqa: UP007
 
 
 def _parse(arguments: list[str] | None) -> Any:
@@ -115,7 +115,7 @@ def _parse(arguments: list[str] | None) -> Any:
 
     for command in (train, audit, plot, reproduce):
         app.command(command)
-    app.command(list_, name="list")
+    app.command(name="list")(list_)
     return app.cli(
         prog="eqprop",
         description="Equilibrium propagation: train, audit and reproduce.",

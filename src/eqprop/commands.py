@@ -150,13 +150,13 @@ def _sweep(task: Task, model: Model) -> BetaSweep:
 
 
 def _recipe(config: Mapping[str, Any]) -> Recipe:
-    kind = type(RECIPES[config["name"]])
+    kind: Any = type(RECIPES[config["name"]])
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "name"}
     return kind(**values)
 
 
 def _shape(recipe: Recipe) -> str:
-    inner = getattr(recipe, "hidden", None) or getattr(recipe, "channels", ())
+    inner = getattr(recipe, "hidden", ()) or getattr(recipe, "channels", ())
     return f"{type(recipe).__name__.removesuffix('Recipe').lower()} {'-'.join(map(str, inner))}"
 
 

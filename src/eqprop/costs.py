@@ -60,7 +60,8 @@ class CrossEntropy(Cost):
     def init(
         cls, key: PRNGKeyArray, features: int, classes: int, output: str, gain: float = 1.0
     ) -> "CrossEntropy":
-        return cls(uniform(key, (features, classes), features, gain), jnp.zeros(classes), output)
+        weight = uniform(key, (features, classes), features, gain)
+        return cls(weight=weight, bias=jnp.zeros(classes), output=output)
 
     def predict(self, shown: State) -> Array:
         return shown[self.output].reshape(-1) @ self.weight + self.bias

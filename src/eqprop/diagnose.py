@@ -68,7 +68,9 @@ def exact_gradient(model: Model, x: Array, y: Array) -> PyTree:
         model, x, y = cast((model, x, y), np.dtype(np.float64))
         reference = ImplicitDifferentiation(Momentum(1e-11, 5000), tolerance=1e-10)
         found = estimate(model, x, y, reference, jax.random.key(0))
-        worst = max(float(np.max(found.report.free.residual)), float(np.max(found.report.adjoint)))
+        free, adjoint = found.report.free, found.report.adjoint
+        assert free is not None and adjoint is not None
+        worst = max(float(np.max(free.residual)), float(np.max(adjoint)))
     if not worst < 1e-8:
         raise RuntimeError(
             f"exact_gradient: expected a relative residual below 1e-8, got {worst:.1e}; the free phase of "

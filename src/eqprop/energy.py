@@ -35,9 +35,13 @@ class Clamped(eqx.Module):
 
 
 class Energy(eqx.Module):
-    """``E(state, x) -> scalar`` for one example. Energies are dimensionless (kT = 0)."""
+    """``E(state, x) -> scalar`` for one example. Energies are dimensionless (kT = 0).
+
+    ``input_shape`` is the shape of one ``x``; ``None`` takes the data as they are.
+    """
 
     units: eqx.AbstractVar[Units]
+    input_shape: eqx.AbstractVar[tuple[int, ...] | None]
 
     @property
     @abstractmethod
@@ -98,6 +102,7 @@ class FunctionEnergy(Energy):
     function: Callable[[PyTree, State, Array], Array] = eqx.field(static=True)
     shapes_: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
     units: Units
+    input_shape: tuple[int, ...] | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -123,6 +128,7 @@ class FunctionEnergy(Energy):
         self.function = function
         self.shapes_ = tuple((name, tuple(shape)) for name, shape in shapes.items())
         self.units = {name: units.get(name, Linear()) for name in shapes}
+        self.input_shape = None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

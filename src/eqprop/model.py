@@ -28,7 +28,7 @@ class Model(eqx.Module):
 
     def nudged(self, x: Array, y: Array, beta: Array) -> "Nudged":
         """``F_beta = E + beta C`` of one example."""
-        return Nudged(self.energy.clamp(x), self.cost, y, beta)
+        return Nudged(base=self.energy.clamp(x), cost=self.cost, y=y, beta=beta)  # type: ignore[call-arg]
 
     def loss(self, state: State, y: Array) -> Array:
         """The cost of one example in ``state``."""
@@ -51,12 +51,12 @@ class Nudged(Clamped):
     y: Array
     beta: Array
 
-    @property
-    def units(self) -> Units:
+    @property  # type: ignore[misc]
+    def units(self) -> Units:  # type: ignore[override]
         return self.base.units
 
-    @property
-    def blocks(self) -> tuple[tuple[str, ...], ...] | None:
+    @property  # type: ignore[misc]
+    def blocks(self) -> tuple[tuple[str, ...], ...] | None:  # type: ignore[override]
         return self.base.blocks
 
     def coupling(self, shown: State) -> Array:

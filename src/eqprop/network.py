@@ -9,6 +9,7 @@ edge from a layer to itself is a lateral coupling.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -88,8 +89,8 @@ class Network(Energy):
                 f"{edge.target!r}), got {got}; change the operator or the layer's shape."
             )
 
-    @property
-    def units(self) -> Units:
+    @property  # type: ignore[misc]
+    def units(self) -> Units:  # type: ignore[override]
         return {name: self.layers[name].unit for name in self.order}
 
     @property
@@ -122,11 +123,11 @@ class _ClampedNetwork(Clamped):
     blocks: tuple[tuple[str, ...], ...] | None = eqx.field(static=True)
 
     def coupling(self, shown: State) -> Array:
-        total = -sum(jnp.sum(self.drive[name] * u) for name, u in shown.items())
+        total = jnp.negative(sum(jnp.sum(self.drive[name] * u) for name, u in shown.items()))
         for edge in self.edges.values():
             total = total - jnp.sum(shown[edge.target] * edge.op(shown[edge.source]))
         return total
 
     def curvature(self, name: str) -> Array | float:
-        lateral = [e.op for e in self.edges.values() if e.source == e.target == name]
+        lateral: list[Any] = [e.op for e in self.edges.values() if e.source == e.target == name]
         return sum((op.curvature(self.drive[name].shape) for op in lateral), 0.0)

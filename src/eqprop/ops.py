@@ -5,6 +5,7 @@ Any callable module serves as an operator: ``op(u_source)`` in the shape of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
@@ -143,7 +144,7 @@ class MaxPool(eqx.Module):
 class Chain(eqx.Module):
     """One operator after another."""
 
-    ops: tuple[eqx.Module, ...]
+    ops: tuple[Callable[[Array], Array], ...]
 
     def __call__(self, u: Array) -> Array:
         for op in self.ops:

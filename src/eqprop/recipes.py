@@ -28,6 +28,7 @@ from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum
 from eqprop.train import scale_layers
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
 
+PoolName = Literal["average", "max"]
 DataName = Literal["digits", "mnist", "fashion-mnist", "cifar-10"]
 UnitName = Literal["clip", "relu6", "hard-tanh", "linear", "logistic", "tanh"]
 SolverName = Literal["blockwise", "momentum", "gradient", "flow"]
@@ -55,6 +56,7 @@ CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
     "n-point": lambda beta, points: contrasts.n_point(points, beta),
     "holomorphic": lambda beta, points: contrasts.holomorphic(points, beta),
 }
+POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}
 OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": optax.scale_by_adam,
     "momentum": lambda: optax.trace(0.9, nesterov=True),
@@ -169,7 +171,7 @@ class ConvRecipe(Recipe):
     """Channels of each convolution."""
     kernel: int = 3
     """Size of the kernels."""
-    pool: Literal["average", "max"] = "average"
+    pool: PoolName = "average"
     """Pooling after each convolution."""
 
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
@@ -181,7 +183,7 @@ class ConvRecipe(Recipe):
             UNITS[self.unit](),
             UNITS[self.output](),
             self.kernel,
-            {"average": AveragePool, "max": MaxPool}[self.pool],
+            POOLS[self.pool],
             self.gain,
         )
 

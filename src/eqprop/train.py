@@ -38,9 +38,10 @@ class Images(NamedTuple):
     scale: float
     classes: int
 
-    def batch(self, x: Array, y: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    def batch(self, x: Array, y: Array, shape: tuple[int, ...] | None) -> tuple[Array, Array]:
         x = x.astype(jnp.result_type(float)) / self.scale
-        return x.reshape(-1, *shape), jax.nn.one_hot(y, self.classes, dtype=x.dtype)
+        x = x if shape is None else x.reshape(-1, *shape)
+        return x, jax.nn.one_hot(y, self.classes, dtype=x.dtype)
 
 
 class TrainState(NamedTuple):
