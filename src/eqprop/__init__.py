@@ -13,6 +13,7 @@ from eqprop.contrast import (
     symmetric,
 )
 from eqprop.costs import Cost, CrossEntropy, SquaredError
+from eqprop.diagnose import audit, exact_gradient, sweep_beta
 from eqprop.energy import Clamped, Energy, FunctionEnergy, displacement, residual
 from eqprop.estimators import (
     Backpropagation,
@@ -58,9 +59,11 @@ __all__ = [
     "Tanh",
     "Unit",
     "__version__",
+    "audit",
     "contrast",
     "convolutional",
     "displacement",
+    "exact_gradient",
     "finite_difference",
     "hard_tanh",
     "holomorphic",
@@ -72,6 +75,7 @@ __all__ = [
     "relu6",
     "residual",
     "solvers",
+    "sweep_beta",
     "symmetric",
     "with_read_out",
 ]

@@ -6,114 +6,101 @@ not positive on a logarithmic axis) is a gap, counted in the title. Wrong shapes
 
 from __future__ import annotations
 
-import errno
-import io
 import math
 import os
-import uuid
 import warnings
-from collections.abc import Mapping, Sequence, Sized
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, SupportsFloat
+from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.rcsetup import cycler
 
-Numbers = np.ndarray | Array
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-REQUIRED = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
-OPTIONAL = {"steps": "steps to settle", "converged": "fraction", "residual": "relative residual"}
-LAYOUTS = {2: "AB", 3: "AABB;.CC.", 4: "AB;CD", 5: "AAABBB;CCDDEE"}
-MAX_PANELS = 12
+Numbers = np.ndarray | Array | Sequence[float]
+Number = float | None
+Traces = Mapping[str, tuple[Numbers, Numbers]]
+COLOURS = cycler(color=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"))
+SPLITS = {"train": "", "validation": "validation_"}
+PHASES = {"free": "free_", "nudged": "nudged_"}
+CURVES = (
+    ("error", "error (%)", "log", SPLITS),
+    ("loss", "mean loss", "linear", SPLITS),
+    ("seconds", "time since the start (s)", "linear", {"": ""}),
+    ("steps", "relaxation steps", "linear", PHASES),
+    ("converged", "fraction converged", "linear", PHASES),
+    ("residual", "relative residual", "log", PHASES),
+)
+REQUIRED = {"epoch", "seconds", "loss", "accuracy", "validation_loss", "validation_accuracy"}
 
 
 def learning_curves(rows: Sequence[Mapping[str, SupportsFloat | None]]) -> Figure:
-    """Error and loss by epoch; below them how relaxation went, as far as ``rows`` tell.
+    """Error, loss and time by epoch; below them how relaxation went, as far as ``rows`` tell.
 
-    A row is one epoch: ``epoch, loss, accuracy, validation_loss, validation_accuracy`` (accuracies as
-    fractions) and optionally ``{free,nudged}_{steps,converged,residual}``; None is a gap.
+    A row is an epoch: ``epoch, seconds, loss, accuracy, validation_loss, validation_accuracy``
+    (accuracies as fractions), perhaps ``{free,nudged}_{steps,converged,residual}``; None is a gap.
     """
-    table = _table(rows)
-    splits = {"train": "", "validation": "validation_"}
-    errors = {s: 100 * (1 - table[f"{p}accuracy"]) for s, p in splits.items()}
-    losses = {s: table[f"{p}loss"] for s, p in splits.items()}
-    panels = [("Error", "error (%)", errors), ("Loss", "mean loss", losses)]
-    for key, label in OPTIONAL.items():
-        series = {p: table[f"{p}_{key}"] for p in ("free", "nudged") if f"{p}_{key}" in table}
-        panels += [(key.capitalize(), label, series)] if series else []
-    figure = _figure(9.0, 3.2 if len(panels) == 2 else 6.0)
-    grid = figure.subplot_mosaic(LAYOUTS[len(panels)]).values()
-    for axes, (title, label, series) in zip(grid, panels, strict=True):
-        log = title in ("Error", "Residual")
-        axes.set_yscale("log" if log else "linear")
-        shown = {name: _finite(values, positive=log) for name, values in series.items()}
-        for colour, (name, values) in zip(COLOURS, shown.items(), strict=False):
-            axes.plot(table["epoch"], values, "o-", ms=3, lw=1.5, color=colour, label=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _dress(axes, title, "epoch", label, *shown.values())
+    _check(rows, "learning_curves: rows", "at least one epoch", rows, "train first")
+    for index, row in enumerate(rows):
+        name, missing = f"learning_curves: rows[{index}]", sorted(REQUIRED - row.keys())
+        _check(not missing, name, f"the keys {sorted(REQUIRED)}", f"no {missing}", "log them")
+    table = {key: _finite([row.get(key) for row in rows]) for key in set().union(*rows)}
+    table |= {f"{p}error": 100 * (1 - table[f"{p}accuracy"]) for p in SPLITS.values()}
+    curves = [c for c in CURVES if any(prefix + c[0] in table for prefix in c[3].values())]
+    figure, panels = _figure(3.4, 2.7, len(curves), 3)
+    for axes, (key, label, scale, prefixes) in zip(panels, curves, strict=True):
+        shown = {n: _finite(table[p + key], scale) for n, p in prefixes.items() if p + key in table}
+        for name, values in shown.items():
+            axes.plot(table["epoch"], values, "o-", ms=3, label=name)
+        axes.set_yscale(scale)
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+        _dress(axes, "epoch", label, *shown.values())
     return figure
 
 
-def relaxation(
-    traces: Mapping[str, tuple[Numbers, Numbers]], tolerance: float | None = None
-) -> Figure:
+def relaxation(traces: Traces, tolerance: Number = None) -> Figure:
     """Energy above its minimum and relative residual against step, by phase.
 
     ``traces``: label -> (energies, residuals), each (steps,) or (batch, steps), as
-    `eqprop.solvers.Iterative.trace` gives them. Batches show their median and 10-90 % band. What is
-    below the rounding of the float type (an energy at its minimum) is drawn at that rounding.
+    `eqprop.solvers.Iterative.trace` gives them; batches show median and 10-90 % band. What is below
+    rounding, such as an energy at its minimum, is drawn at rounding.
     """
-    _require(traces, "relaxation: traces", "phase")
-    if tolerance is not None and not 0 < tolerance < math.inf:
-        _fail("relaxation: tolerance", "a positive number or None", tolerance, "use the solver's")
-    read = {label: _trace(label, *pair) for label, pair in traces.items()}
-    energies, residuals = zip(*read.values(), strict=True)
-    figure = _figure(9.0, 3.4)
-    left, right = figure.subplots(1, 2, sharex=True)
-    for axes, phases in ((left, energies), (right, residuals)):
+    _check(traces, "relaxation: traces", "at least one phase", traces, "trace one")
+    _check(tolerance is None or tolerance > 0, "relaxation: tolerance", "> 0", tolerance, "or None")
+    phases = zip(*(_trace(label, *pair) for label, pair in traces.items()), strict=True)
+    figure, (left, right) = _figure(4.5, 3.4, 2, 2)
+    labels = {left: "energy above its minimum", right: "relative residual"}
+    for (axes, label), shown in zip(labels.items(), phases, strict=True):
         axes.set_yscale("log")
-        for colour, label, values in zip(cycle(COLOURS), read, phases, strict=False):
-            _band(axes, values, colour, _plain(label))
-    if tolerance is not None:
-        right.axhline(tolerance, color="#666666", ls="--", lw=1, label=f"tolerance {tolerance:.1e}")
-    _dress(left, "Energy", "step", "energy above its minimum", *energies)
-    _dress(right, "Residual", "step", "relative residual", *residuals)
+        for name, values in zip(traces, shown, strict=True):
+            _band(axes, name, values)
+        if axes is right and tolerance is not None:
+            axes.axhline(tolerance, color="0.4", ls="--", lw=1, label=f"tolerance {tolerance:g}")
+        _dress(axes, "step", label, *shown)
     return figure
 
 
 def agreement(rows: Sequence[Any]) -> Figure:
     """``1 - cosine`` and relative error to a reference gradient, one line a parameter, first on top.
 
-    A row has ``name``, ``cosine`` and ``relative_error``, as `eqprop.diagnose.Agreement`. Values below
-    rounding, such as zeros, are drawn at rounding.
+    A row is like `eqprop.diagnose.Agreement`. What is below rounding, such as 0, is drawn at rounding.
     """
-    _require(rows, "agreement: rows", "parameter")
-    cosine, error = (_finite([getattr(r, k) for r in rows]) for k in ("cosine", "relative_error"))
-    if np.any(np.abs(cosine) > 1.001) or np.any(error < 0):
-        _fail("agreement: rows", "|cosine| <= 1 and relative_error >= 0", rows, "see diagnose.compare")
-    figure = _figure(9.0, min(1.3 + 0.28 * len(rows), 40.0))
-    panels = figure.subplots(1, 2, sharey=True)
-    panels[0].set_yticks(np.arange(len(rows)), [_plain(row.name) for row in rows])
-    panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    for axes, colour, values in zip(panels, COLOURS, (1 - cosine, error), strict=False):
-        axes.set_xscale("log")
-        axes.plot(np.maximum(values, np.finfo(float).eps), np.arange(len(rows)), "o", color=colour)
-    _dress(panels[0], "Direction", "1 − cosine", "", cosine)
-    _dress(panels[1], "Direction and size", "relative error", "", error)
+    _check(rows, "agreement: rows", "at least one parameter", rows, "compare two gradients")
+    figure, panels = _figure(4.5, min(1.0 + 0.28 * len(rows), 40.0), 2, 2)
+    shown = (_finite([1 - r.cosine for r in rows]), _finite([r.relative_error for r in rows]))
+    for axes, label, values in zip(panels, ("1 − cosine", "relative error"), shown, strict=True):
+        axes.set(xscale="log", ylim=(len(rows) - 0.4, -0.6))
+        axes.plot(np.maximum(values, np.finfo(float).eps), range(len(rows)), "o")
+        axes.set_yticks(range(len(rows)), [r.name if axes is panels[0] else "" for r in rows])
+        _dress(axes, label, "", values)
     return figure
 
 
 def beta_sweep(
-    betas: Numbers | Sequence[float] | Mapping[str, tuple],
-    errors: Numbers | Sequence[float] | None = None,
-    order: float | None = None,
-    best: float | None = None,
-    label: str = "gradient",
+    betas: Any, errors: Numbers = (), order: Number = None, best: Number = None, label: str = "EP"
 ) -> Figure:
     """Relative error of the gradient against the nudge, both logarithmic.
 
@@ -121,38 +108,32 @@ def beta_sweep(
     and the ``best`` nudge, ringed; or a mapping label -> (betas, errors, order, best) to overlay.
     """
     sweeps = betas if isinstance(betas, Mapping) else {label: (betas, errors, order, best)}
-    _require(sweeps, "beta_sweep: betas", "sweep")
-    figure = _figure(5.6, 4.0)
-    axes = figure.subplots()
+    _check(sweeps, "beta_sweep: betas", "at least one sweep", sweeps, "see diagnose.sweep_beta")
+    figure, (axes,) = _figure(5.6, 4.0)
     axes.set(xscale="log", yscale="log")
-    coloured = zip(cycle(COLOURS), sweeps.items(), strict=False)
-    shown = [_sweep(axes, colour, name, *sweep) for colour, (name, sweep) in coloured]
-    _dress(axes, "Gradient error by nudge", "|β|", "relative error of the gradient", *shown)
+    shown = [_sweep(axes, name, *sweep) for name, sweep in sweeps.items()]
+    _dress(axes, "nudge |β|", "relative error of the gradient", *shown)
     return figure
 
 
-def first_layer_weights(
-    weight: Numbers, image_shape: tuple[int, int, int], count: int = 64
-) -> Figure:
+def first_layer_weights(weight: Numbers, image_shape: tuple[int, ...], count: int = 64) -> Figure:
     """Receptive fields, the largest norms first, on one colour scale symmetric about zero.
 
-    ``weight``: (height * width * channels, outputs), or a kernel (k, k, channels, outputs), for images
-    of ``image_shape`` (height, width, channels). Three channels are shown as colours (grey is zero),
-    other numbers by their mean.
+    ``weight``: (height * width * channels, outputs) or (k, k, channels, outputs); ``image_shape``:
+    (height, width, channels). Three channels are shown as colours (grey is 0), others by their mean.
     """
-    fields = _fields(_finite(weight), image_shape, count)
-    norms = np.nansum(fields**2, axis=(1, 2, 3))
-    tiles = fields[np.argsort(-norms, kind="stable")[:count]]
-    tiles = tiles if tiles.shape[-1] == 3 else tiles.mean(axis=-1, keepdims=True)
+    fields = _fields(_finite(weight), image_shape)
+    _check(count > 0, "first_layer_weights: count", "at least 1", count, "raise it")
+    tiles = fields[np.argsort(-np.nansum(fields**2, axis=(1, 2, 3)), kind="stable")[:count]]
+    colours, title = tiles.shape[3] == 3, f"{len(tiles)} of {len(fields)} units, largest norm first"
+    tiles = _mosaic(tiles if colours else tiles.mean(axis=3))
     limit = np.fmax.reduce(np.abs(tiles), axis=None, initial=0.0) or 1.0
-    figure = _figure(6.4, 6.0)
-    axes = figure.subplots()
-    if tiles.shape[-1] == 3:
-        axes.imshow(np.nan_to_num(0.5 + 0.5 * _mosaic(tiles) / limit, nan=1.0))
-    else:
-        shown = axes.imshow(_mosaic(tiles)[..., 0], cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure, (axes,) = _figure(6.4, 0.6 + min(5.4 * len(tiles) / tiles.shape[1], 12.0))
+    image = np.nan_to_num(0.5 + 0.5 * tiles / limit, nan=1.0) if colours else tiles
+    shown = axes.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    if not colours:
         figure.colorbar(shown, ax=axes, shrink=0.7, label="weight").outline.set_visible(False)
-    _dress(axes, f"{len(tiles)} of {len(fields)} units, largest norm first", "", "", fields)
+    _dress(axes, "", "", fields, title=title)
     axes.set_axis_off()
     return figure
 
@@ -160,21 +141,15 @@ def first_layer_weights(
 def activity(shown: Mapping[str, Numbers]) -> Figure:
     """How often each layer shows which value, and how much of it is at the least and greatest one.
 
-    ``shown``: layer -> (batch, ...). What is within a thousandth of the range of an extreme counts as at
-    it. More than 12 layers: the first 12.
+    ``shown``: layer -> (batch, ...), of which the first 12 layers; "at" is within 0.1 % of the range.
     """
-    _require(shown, "activity: shown", "layer")
-    layers = list(shown.items())[:MAX_PANELS]
-    columns = min(4, len(layers))
-    lines = math.ceil(len(layers) / columns)
-    figure = _figure(max(2.6 * columns, 4.0), 0.4 + 2.3 * lines)
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, (name, values) in zip(panels, layers, strict=False):
-        _histogram(axes, name, _finite(values).ravel())
-    for axes in panels[len(layers) :]:
-        axes.remove()
-    if len(shown) > len(layers):
-        figure.suptitle(f"The first {len(layers)} of {len(shown)} layers", fontsize=10)
+    _check(shown, "activity: shown", "at least one layer", shown, "embed a state")
+    names = list(shown)[:12]
+    figure, panels = _figure(2.8, 2.4, len(names), min(4, len(names)))
+    for axes, name in zip(panels, names, strict=True):
+        _histogram(axes, name, _finite(shown[name]).ravel())
+    if len(shown) > len(names):
+        figure.suptitle(f"The first {len(names)} of {len(shown)} layers", fontsize=10)
     return figure
 
 
@@ -184,59 +159,121 @@ def save(figure: Figure, path: str | Path) -> Path:
     Raises ``OSError`` that names ``path`` where it cannot be written; an older file then stays.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        _fail("save: path", "a name ending in .png", path, "rename it")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    _check(path.suffix.lower() == ".png", "save: path", "a name ending in .png", path, "rename it")
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            part.write_bytes(content.getbuffer())
+            figure.savefig(part, format="png", dpi=150)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        reason = f"Cannot write {path}: {error.strerror or error}; free some space or change folder"
-        raise OSError(error.errno or errno.EIO, reason) from error
+        text = f"Cannot write {path}: {error.strerror or error}; free space or change the folder"
+        raise OSError(error.errno, text) from error
     return path
 
 
-def _fail(name: str, expected: str, got: object, remedy: str) -> NoReturn:
-    raise ValueError(f"{name}: expected {expected}, got {got}; {remedy}.")
+def _check(right: object, name: str, expected: str, got: object, remedy: str) -> None:
+    if not right:
+        raise ValueError(f"{name}: expected {expected}, got {got}; {remedy}.")
 
 
-def _require(items: Sized, name: str, what: str) -> None:
-    if not len(items):
-        _fail(name, f"at least one {what}", "none", "record one first")
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _figure(width: float, height: float, count: int = 1, columns: int = 1) -> tuple[Figure, list]:
+    """A figure and its ``count`` panels, each of ``width`` by ``height`` inches."""
+    lines, at = math.ceil(count / columns), range(1, count + 1)
+    figure = Figure(figsize=(width * columns, height * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure
+    return figure, [figure.add_subplot(lines, columns, i, prop_cycle=COLOURS) for i in at]
 
 
-def _finite(values: Any, positive: bool = False) -> np.ndarray:
-    values = np.asarray(values, float)
-    return np.where(np.isfinite(values) & (not positive or values > 0), values, np.nan)
-
-
-def _plain(label: str) -> str:
-    """A label that is shown as it is: no mathematics, not hidden from the legend."""
-    label = label.replace("$", r"\$")
-    return f" {label}" if label.startswith("_") else label
-
-
-def _dress(axes: Axes, title: str, x: str, y: str, *shown: np.ndarray) -> None:
-    """Title, labels, grid and legend; NaN in ``shown`` are counted in the title."""
+def _dress(axes: Axes, x: str, y: str, *shown: np.ndarray, title: str = "") -> None:
+    """Labels, grid, legend, and a title that counts the gaps in ``shown``."""
     gaps, total = sum(int(np.isnan(s).sum()) for s in shown), sum(s.size for s in shown)
-    title += f"\n({gaps} of {total} values cannot be shown)" if gaps else ""
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set(xlabel=x, ylabel=y)
-    axes.tick_params(labelsize=8)
-    axes.grid(color="#e5e5e5", lw=0.6)
-    axes.set_axisbelow(True)
+    reason = (
+        "not a positive number" if "log" in (axes.get_xscale(), axes.get_yscale()) else "not finite"
+    )
+    title += f"\n({gaps} of {total} values {reason})" if gaps else ""
+    axes.set_title(title.strip(), loc="left", fontsize=9)
+    axes.set(xlabel=x, ylabel=y, axisbelow=True)
+    axes.tick_params(which="both", labelsize=8)
+    axes.grid(color="0.9", lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
+
+
+def _finite(values: Any, scale: str = "linear") -> np.ndarray:
+    """An array with NaN where a value cannot be shown."""
+    values = np.asarray(values, float)
+    return np.where(np.isfinite(values) & ((scale != "log") | (values > 0)), values, np.nan)
+
+
+def _trace(label: str, energy: Numbers, residual: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """Excess energy and residual, (batch, steps), not below rounding."""
+    got, name = (np.shape(energy), np.shape(residual)), f"relaxation: traces[{label!r}]"
+    proper = got[0] == got[1] and len(got[0]) in (1, 2) and np.size(energy)
+    _check(proper, name, "two of (steps,) or (batch, steps)", got, "see Iterative.trace")
+    eps = np.finfo(np.result_type(np.asarray(energy), np.float16)).eps
+    energies, residuals = np.atleast_2d(_finite(energy), _finite(residual))
+    floor = eps * np.fmax.reduce(np.abs(energies), axis=None, initial=1.0)
+    excess = energies - np.fmin.reduce(energies, axis=1, keepdims=True)
+    return np.maximum(excess, floor), np.maximum(residuals, eps)
+
+
+def _band(axes: Axes, label: str, values: np.ndarray) -> None:
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        low, middle, high = np.nanpercentile(values, (10, 50, 90), axis=0)
+    (line,) = axes.plot(middle, ".-" if len(middle) < 40 else "-", label=label)
+    if len(values) > 1:
+        axes.fill_between(range(len(low)), low, high, color=line.get_color(), alpha=0.2, lw=0)
+
+
+def _sweep(axes: Axes, label: str, betas: Any, errors: Any, order: Number, best: Number) -> Any:
+    """Draw one sweep, and its order where the nudge is small but not too small; give the errors."""
+    sizes, found = np.abs(_finite(betas)), _finite(errors, "log")
+    proper = sizes.ndim == 1 and sizes.shape == found.shape and sizes.size and np.all(sizes > 0)
+    name, got = f"beta_sweep: {label}", f"{betas} and {errors}"
+    _check(proper, name, "nonzero betas with an error each", got, "see diagnose.sweep_beta")
+    sizes, found = sizes[np.argsort(sizes)], found[np.argsort(sizes)]
+    (line,) = axes.plot(sizes, found, "o-", ms=4)
+    if best:
+        at = np.argmin(np.abs(sizes - abs(best)))
+        axes.plot(sizes[at], found[at], "o", ms=11, mfc="none", color=line.get_color())
+        label += f", best |β| = {abs(best):.2g}"
+    fit = (found < 0.5) & (sizes >= abs(best or 0))
+    if order is not None and np.isfinite(order) and fit.any():
+        scale = np.exp(np.median(np.log(found[fit]) - order * np.log(sizes[fit])))
+        axes.plot(sizes[fit], scale * sizes[fit] ** order, "--", color=line.get_color())
+        label += f", order {order:.2f}"
+    line.set_label(label)
+    return found
+
+
+def _fields(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights as (outputs, height, width, channels)."""
+    kernel = weight.ndim == 4 and weight.shape[2:3] == tuple(shape)[2:]
+    proper = len(shape) == 3 and (kernel or weight.shape[:-1] == (math.prod(shape),))
+    expected = f"({math.prod(shape)}, n > 0) or (k, k, channels, n > 0)"
+    remedy = f"make image_shape = {shape} its (height, width, channels)"
+    _check(proper and weight.size, "first_layer_weights: weight", expected, weight.shape, remedy)
+    return np.moveaxis(weight if kernel else weight.reshape(*shape, -1), -1, 0)
+
+
+def _mosaic(tiles: np.ndarray) -> np.ndarray:
+    """(n, height, width, ...) -> (rows, columns, ...), at least 16 pixels each, with NaN between."""
+    columns, zoom = math.isqrt(len(tiles) - 1) + 1, -(-16 // tiles.shape[1])
+    gaps = ((0, -len(tiles) % columns), (0, 1), (0, 1), (0, 0))[: tiles.ndim]
+    tiles = np.pad(tiles.repeat(zoom, 1).repeat(zoom, 2), gaps, constant_values=np.nan)
+    grid = tiles.reshape(-1, columns, *tiles.shape[1:]).swapaxes(1, 2)
+    return grid.reshape(-1, columns * tiles.shape[2], *tiles.shape[3:])[:-1, :-1]
+
+
+def _histogram(axes: Axes, name: str, values: np.ndarray) -> None:
+    seen = values[~np.isnan(values)]
+    low, high = (seen.min(), seen.max()) if seen.size else (0.0, 1.0)
+    share = np.full(seen.size, 100 / max(seen.size, 1))
+    axes.hist(seen, np.linspace(low, high + (low == high), 31).tolist(), weights=share)
+    at_low, at_high = (share[abs(seen - end) <= (high - low) / 1000].sum() for end in (low, high))
+    ends = f": {at_low:.0f} % at {low:.2g}, {at_high:.0f} % at {high:.2g}" if seen.size else ""
+    _dress(axes, "value shown", "share (%)", values, title=name + ends)

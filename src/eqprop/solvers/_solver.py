@@ -1,7 +1,7 @@
 """What every solver is: landscape and state in, state and report out. One example; batches vmap."""
 
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -50,6 +50,7 @@ class Solver(eqx.Module):
         """The equilibrium reached from ``state``."""
 
 
+@runtime_checkable
 class Carry(Protocol):
     """What an iteration hands on: the state and its last relative change or residual."""
 

@@ -1,0 +1,81 @@
+"""The networks of the benchmark, the same on both sides."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+import eqprop as eq
+from benchmarks import textbook_torch as textbook
+from eqprop import data
+
+BATCH = 64
+DENSE = ((784, 512, 10), (784, 512, 512, 10))
+CHANNELS, IMAGE, CLASSES = (16, 32), (28, 28, 1), 10
+
+
+class Pair:
+    """One network in both libraries, with equal weights, and one batch of images and labels."""
+
+    def __init__(self, name: str, model: eq.Model, net: textbook.EnergyNet, image: tuple[int, ...]):
+        self.name, self.model, self.net = name, model, net
+        self.images, self.labels = enlarged_digits(image)
+        self.x = self.images[:BATCH]
+        self.y = jax.nn.one_hot(self.labels[:BATCH], CLASSES)
+        channel_first = np.moveaxis(np.asarray(self.x), -1, 1) if len(image) == 3 else self.x
+        self.torch_x = torch.tensor(np.asarray(channel_first))
+        self.torch_y = torch.tensor(np.asarray(self.y))
+        self.load(model)
+
+    def load(self, model: eq.Model) -> None:
+        """Give both sides the parameters of ``model``."""
+        self.model = model
+        textbook.set_parameters(self.net, in_order(model, model))
+
+    def gradient(self, estimate_gradient) -> np.ndarray:
+        """A gradient of ours as one vector, in the order and layouts of the other side."""
+        flat = in_order(self.model, estimate_gradient)
+        layouts = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+        return np.concatenate([np.transpose(a, layouts[a.ndim]).ravel() for a in flat])
+
+
+def enlarged_digits(image: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """The embedded digits at 28 by 28, in [0, 1], and their labels."""
+    digits = data.load("digits")
+    pixels = np.kron(digits.train.x[..., 0], np.ones((1, 3, 3), np.float32)) / digits.scale
+    padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))
+    return jnp.asarray(padded.reshape(-1, *image), jnp.float32), jnp.asarray(digits.train.y)
+
+
+def in_order(model: eq.Model, tree: eq.Model) -> list[np.ndarray]:
+    """Weight and bias of each layer of a chain, from the input."""
+    found = []
+    for layer in model.energy.order:
+        edge = next(e for name, e in tree.energy.edges.items() if name.endswith(f"-{layer}"))
+        weight = next(leaf for leaf in jax.tree.leaves(edge))
+        found += [np.asarray(weight), np.asarray(tree.energy.layers[layer].bias)]
+    return found
+
+
+def pairs() -> list[Pair]:
+    """Two dense networks and one convolutional network, all layers clipped to [0, 1]."""
+    key, box = jax.random.key(0), eq.Box()
+    dense = [
+        Pair(
+            "-".join(map(str, sizes)),
+            eq.layered(sizes, key, box, box),
+            textbook.DenseNet(sizes),
+            sizes[:1],
+        )
+        for sizes in DENSE
+    ]
+    net = textbook.ConvNet(CHANNELS, 3, "avg", IMAGE, CLASSES)
+    conv = Pair(
+        "conv " + "-".join(map(str, CHANNELS)),
+        eq.convolutional(IMAGE, CHANNELS, CLASSES, key, box, box),
+        net,
+        IMAGE,
+    )
+    return [*dense, conv]

@@ -1,0 +1,99 @@
+"""Sweeps to a relative residual of 1e-4, by solver and depth: ``python -m benchmarks.sweeps``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from rich.console import Console
+from rich.table import Table
+
+import eqprop as eq
+from benchmarks.nets import CLASSES, enlarged_digits
+from eqprop.ops import Conv, Dense
+from eqprop.runs import surroundings, write_json
+from eqprop.train import Images, start, train_epoch
+
+TOLERANCE, MOST, BATCH, EPOCHS, WIDTH, CHANNELS = 1e-4, 4000, 64, 5, 256, 8
+DEPTHS = (2, 4, 8)
+SOLVERS = {
+    "gradient descent": eq.GradientDescent(TOLERANCE, MOST),
+    "blockwise": eq.Blockwise(TOLERANCE, MOST),
+    "momentum": eq.Momentum(TOLERANCE, MOST),
+}
+
+console = Console()
+
+
+def dense(depth: int) -> eq.Model:
+    """Hidden layers of one width, clipped to [0, 6]."""
+    return eq.layered((784, *[WIDTH] * depth, CLASSES), jax.random.key(0), eq.relu6())
+
+
+def convolutional(depth: int) -> eq.Model:
+    """3x3 convolutions, the first two of stride 2, clipped to [0, 6]."""
+    keys = jax.random.split(jax.random.key(0), depth + 1)
+    layers, edges, source, size, features = {}, [], "x", 28, 1
+    for i in range(1, depth + 1):
+        stride = 2 if i <= 2 else 1
+        size, name = size // stride, f"c{i}"
+        layers[name] = eq.Layer((size, size, CHANNELS), eq.relu6())
+        edges.append((source, name, Conv.init(keys[i], features, CHANNELS, stride=stride)))
+        source, features = name, CHANNELS
+    layers["out"] = eq.Layer(CLASSES, eq.Linear())
+    edges.append((source, "out", Dense.init(keys[0], size * size * CHANNELS, CLASSES)))
+    return eq.Model(eq.Network((28, 28, 1), layers, edges), eq.SquaredError())
+
+
+def train(model: eq.Model, images: Images) -> eq.Model:
+    """A few epochs of equilibrium propagation."""
+    optimiser = optax.adam(1e-3)
+    learner = eq.EquilibriumPropagation(eq.Momentum(1e-3, 300), eq.symmetric(0.2))
+    state = start(model, optimiser)
+    for _ in range(EPOCHS):
+        *_, (state, _) = train_epoch(state, images, learner, optimiser, BATCH, jax.random.key(2))
+        state = state._replace(epoch=state.epoch + 1)
+    return state.model
+
+
+def count(model: eq.Model, x: jax.Array, solver: eq.Solver) -> dict[str, float]:
+    """Mean and largest number of steps over the batch."""
+    _, info = eqx.filter_jit(eq.relax)(model, x, model.rest(x), solver)
+    return {
+        "mean": float(jnp.mean(info.steps)),
+        "max": int(jnp.max(info.steps)),
+        "converged": float(info.converged),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweeps", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/sweeps.json"))
+    out = parser.parse_args().out
+    rows = {}
+    table = Table(title="mean (largest) steps to a relative residual of 1e-4", title_justify="left")
+    for column in ("network", *SOLVERS, "blockwise / momentum"):
+        table.add_column(column)
+    for kind, build in {"dense": dense, "convolutional": convolutional}.items():
+        for depth in DEPTHS:
+            model = build(depth)
+            x, y = enlarged_digits(model.energy.input_shape)
+            for state in ("at initialisation", "after training"):
+                if state == "after training":
+                    model = train(model, Images(x, y, 1.0, CLASSES))
+                found = {name: count(model, x[:BATCH], solver) for name, solver in SOLVERS.items()}
+                gain = found["blockwise"]["mean"] / found["momentum"]["mean"]
+                name = f"{kind}, {depth} layers, {state}"
+                rows[name] = found | {"blockwise_over_momentum": gain}
+                cells = [f"{c['mean']:.0f} ({c['max']})" for c in found.values()]
+                table.add_row(name, *cells, f"{gain:.1f}")
+    console.print(table)
+    console.print(f"{write_json(out, {'tolerance': TOLERANCE, 'rows': rows, **surroundings()})}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m eqprop``."""
+
+from eqprop.cli import main
+
+main()

@@ -1,0 +1,236 @@
+"""Small systems with one equilibrium each, some of them with closed-form answers."""
+
+from functools import cache, partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from eqprop import (
+    Box,
+    FunctionEnergy,
+    Layer,
+    Linear,
+    Logistic,
+    Model,
+    Network,
+    SquaredError,
+    Tanh,
+    convolutional,
+    hard_tanh,
+    layered,
+    with_read_out,
+)
+from eqprop.ops import Conv, Dense, Lateral, MaxPool
+
+BATCH = 3
+
+quickly = partial(eqx.filter_jit, compiler_options={"xla_backend_optimization_level": 0})
+"""Compiled with less care: these tests compile for seconds what runs for milliseconds."""
+
+
+class System(NamedTuple):
+    name: str
+    model: Model
+    x: jax.Array
+    y: jax.Array
+
+
+def normal(seed, shape, scale=1.0):
+    return jnp.asarray(scale * np.random.default_rng(seed).normal(size=shape))
+
+
+def dense_op(seed, inputs, outputs, gain=1.0):
+    return Dense(normal(seed, (inputs, outputs), gain / (3 * inputs) ** 0.5))
+
+
+def lateral_op(seed, size, gain):
+    return Lateral(normal(seed, (size, size), gain / (3 * size) ** 0.5))
+
+
+def conv_op(seed, inputs, outputs, stride):
+    return Conv(normal(seed, (3, 3, inputs, outputs), (27 * inputs) ** -0.5), stride, 1)
+
+
+def excited(model, seed, scale=0.3):
+    """The same model with random biases."""
+
+    def where(model):
+        return [layer.bias for layer in model.energy.layers.values()]
+
+    biases = [normal(seed + i, b.shape, scale) for i, b in enumerate(where(model))]
+    return eqx.tree_at(where, model, biases)
+
+
+def with_data(name, model, seed):
+    """A batch of inputs around zero and of targets in [0, 1]."""
+    x = normal(seed, (BATCH, *model.energy.input_shape))
+    y = 0.5 + 0.5 * jnp.tanh(normal(seed + 1, (BATCH, *model.energy.shapes["out"])))
+    return System(name, excited(model, seed + 2), x, y)
+
+
+def dense(name, unit, output, seed, gain=1.0):
+    return with_data(name, layered((4, 5, 4, 3), jax.random.key(seed), unit, output, gain), seed)
+
+
+@cache
+def box():
+    return dense("box", Box(), Linear(), 10)
+
+
+@cache
+def clipped():
+    return dense("hard_tanh", hard_tanh(), hard_tanh(), 20, 0.8)
+
+
+@cache
+def tanh():
+    return dense("tanh", Tanh(), Tanh(), 30, 0.8)
+
+
+@cache
+def logistic():
+    return dense("logistic", Logistic(), Linear(), 40)
+
+
+@cache
+def strided():
+    """Convolutions of stride 2 on an image that is not square."""
+    layers = {
+        "c1": Layer((3, 3, 2), Tanh()),
+        "c2": Layer((2, 2, 3), Logistic()),
+        "out": Layer(2, Linear()),
+    }
+    edges = [
+        ("x", "c1", conv_op(50, 1, 2, 2)),
+        ("c1", "c2", conv_op(51, 2, 3, 2)),
+        ("c2", "out", dense_op(52, 12, 2)),
+    ]
+    return with_data("strided", Model(Network((6, 5, 1), layers, edges), SquaredError()), 50)
+
+
+@cache
+def average_pooled():
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(60), Tanh(), gain=0.8)
+    return with_data("average_pooled", model, 60)
+
+
+@cache
+def max_pooled():
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(70), Box(), pool=MaxPool)
+    return with_data("max_pooled", model, 70)
+
+
+@cache
+def skip():
+    """A triangle h1, h2, h3: block descent needs three groups."""
+    layers = {name: Layer(4, Tanh()) for name in ("h1", "h2", "h3")} | {"out": Layer(3, Linear())}
+    edges = [
+        ("x", "h1", dense_op(80, 3, 4)),
+        ("h1", "h2", dense_op(81, 4, 4)),
+        ("h2", "h3", dense_op(82, 4, 4)),
+        ("h1", "h3", dense_op(83, 4, 4, 0.7)),
+        ("h3", "out", dense_op(84, 4, 3, 0.7)),
+    ]
+    return with_data("skip", Model(Network(3, layers, edges), SquaredError()), 80)
+
+
+@cache
+def lateral(name="lateral", unit=None, seed=90):
+    """Couplings inside the hidden layer and inside the output."""
+    layers = {"h": Layer(5, unit or Tanh()), "out": Layer(3, Linear())}
+    edges = [
+        ("x", "h", dense_op(seed, 4, 5)),
+        ("h", "h", lateral_op(seed + 1, 5, 1.0)),
+        ("h", "out", dense_op(seed + 2, 5, 3)),
+        ("out", "out", lateral_op(seed + 3, 3, 0.7)),
+    ]
+    return with_data(name, Model(Network(4, layers, edges), SquaredError()), seed)
+
+
+@cache
+def clipped_lateral():
+    return lateral("clipped_lateral", hard_tanh(), 95)
+
+
+@cache
+def read_out():
+    """Trained softmax on the second hidden layer."""
+    below = layered((4, 5, 4, 3), jax.random.key(100), Tanh())
+    model = excited(with_read_out(below, 3, jax.random.key(101), gain=2.0), 101)
+    model = eqx.tree_at(lambda m: m.cost.bias, model, normal(102, (3,), 0.3))
+    y = jax.nn.one_hot(jnp.arange(BATCH) % 3, 3)
+    return System("read_out", model, normal(103, (BATCH, 4)), y)
+
+
+def bowl(params, state, x):
+    """``s'As / 2 - s'(Bx + b)``."""
+    s = state["out"]
+    return 0.5 * s @ params["A"] @ s - s @ (params["B"] @ x + params["b"])
+
+
+@cache
+def quadratic():
+    """A function as energy; minimum ``A^-1 (Bx + b)``."""
+    root = normal(110, (4, 4), 0.3)
+    params = {
+        "A": jnp.eye(4) + root @ root.T,
+        "B": normal(111, (4, 3)),
+        "b": normal(112, (4,), 0.3),
+    }
+    model = Model(FunctionEnergy(bowl, params, {"out": (4,)}), SquaredError())
+    return System("quadratic", model, normal(113, (BATCH, 3)), normal(114, (BATCH, 4)))
+
+
+@cache
+def quadratic_network():
+    """The same form as a network of one layer: ``A = I - S``."""
+    edges = [("x", "out", dense_op(120, 3, 4)), ("out", "out", lateral_op(121, 4, 0.7))]
+    model = Model(Network(3, {"out": Layer(4, Linear())}, edges), SquaredError())
+    return with_data("quadratic_network", model, 120)
+
+
+def linear_answer(system):
+    """Minimum, mean cost, and the derivatives of the mean cost in (A, B, b) of a quadratic system."""
+    energy, x, y = system.model.energy, np.asarray(system.x), np.asarray(system.y)
+    if isinstance(energy, FunctionEnergy):
+        matrix, drive, bias = (np.asarray(energy.params[name]) for name in "ABb")
+    else:
+        matrix = np.eye(4) - np.asarray(energy.edges["out-out"].op.matrix)
+        drive = np.asarray(energy.edges["x-out"].op.weight).T
+        bias = np.asarray(energy.layers["out"].bias)
+    s = np.linalg.solve(matrix, (x @ drive.T + bias).T).T
+    adjoint = np.linalg.solve(matrix.T, (s - y).T).T / len(x)
+    value = 0.5 * np.sum((s - y) ** 2) / len(x)
+    return s, value, (-adjoint.T @ s, adjoint.T @ x, adjoint.sum(0))
+
+
+def well(theta, state, x):
+    """``cosh s - theta x s``."""
+    return jnp.sum(jnp.cosh(state["out"]) - theta * x * state["out"])
+
+
+@cache
+def scalar():
+    """One variable; minimum ``asinh(theta x)``."""
+    model = Model(FunctionEnergy(well, jnp.asarray(0.8), {"out": (1,)}), SquaredError())
+    return System("scalar", model, normal(130, (BATCH, 1)), normal(131, (BATCH, 1)))
+
+
+def scalar_answer(system):
+    """Minimum, mean cost and its derivative in theta."""
+    theta, x, y = np.asarray(system.model.energy.params), np.asarray(system.x), np.asarray(system.y)
+    s = np.arcsinh(theta * x)
+    slope = np.mean((s - y) * x / np.sqrt(1 + (theta * x) ** 2))
+    return s, 0.5 * np.mean((s - y) ** 2), slope
+
+
+SMOOTH_NETWORKS = (
+    tanh, logistic, strided, average_pooled, skip, lateral, read_out, quadratic_network
+)  # fmt: skip
+NETWORKS = (*SMOOTH_NETWORKS, box, clipped, max_pooled, clipped_lateral)
+FUNCTIONS = (quadratic, scalar)
+SMOOTH = (*SMOOTH_NETWORKS, *FUNCTIONS)
+ALL = (*NETWORKS, *FUNCTIONS)

@@ -1,0 +1,441 @@
+"""The command: what it writes, what it prints where, and how it says that something is wrong."""
+
+import dataclasses
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+import eqprop
+from eqprop import commands, data
+from eqprop.cli import main
+from eqprop.data import Dataset, Split
+from eqprop.experiments import EXPERIMENTS
+from eqprop.fit import fit
+from eqprop.recipes import RECIPES
+from eqprop.runs import read_json
+
+TINY = ("digits", "--epochs", "2", "--hidden", "16")
+FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")
+HAS_TENSORBOARD = importlib.util.find_spec("tensorboardX") is not None
+needs_tensorboard = pytest.mark.skipif(
+    not HAS_TENSORBOARD, reason="TENSORBOARD NOT TESTED: pip install 'eqprop[tensorboard]'"
+)
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def call(*arguments):
+    """The command in this process, with what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    standard = jax.numpy_dtype_promotion("standard")  # Optax's Adam mixes integers and floats
+    with redirect_stdout(out), redirect_stderr(err), standard:
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code or 0
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def refusal(done):
+    """The one line that says what is wrong; nothing else may look like an error."""
+    assert done.code != 0
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    lines = done.err.splitlines()
+    assert [line for line in lines if line.startswith("eqprop: ")] == lines[-1:]
+    return lines[-1]
+
+
+def is_png(path):
+    return path.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def one_line(text):
+    """The single JSON line that may be on stdout."""
+    assert text.endswith("\n") and len(text.splitlines()) == 1
+    return json.loads(text)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder of its own, away from the user's data and cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EQPROP_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run: its folder and what the command printed."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    extra = ["--tensorboard"] if HAS_TENSORBOARD else []
+    return folder, call("train", *TINY, "--json", "--out", folder, *extra)
+
+
+@pytest.fixture
+def finished(trained, here):
+    """A copy of it, to be worked on."""
+    shutil.copytree(trained[0], here / "run")
+    return here / "run"
+
+
+# --- train ------------------------------------------------------------------------------------
+
+
+def test_train_prints_one_json_line_that_agrees_with_the_files(trained):
+    folder, done = trained
+    assert done.code == 0
+    result = one_line(done.out)
+    assert result == read_json(folder / "result.json")
+    assert result["recipe"] | {"name": "digits"} == read_json(folder / "config.json")
+    assert result["recipe"]["hidden"] == [16]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert result["epochs"] == 2
+    assert result["seconds"] == rows[-1]["seconds"]
+    assert max(row["validation_accuracy"] for row in rows) == result["validation_accuracy"]
+    assert result["test_error_percent"] == pytest.approx(100 - 100 * result["test_accuracy"])
+    assert sorted(path.stem for path in folder.glob("*.png")) == sorted(FIGURES)
+    assert all(is_png(path) for path in folder.glob("*.png"))
+    assert result["versions"]["eqprop"] == eqprop.__version__
+    assert f"test {result['test_accuracy']:.2%}" in done.err
+
+
+def test_without_a_terminal_each_epoch_is_one_line(trained):
+    lines = [line for line in trained[1].err.splitlines() if re.match(r"epoch +\d+/2 ", line)]
+    assert len(lines) == 2
+    for line, row in zip(lines, commands_rows(trained[0]), strict=True):
+        assert f"validation {row['validation_accuracy']:.2%}" in line
+        assert f"{min(row['free_converged'], row['nudged_converged']):.1%} settled" in line
+
+
+def commands_rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@needs_tensorboard
+def test_tensorboard_writes_events(trained):
+    (events,) = trained[0].glob("events.out.tfevents.*")
+    content = events.read_bytes()
+    assert b"validation_accuracy" in content
+    assert b"free_steps" in content
+
+
+def test_resume_of_a_finished_run_changes_nothing(finished, trained):
+    before = one_line(trained[1].out)
+    done = call("train", *TINY, "--json", "--resume", "--out", finished)
+    assert done.code == 0
+    after = one_line(done.out)
+    for key in ("recipe", "test_accuracy", "audit", "seconds", "best_epoch", "relaxation"):
+        assert after[key] == before[key], key
+
+
+def test_without_json_stdout_stays_empty(finished):
+    done = call("train", *TINY, "--resume", "--out", finished)
+    assert (done.code, done.out) == (0, "")
+
+
+# --- audit, plot, list, reproduce -------------------------------------------------------------
+
+
+def test_audit_of_a_run_agrees_with_the_runs_own(finished, here):
+    done = call("audit", *TINY, "--run", finished, "--out", "looked", "--json")
+    assert done.code == 0
+    result = one_line(done.out)
+    assert result == read_json(here / "looked" / "audit.json")
+    assert is_png(here / "looked" / "agreement.png")
+    assert is_png(here / "looked" / "beta.png")
+    assert result["audit"] == read_json(finished / "result.json")["audit"]
+    assert [row["name"] for row in result["audit"]][-1] == "all parameters"
+    assert result["cosine"] == result["audit"][-1]["cosine"]
+    sweep = result["beta_sweep"]
+    assert sweep["best"] == sweep["betas"][int(np.nanargmin(sweep["errors"]))]
+
+
+def test_plot_draws_the_figures_again(finished):
+    for path in finished.glob("*.png"):
+        path.unlink()
+    done = call("plot", finished)
+    assert (done.code, done.out) == (0, "")
+    assert all(is_png(finished / f"{name}.png") for name in FIGURES)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["reproduce"]])
+def test_recipes_and_experiments_are_listed(arguments):
+    done = call(*arguments)
+    assert done.code == 0
+    words = set((done.out + done.err).split())
+    assert set(RECIPES) | set(EXPERIMENTS) <= words
+
+
+@pytest.fixture
+def tiny_experiment(monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits"], epochs=2, hidden=(16,))
+    experiment = dataclasses.replace(EXPERIMENTS["digits"], recipe=recipe)
+    monkeypatch.setitem(EXPERIMENTS, "digits", experiment)
+    return experiment
+
+
+def quick(*more):
+    return call("reproduce", "digits", "--quick", "--json", *more)
+
+
+def test_reproduce_writes_a_result_and_does_not_train_twice(tiny_experiment, here, monkeypatch):
+    done = quick("--out", "here")
+    assert done.code == 0
+    result = one_line(done.out)
+    assert result == read_json(here / "here" / "digits-quick" / "result.json")
+    assert result["command"] == "eqprop reproduce digits --quick"
+    (run,) = result["runs"]
+    assert result["test_error_percent"] == {"mean": run["test_error_percent"], "std": 0.0}
+    assert (run["epochs"], run["recipe"]["seed"]) == (1, tiny_experiment.seeds[0])
+    assert run == read_json(here / "runs" / "digits-quick" / "seed-0" / "result.json")
+
+    assert one_line(quick("--out", "there").out)["runs"] == [run]
+
+    folder = here / "runs" / "digits-quick" / "seed-0"
+    drawn = call("plot", folder)
+    assert drawn.code == 0, drawn.err
+    assert is_png(folder / "learning.png")
+
+    other = dataclasses.replace(tiny_experiment.recipe, learning_rate=0.5)
+    changed = dataclasses.replace(tiny_experiment, recipe=other)
+    monkeypatch.setitem(EXPERIMENTS, "digits", changed)
+    again = quick("--out", "there")
+    if again.code == 0:  # either trained anew, or refused: but no stale result
+        assert one_line(again.out)["runs"][0]["recipe"]["learning_rate"] == 0.5
+    else:
+        assert "learning_rate" in refusal(again)
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["train", "audit"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_help_mentions_every_field_of_a_recipe(command, name):
+    done = call(command, name, "--help")
+    assert (done.code, done.err) == (0, "")
+    flags = set(re.findall(r"--[a-z][a-z-]*", done.out))
+    fields = {field.name for field in dataclasses.fields(RECIPES[name])}
+    own = {"train": "out resume json tensorboard data_dir", "audit": "run out json data_dir"}
+    wanted = {"--" + field.replace("_", "-") for field in fields | set(own[command].split())}
+    assert flags - {"--help"} == wanted
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("plot", ["RUN", "--data-dir"]),
+        ("reproduce", ["--quick", "--json", "--out", "--data-dir"]),
+        ("list", []),
+        ("", ["train", "audit", "plot", "reproduce", "list"]),
+    ],
+)
+def test_help_of_the_others(command, words):
+    done = call(*command.split(), "--help")
+    assert (done.code, done.err) == (0, "")
+    assert all(word in done.out for word in words)
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+def unboxed(text):
+    """What the parser says, without the frame around it and its line breaks."""
+    return " ".join(re.sub("[╭╮╰╯│─]", " ", text).split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "nosuch"], "nosuch .*digits, mnist-dense, fashion-mnist-dense, mnist-conv"),
+        (["train", "digits", "--nosuch", "1"], "Unrecognized options: --nosuch"),
+        (["train", "digits", "--unit", "nosuch"], "'nosuch' for argument '--unit'.*'relu6'"),
+        (["train", "digits", "--beta", "0"], "beta: expected a nudge other than 0, got 0"),
+        (["train", "digits", "--beta", "-1"], r"beta: expected \|beta\| < 1 .* got -1"),
+        (["train", "digits", "--epochs", "-3"], "epochs: expected a number > 0, got -3"),
+        (["train", "digits", "--gain", "nan"], "gain: expected a number > 0, got nan"),
+        (["train"], r"Expected one of \{digits, mnist-dense"),
+        ([], r"Expected one of \{train, audit, plot, reproduce, list\}"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_parsed_is_refused(arguments, says, here):
+    done = call(*arguments)
+    text = unboxed(done.err)
+    assert done.code != 0
+    assert done.out == ""
+    assert re.search(says, text)
+    assert "Traceback" not in text
+    assert "tyro" not in text
+    assert os.listdir(here) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", *TINY, "--tolerance", "1e-16"], "tolerance of at least 8.9e-16 for float64"),
+        (["train", *TINY, "--layer-rates", "1"], "layer_rates: expected 2 numbers, one each"),
+        (["train", *TINY, "--validation", "5000"], "validation size: expected 0 < n < 1437"),
+        (["train", *TINY, "--batch-size", "9999"], "at least one batch of 9999 examples"),
+        (["train", *TINY, "--contrast", "holomorphic"], "complex nudges need smooth units"),
+        (["train", *TINY, "--solver", "flow", "--estimator", "bptt"], "bptt unrolls"),
+        (["train", *TINY, "--resume"], "Nothing to resume: runs/digits holds no run"),
+        (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
+        (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
+        (["audit", *TINY, "--run", "none"], "none/config.json.*No such file"),
+        (["plot", "none"], "none/config.json.*No such file"),
+        (["reproduce", "nosuch"], "expected one of digits, mnist-dense.*'nosuch'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_one_line(arguments, says):
+    line = refusal(call(*arguments))
+    assert re.search(says, line)
+
+
+def test_a_recipe_that_cannot_train_leaves_the_folder_free(here):
+    assert call("train", *TINY, "--layer-rates", "1", "--out", "run").code == 1
+    assert not (here / "run" / "config.json").exists()
+
+
+def test_an_existing_run_is_not_overwritten(finished):
+    before = (finished / "result.json").read_bytes()
+    line = refusal(call("train", *TINY, "--out", finished))
+    assert re.search(rf"{finished} already holds a run; add --resume .*another --out", line)
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_resume_with_another_recipe_names_the_field(finished):
+    line = refusal(call("train", *TINY, "--beta", "0.25", "--resume", "--out", finished))
+    assert re.search(r"another recipe \(beta: 0\.5 there, 0\.25 here\)", line)
+
+
+@pytest.mark.parametrize("name", ["result.json", "config.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_corrupt_file_of_a_run_is_named(name, content, finished):
+    (finished / name).write_text(content)
+    assert str(finished / name) in refusal(call("plot", finished))
+
+
+def spoilt(x, y):
+    """Digits with the first image or label replaced."""
+    whole = data.load("digits")
+    images, labels = whole.train.x.astype(np.float32), whole.train.y.copy()
+    images[0, 0, 0, 0], labels[0] = x, y
+    return Dataset("digits", Split(images, labels), whole.test, whole.classes, whole.scale)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        (np.nan, 0, "images: expected finite values, got 1 that are not"),
+        (np.inf, 0, "images: expected finite values, got 1 that are not"),
+        (0, 10, r"labels: expected values in \[0, 10\), got 0 to 10"),
+        (0, -1, r"labels: expected values in \[0, 10\), got -1 to 9"),
+    ],
+)
+def test_data_that_are_not_numbers_or_labels_are_refused(x, y, says, here, monkeypatch):
+    broken = spoilt(x, y)
+    monkeypatch.setattr(data, "load", lambda *unused: broken)
+    assert re.search(says, refusal(call("train", *TINY)))
+    assert not (here / "runs").exists()
+
+
+def test_divergence_is_one_line():
+    arguments = ("--optimiser", "sgd", "--learning-rate", "1e200")
+    assert re.search("diverged in epoch 1.*learning rate", refusal(call("train", *TINY, *arguments)))
+
+
+# --- interruptions and extras -----------------------------------------------------------------
+
+
+def test_an_interrupt_exits_with_130(monkeypatch):
+    def interrupted(*unused):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "fit", interrupted)
+    done = call("train", *TINY)
+    assert done.code == 130
+    assert "--resume" in refusal(done)
+
+
+def test_an_interrupted_run_resumes_as_the_latest(here, monkeypatch):
+    def interrupted(*arguments):
+        *rest, step, epoch = arguments
+
+        def stop(row):
+            raise KeyboardInterrupt
+
+        return fit(*rest, step, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "fit", interrupted)
+        assert call("train", *TINY).code == 130
+    (run,) = (here / "runs" / "digits").iterdir()
+    assert len(commands_rows(run)) == 1
+    done = call("train", *TINY, "--resume", "--json")
+    assert done.code == 0
+    assert one_line(done.out) == read_json(run / "result.json")
+    assert [row["epoch"] for row in commands_rows(run)] == [1, 2]
+
+
+def test_resume_takes_the_latest_run_of_train(here, monkeypatch):
+    """And not one that `reproduce` left in runs/<name>/seed-<n>."""
+    chosen = []
+
+    def noted(name, recipe, folder, *unused):
+        chosen.append(folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "fit", noted)
+    for name in ("20260101-000000", "20260102-000000", "seed-0"):
+        folder = here / "runs" / "digits" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert call("train", *TINY, "--resume").code == 130
+    assert [folder.name for folder in chosen] == ["20260102-000000"]
+
+
+def test_tensorboard_without_its_package_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    done = call("train", *TINY, "--tensorboard")
+    assert done.code == 1
+    assert "pip install 'eqprop[tensorboard]'" in refusal(done)
+
+
+# --- as a user runs it ------------------------------------------------------------------------
+
+
+def test_the_real_command_trains_in_float32(here):
+    module = Path(eqprop.__file__).with_name("__main__.py")
+    script = str(Path(sys.executable).with_name("eqprop"))
+    command = [sys.executable, "-m", "eqprop"] if module.exists() else [script]
+    arguments = ["train", *TINY, "--json", "--out", "run"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert one_line(done.stdout) == read_json(here / "run" / "result.json")
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    refused = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "already holds a run" in refusal(Done(1, refused.stdout, refused.stderr))

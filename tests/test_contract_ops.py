@@ -1,0 +1,166 @@
+"""Operators against numpy; frozen operators against the operators; curvatures against Hessians."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import systems
+from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool, freeze
+from systems import normal
+
+HEIGHT, WIDTH = 7, 6
+
+
+def naive_convolution(u, kernel, stride, padding):
+    u = np.pad(u, ((padding, padding), (padding, padding), (0, 0)))
+    size = kernel.shape[0]
+    rows, columns = ((n - size) // stride + 1 for n in u.shape[:2])
+    out = np.zeros((rows, columns, kernel.shape[3]))
+    for i in range(rows):
+        for j in range(columns):
+            window = u[i * stride : i * stride + size, j * stride : j * stride + size]
+            out[i, j] = np.einsum("abc,abcd->d", window, kernel)
+    return out
+
+
+@systems.quickly
+def derivatives(op, u, weight, direction):
+    """Value, adjoint and a Hessian product, reverse over reverse, for two batch axes."""
+
+    def one(u, weight, direction):
+        def energy(u):
+            return jnp.sum(weight * jnp.tanh(op(u)))
+
+        value, adjoint = jax.vjp(op, u)
+        _, product = jax.vjp(jax.grad(energy), u)
+        return value, adjoint(weight)[0], product(direction)[0]
+
+    return jax.vmap(jax.vmap(one))(u, weight, direction)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_convolution(kernel, stride, padding):
+    op = Conv(normal(0, (kernel, kernel, 2, 3)), stride, padding)
+    u, direction = normal(1, (2, 2, 2, HEIGHT, WIDTH, 2))
+    expected = [
+        [naive_convolution(np.asarray(e), np.asarray(op.kernel), stride, padding) for e in row]
+        for row in u
+    ]
+    weight = normal(2, np.shape(expected))
+    plain = derivatives(op, u, weight, direction)
+    np.testing.assert_allclose(plain[0], expected, atol=1e-12)
+    frozen = derivatives(freeze(op), u, weight, direction)
+    for got, wanted in zip(frozen, plain, strict=True):
+        assert float(jnp.max(jnp.abs(wanted))) > 1e-3
+        np.testing.assert_allclose(got, wanted, atol=1e-12)
+
+
+def test_frozen_convolution_is_holomorphic():
+    op = Conv(jax.lax.complex(*normal(0, (2, 3, 3, 2, 3))), 2, 1)
+    u = jax.lax.complex(*normal(1, (2, HEIGHT, WIDTH, 2)))
+
+    @systems.quickly
+    def gradient(op):
+        return jax.grad(lambda u: jnp.sum(op(u) ** 3), holomorphic=True)(u)
+
+    np.testing.assert_allclose(gradient(freeze(op)), gradient(op), atol=1e-11)
+
+
+@pytest.mark.parametrize("builder", [systems.strided, systems.max_pooled, systems.read_out])
+def test_frozen_parameters_get_no_gradient(builder):
+    _, model, x, y = builder()
+    state = {name: normal(5, shape) for name, shape in model.energy.shapes.items()}
+
+    @systems.quickly
+    def slopes(model, swap):
+        def energy(model, state):
+            return swap(model).nudged(x[0], y[0], jnp.asarray(0.5))(state)
+
+        parts, rest = eqx.partition(model, eqx.is_inexact_array)
+        return jax.value_and_grad(
+            lambda parts, state: energy(eqx.combine(parts, rest), state), argnums=(0, 1)
+        )(parts, state)
+
+    value, (moving, force) = slopes(model, lambda model: model)
+    frozen_value, (still, frozen_force) = slopes(model, freeze)
+    assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(moving))
+    assert all(jnp.all(leaf == 0) for leaf in jax.tree.leaves(still))
+    np.testing.assert_allclose(frozen_value, value, rtol=1e-14)
+    for name in force:
+        np.testing.assert_allclose(frozen_force[name], force[name], atol=1e-13)
+
+
+def test_frozen_inner_operator():
+    op = Conv(normal(0, (3, 3, 1, 2)), 1, 1)
+    gradient = eqx.filter_grad(lambda op: jnp.sum(freeze(op)(normal(1, (5, 4, 1))) ** 2))(op)
+    assert jnp.all(gradient.kernel == 0)
+
+
+@pytest.mark.parametrize("op, reduce", [(AveragePool, np.mean), (MaxPool, np.max)])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_pooling(op, reduce, size):
+    u = np.asarray(normal(0, (2 * size, 3 * size, 2)))
+    expected = [
+        [reduce(u[i : i + size, j : j + size], axis=(0, 1)) for j in range(0, 3 * size, size)]
+        for i in range(0, 2 * size, size)
+    ]
+    np.testing.assert_allclose(op(size)(jnp.asarray(u)), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("op", [AveragePool(2), MaxPool(2)])
+@pytest.mark.parametrize("shape", [(5, 4, 1), (4, 5, 1)])
+def test_pooling_needs_whole_windows(op, shape):
+    with pytest.raises(ValueError, match=f"windows of 2 divide, got {shape[0]}x{shape[1]}"):
+        op(jnp.zeros(shape))
+
+
+def test_dense_flattens_and_chain_composes():
+    weight, u = normal(0, (6, 4)), normal(1, (3, 2, 1))
+    expected = np.asarray(u).reshape(-1) @ np.asarray(weight)
+    np.testing.assert_allclose(Dense(weight)(u), expected, atol=1e-14)
+    second = normal(2, (4, 2))
+    chained = Chain((Dense(weight), Dense(second)))(u)
+    np.testing.assert_allclose(chained, expected @ np.asarray(second), atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 2, 1)])
+def test_lateral(shape):
+    op = Lateral(normal(0, (6, 6)))
+    matrix = np.asarray(op.matrix)
+    np.testing.assert_array_equal(matrix, matrix.T)
+    np.testing.assert_array_equal(np.diag(matrix), 0.0)
+    assert np.abs(matrix).max() > 0.5
+    u = normal(1, shape)
+    assert op(u).shape == op.curvature(shape).shape == shape
+    flat = np.asarray(u).reshape(-1)
+    np.testing.assert_allclose(jnp.sum(u * op(u)), 0.5 * flat @ matrix @ flat, atol=1e-13)
+    bound = np.diag(np.asarray(op.curvature(shape)).reshape(-1))
+    assert np.linalg.eigvalsh(bound + matrix).min() >= -1e-12
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [systems.tanh, systems.lateral, systems.read_out, systems.quadratic_network, systems.skip],
+    ids=lambda b: b.__name__,
+)
+def test_curvature_bounds_the_hessian(builder):
+    _, model, x, y = builder()
+    shown = {name: normal(5, shape, 0.5) for name, shape in model.energy.shapes.items()}
+
+    @jax.jit
+    @jax.vmap
+    def slack(beta):
+        phase = model.nudged(x[0], y[0], beta)
+
+        def lowest(name):
+            hessian = jax.hessian(lambda u: phase.coupling(shown | {name: u}))(shown[name])
+            bound = jnp.broadcast_to(jnp.asarray(phase.curvature(name)), shown[name].shape)
+            return jnp.linalg.eigvalsh(jnp.diag(bound) - hessian)[0]
+
+        return [lowest(name) for name in shown]
+
+    assert np.min(slack(jnp.array([-0.5, 0.0, 2.0]))) >= -1e-12

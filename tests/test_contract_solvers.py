@@ -1,0 +1,327 @@
+"""Solvers: the same minimum, an honest report, no energy gained on the way."""
+
+from functools import cache
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import systems
+from eqprop import (
+    Blockwise,
+    Flow,
+    GradientDescent,
+    Info,
+    Linear,
+    Momentum,
+    Tanh,
+    convolutional,
+    displacement,
+    layered,
+    relax,
+    residual,
+    with_read_out,
+)
+from eqprop.solvers import CONVERGED, DIVERGED, FIXED_STEPS, OUTCOMES, STEPS_SPENT
+from systems import normal
+
+TOLERANCE = 1e-13
+DESCENT = GradientDescent(TOLERANCE, 5000)
+BLOCK = (Blockwise(TOLERANCE, 5000), Momentum(TOLERANCE, 5000))
+FLOW = Flow(1e-9)
+FLOWS = (systems.tanh, systems.box, systems.quadratic, systems.scalar)
+ALIKE = (systems.strided, systems.clipped, systems.quadratic_network)
+CASES = [
+    *((solver, builder) for builder in systems.NETWORKS for solver in (*BLOCK, DESCENT)),
+    *((DESCENT, builder) for builder in systems.FUNCTIONS),
+    *((FLOW, builder) for builder in FLOWS),
+]
+STEPPED = {
+    "blockwise": Blockwise(1e-8, 400),
+    "momentum": Momentum(1e-8, 400),
+    "gradient": GradientDescent(1e-8, 400),
+}
+
+
+def label(value):
+    return getattr(value, "__name__", type(value).__name__)
+
+
+settle = systems.quickly(relax)
+
+
+@cache
+def settled(solver, builder):
+    system = builder()
+    return settle(system.model, system.x, system.model.rest(system.x), solver)
+
+
+@systems.quickly
+def judge(model, x, state):
+    """Relative residual, and the distance from stationarity by the energy's own gradient."""
+
+    def one(x, state):
+        phase, units = model.free(x), model.energy.units
+        slopes = jax.grad(model.energy)(state, x)
+        stays = [units[name].retract(z - slopes[name]) - z for name, z in state.items()]
+        return residual(phase, state), jnp.max(jnp.abs(jnp.concatenate([s.ravel() for s in stays])))
+
+    return jax.vmap(one)(x, state)
+
+
+def random_state(model, seed, scale=1.5):
+    """A batch of states in the domain, away from rest."""
+    return {
+        name: model.energy.units[name].retract(normal(seed + i, (systems.BATCH, *shape), scale))
+        for i, (name, shape) in enumerate(model.energy.shapes.items())
+    }
+
+
+@pytest.mark.parametrize("solver, builder", CASES, ids=label)
+def test_reaches_the_minimum(solver, builder):
+    system = builder()
+    state, info = settled(solver, builder)
+    reference, _ = settled(DESCENT, builder)
+    loose = 1e-7 if solver is FLOW else 1e-10
+    for name in reference:
+        np.testing.assert_allclose(state[name], reference[name], atol=loose)
+    recomputed, slopes = judge(system.model, system.x, state)
+    assert np.max(slopes) < loose
+    np.testing.assert_allclose(info.residual, recomputed, rtol=1e-3, atol=5e-14)
+    assert np.all(info.residual <= solver.tolerance)
+    assert np.all(info.outcome == CONVERGED)
+    assert info.converged == 1
+    assert np.all((info.steps > 1) & (info.steps < solver.max_steps))
+
+
+@pytest.mark.parametrize(
+    "solver, builder",
+    [case for case in CASES if case[1] in (systems.quadratic, systems.quadratic_network)],
+    ids=label,
+)
+def test_quadratic_in_closed_form(solver, builder):
+    expected, *_ = systems.linear_answer(builder())
+    state, _ = settled(solver, builder)
+    np.testing.assert_allclose(state["out"], expected, atol=1e-7 if solver is FLOW else 1e-11)
+
+
+@pytest.mark.parametrize("solver", [DESCENT, FLOW], ids=label)
+def test_scalar_in_closed_form(solver):
+    expected, *_ = systems.scalar_answer(systems.scalar())
+    state, _ = settled(solver, systems.scalar)
+    np.testing.assert_allclose(state["out"], expected, atol=1e-8 if solver is FLOW else 1e-12)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [Blockwise(1e-12, 3), Momentum(1e-12, 3), GradientDescent(1e-12, 3), Flow(1e-9, max_steps=3)],
+    ids=label,
+)
+def test_steps_spent(solver):
+    _, model, x, _ = systems.tanh()
+    state, info = settle(model, x, model.rest(x), solver)
+    assert np.all(info.outcome == STEPS_SPENT)
+    assert np.all(info.steps == 3)
+    assert info.converged == 0
+    np.testing.assert_allclose(info.residual, judge(model, x, state)[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("builder", [systems.quadratic_network, systems.clipped_lateral], ids=label)
+@pytest.mark.parametrize("solver", [Blockwise(1e-8, 400), Momentum(1e-8, 400)], ids=label)
+@pytest.mark.parametrize("beta", [0.0, 4.0])
+def test_gives_up_only_when_the_steps_are_spent(solver, builder, beta):
+    _, model, x, y = builder()
+
+    @jax.jit
+    @jax.vmap
+    def nudged(x, y, state):
+        return solver.settle(model.nudged(x, y, jnp.asarray(beta)), state)[1]
+
+    info = nudged(x, y, model.rest(x))
+    assert np.all((info.outcome == CONVERGED) | (info.steps == solver.max_steps)), info
+
+
+def test_read_out_of_an_image_is_nudged_by_blocks():
+    keys = jax.random.split(jax.random.key(0), 2)
+    pooled = convolutional((4, 4, 1), (2,), 3, keys[0], Tanh())
+    model = with_read_out(pooled, 3, keys[1])
+    phase = model.nudged(normal(1, (4, 4, 1)), jnp.array([1.0, 0.0, 0.0]), jnp.asarray(0.5))
+    state, info = BLOCK[0].settle(phase, model.energy.rest(jnp.float64))
+    assert state["c1"].shape == (2, 2, 2)
+    assert info.outcome == CONVERGED
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_fixed_steps(name):
+    _, model, x, _ = systems.tanh()
+    solver = type(STEPPED[name])(None, 300)
+    state, info = settle(model, x, model.rest(x), solver)
+    assert np.all(info.steps == 300)
+    assert np.all(info.outcome == FIXED_STEPS)
+    assert info.converged == 0
+    assert np.all(judge(model, x, state)[0] < 1e-12)
+
+
+@pytest.mark.parametrize("solver", [*STEPPED.values(), Flow(1e-6)], ids=label)
+def test_divergence_is_reported(solver):
+    model = layered((3, 4, 4, 3), jax.random.key(0), Linear(), Linear(), gain=6.0)
+    x = normal(0, (2, 3))
+    _, info = settle(model, x, model.rest(x), solver)
+    assert np.all(info.outcome == DIVERGED), info
+    assert info.converged == 0
+
+
+def test_outcomes_have_sentences():
+    assert set(OUTCOMES) == {CONVERGED, STEPS_SPENT, DIVERGED, FIXED_STEPS}
+    codes = jnp.array([CONVERGED, STEPS_SPENT, CONVERGED, CONVERGED])
+    assert Info(jnp.zeros(4), jnp.zeros(4), codes).converged == 0.75
+
+
+@systems.quickly
+def descent(model, x, y, state, solver):
+    """Energies along 40 steps, shape (nudges, batch, steps); the first nudge is none at all."""
+
+    def energies(phase, state):
+        return solver.trace(phase, state, 40)[1]
+
+    def nudged(beta):
+        return jax.vmap(lambda x, y, s: energies(model.nudged(x, y, beta), s))(x, y, state)
+
+    free = jax.vmap(lambda x, s: energies(model.free(x), s))(x, state)
+    return jnp.concatenate([free[None], jax.vmap(nudged)(jnp.array([0.5, -0.5, 3.0]))])
+
+
+@pytest.mark.parametrize("builder", [b for b in systems.NETWORKS if b not in ALIKE], ids=label)
+def test_energy_never_rises_by_blocks(builder):
+    _, model, x, y = builder()
+    energies = np.asarray(descent(model, x, y, random_state(model, 7), Blockwise()))
+    rises = np.diff(energies, axis=-1) / np.maximum(1.0, np.abs(energies[..., 1:]))
+    assert np.max(rises) < 1e-13
+    assert np.all(energies[..., -1] < energies[..., 0] - 1e-3)
+
+
+@pytest.mark.parametrize("builder", [systems.tanh, systems.box, systems.quadratic], ids=label)
+def test_energy_never_rises_by_small_steps(builder):
+    _, model, x, y = builder()
+    solver = GradientDescent(step_size=0.1)
+    energies = np.asarray(descent(model, x, y, random_state(model, 8), solver))
+    assert np.max(np.diff(energies, axis=-1)) < 1e-13
+    assert np.all(energies[..., -1] < energies[..., 0] - 1e-3)
+
+
+def test_trace_is_seen_before_each_step():
+    _, model, x, _ = systems.tanh()
+    phase, state = model.free(x[0]), {name: z[0] for name, z in random_state(model, 9).items()}
+    solver = STEPPED["gradient"]
+    end, energies, residuals = eqx.filter_jit(solver.trace)(phase, state, 5)
+    np.testing.assert_allclose(energies[0], phase(state), rtol=1e-14)
+    np.testing.assert_allclose(residuals[0], residual(phase, state), rtol=1e-14)
+    unrolled = eqx.filter_jit(solver.unroll)(phase, state, 5)
+    for name in state:
+        np.testing.assert_allclose(end[name], unrolled[name], rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "solver, builder",
+    [(s, systems.tanh) for s in STEPPED.values()] + [(STEPPED["blockwise"], systems.max_pooled)],
+    ids=label,
+)
+def test_examples_are_independent(solver, builder):
+    _, model, x, _ = builder()
+    whole, info = settle(model, x, model.rest(x), solver)
+    other, _ = settle(model, x.at[1].multiply(-3.0), model.rest(x), solver)
+    single, alone = settle(model, x[:1], model.rest(x[:1]), solver)
+    assert len(set(info.steps.tolist())) > 1
+    assert info.steps[0] == alone.steps[0]
+    for name in whole:
+        for i in (0, 2):
+            np.testing.assert_array_equal(whole[name][i], other[name][i])
+        assert np.any(whole[name][1] != other[name][1])
+        np.testing.assert_allclose(whole[name][0], single[name][0], atol=1e-13)
+
+
+@pytest.mark.parametrize("solver", STEPPED.values(), ids=STEPPED)
+def test_complex_nudges(solver):
+    """The equilibrium is holomorphic in the nudge: finite differences obey Cauchy-Riemann."""
+    _, model, x, y = systems.tanh()
+    lifted = jax.tree.map(lambda a: a.astype(complex), (model, x[0], y[0]))
+    sharp = type(solver)(TOLERANCE, 2000)
+
+    @jax.jit
+    @jax.vmap
+    def output(beta):
+        model, x, y = lifted
+        state, _ = sharp.settle(model.nudged(x, y, beta), model.energy.rest(jnp.complex128))
+        return state["out"]
+
+    step = 1e-3
+    right, left, up, down = output(step * jnp.array([1, -1, 1j, -1j]))
+    np.testing.assert_allclose((up - down) / 2j, (right - left) / 2, atol=1e-8)
+    assert np.max(np.abs(up - down)) > 1e-5
+
+
+def test_flow_is_real():
+    _, model, x, _ = systems.tanh()
+    with pytest.raises(ValueError, match="real state"):
+        FLOW.settle(model.free(x[0]), model.energy.rest(jnp.complex128))
+
+
+@pytest.mark.parametrize("solver", [Blockwise, Momentum, GradientDescent, Flow])
+@pytest.mark.parametrize(
+    "tolerance, dtype",
+    [
+        (1e-9, "float32"),
+        (1e-17, "float64"),
+        (0.0, "float64"),
+        (-1.0, "float64"),
+        (float("nan"), "float64"),
+        (float("inf"), "float64"),
+    ],
+)
+def test_tolerance_within_resolution(solver, tolerance, dtype):
+    _, model, x, _ = systems.tanh()
+    with pytest.raises(ValueError, match=f"tolerance of at least .* for {dtype}"):
+        solver(tolerance).settle(model.free(x[0]), model.energy.rest(dtype))
+
+
+@pytest.mark.parametrize("solver", BLOCK, ids=label)
+def test_blocks_need_a_network(solver):
+    _, model, x, _ = systems.quadratic()
+    with pytest.raises(ValueError, match="Use GradientDescent or Flow"):
+        solver.settle(model.free(x[0]), model.energy.rest(jnp.float64))
+
+
+@pytest.mark.parametrize("solver", [Blockwise, Momentum, GradientDescent])
+def test_steps_are_positive(solver):
+    with pytest.raises(ValueError, match="max_steps >= 1"):
+        solver(1e-5, 0)
+
+
+@pytest.mark.parametrize("step_size", [0.0, -0.1, float("nan")])
+def test_step_size_is_positive(step_size):
+    with pytest.raises(ValueError, match="step_size > 0"):
+        GradientDescent(step_size=step_size)
+
+
+def test_gradient_descent_is_first_order_in_the_step():
+    _, model, x, _ = systems.tanh()
+    phase, start = model.free(x[0]), {k: v[0] for k, v in random_state(model, 3).items()}
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, z, args: displacement(phase, z)),
+        diffrax.Dopri8(),
+        t0=0.0,
+        t1=1.0,
+        dt0=0.01,
+        y0=start,
+        stepsize_controller=diffrax.PIDController(rtol=1e-12, atol=1e-12),
+    )
+    errors = []
+    for steps in (50, 100, 200):
+        solver = GradientDescent(None, steps, 1.0 / steps)
+        end, _ = eqx.filter_jit(solver.settle)(phase, start)
+        errors.append(max(np.max(np.abs(end[k] - solution.ys[k][-1])) for k in end))
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    np.testing.assert_allclose(orders, 1.0, atol=0.05)

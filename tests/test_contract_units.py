@@ -1,0 +1,121 @@
+"""Units: self-energy and show belong together, the answer to a field is the minimiser."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eqprop import Box, Linear, Logistic, Tanh, hard_tanh, relu6
+
+UNITS = {
+    "linear": Linear(),
+    "box": Box(),
+    "shifted_box": Box(-2.0, 0.5),
+    "hard_tanh": hard_tanh(),
+    "relu6": relu6(),
+    "logistic": Logistic(),
+    "tanh": Tanh(),
+}
+SMOOTH = {name: unit for name, unit in UNITS.items() if unit.smooth}
+
+each_unit = pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
+each_smooth = pytest.mark.parametrize("unit", SMOOTH.values(), ids=SMOOTH)
+
+
+def domain(unit, reach=6.0):
+    """The ends of the unit's domain, cut at ``reach``."""
+    return max(getattr(unit, "low", -reach), -reach), min(getattr(unit, "high", reach), reach)
+
+
+def slope(function):
+    return jax.jit(jax.vmap(jax.grad(function)))
+
+
+def test_smooth_means_not_clipped():
+    assert set(UNITS) - set(SMOOTH) == {"box", "shifted_box", "hard_tanh", "relu6"}
+
+
+@each_unit
+def test_potential_derivative_is_the_state(unit):
+    low, high = domain(unit, reach=2.5)
+    z = jnp.linspace(low, high, 41)
+    np.testing.assert_allclose(slope(unit.potential)(z), z * slope(unit.embed)(z), atol=1e-13)
+    step = 1e-4
+    rise = unit.potential(z + step) - unit.potential(z - step)
+    run = unit.embed(z + step) - unit.embed(z - step)
+    np.testing.assert_allclose(rise / run, z, atol=1e-6)
+
+
+@each_unit
+def test_retract_is_the_minimiser(unit):
+    low, high = domain(unit)
+    grid, fields = jnp.linspace(low, high, 20001), jnp.linspace(-2.7, 2.9, 23)
+    energies = unit.potential(grid) - fields[:, None] * unit.embed(grid)
+    best = grid[jnp.argmin(energies, axis=1)]
+    np.testing.assert_allclose(unit.retract(fields), best, atol=3 * (grid[1] - grid[0]))
+
+
+@each_unit
+@given(z=st.floats(allow_nan=False, allow_infinity=False))
+def test_retract_stays_in_the_domain(unit, z):
+    once = unit.retract(jnp.asarray(z))
+    low, high = domain(unit, reach=np.inf)
+    assert low <= once <= high
+    assert unit.retract(once) == once
+    if low <= z <= high:
+        assert once == z
+
+
+@each_unit
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_finite_far_out(unit, dtype):
+    z = jnp.linspace(-1e3, 1e3, 501, dtype=dtype)
+    for function in (unit.embed, unit.potential, unit.retract):
+        for values in (function(z), slope(function)(z), slope(jax.grad(function))(z)):
+            assert values.dtype == dtype
+            assert jnp.all(jnp.isfinite(values))
+
+
+@each_unit
+def test_slope_is_the_largest(unit):
+    low, high = domain(unit)
+    slopes = slope(unit.embed)(jnp.linspace(low, high, 1201))
+    np.testing.assert_allclose(jnp.max(slopes), unit.slope, rtol=1e-12)
+
+
+@each_smooth
+def test_complex_agrees_on_the_real_line(unit):
+    z = jnp.linspace(-1e3, 1e3, 501)
+    for function in (unit.embed, unit.potential, unit.retract):
+        lifted = function(z.astype(complex))
+        np.testing.assert_allclose(jnp.real(lifted), function(z), rtol=1e-14, atol=1e-12)
+        np.testing.assert_allclose(jnp.imag(lifted), 0.0, atol=1e-14)
+
+
+@each_smooth
+def test_complex_step_is_the_derivative(unit):
+    z = jnp.linspace(-4.0, 4.0, 41)
+    step = 1e-30
+    for function in (unit.embed, unit.potential, unit.retract):
+        stepped = jnp.imag(function(jax.lax.complex(z, jnp.full_like(z, step)))) / step
+        np.testing.assert_allclose(stepped, slope(function)(z), rtol=1e-12, atol=1e-13)
+
+
+@each_smooth
+def test_cauchy_riemann(unit):
+    real, imaginary = jnp.meshgrid(jnp.linspace(-3, 3, 13), jnp.linspace(-0.5, 0.5, 5))
+    z = jax.lax.complex(real, imaginary).reshape(-1)
+    step = 1e-5
+    for function in (unit.embed, unit.potential, unit.retract):
+        derivative = jax.vmap(jax.grad(function, holomorphic=True))(z)
+        for turn in (1.0, 1j):
+            difference = (function(z + turn * step) - function(z - turn * step)) / (2 * step * turn)
+            np.testing.assert_allclose(derivative, difference, atol=1e-8)
+
+
+@pytest.mark.parametrize("low, high", [(1.0, 0.0), (0.5, 0.5), (0.0, float("nan"))])
+def test_empty_box(low, high):
+    with pytest.raises(ValueError, match="low < high"):
+        Box(low, high)

@@ -1,0 +1,497 @@
+"""Run folders: nothing is half written, and a run that was killed goes on as if it never was."""
+
+import dataclasses
+import errno
+import gc
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from eqprop import layered, runs, train
+from eqprop.fit import fit, load_best, prepare
+from eqprop.recipes import RECIPES
+from eqprop.runs import Run, RunError, read_json, read_rows, write_json
+from eqprop.train import start
+
+CONFIG = {"name": "tiny", "hidden": [3], "beta": 0.5}
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture(autouse=True)
+def promotion():
+    """Optax's Adam and schedules mix integers and floats, which strict promotion forbids."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def arrays(tree):
+    return [np.asarray(a) for a in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
+
+
+def identical(one, other):
+    """Bit for bit, types and shapes included."""
+    pairs = zip(arrays(one), arrays(other), strict=True)
+    return all(
+        (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs
+    )
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_json_round_trip(tmp_path):
+    path = tmp_path / "deep" / "down" / "file.json"
+    content = {"a": np.float64(0.1), "b": np.arange(2), "c": Path("x"), "d": (1, None, "β")}
+    assert write_json(path, content) == path
+    assert read_json(path) == {"a": 0.1, "b": [0, 1], "c": "x", "d": [1, None, "β"]}
+    assert os.listdir(path.parent) == ["file.json"]
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_a_write_that_fails_leaves_the_old_file_alone(call, tmp_path, monkeypatch):
+    path = write_json(tmp_path / "file.json", {"old": 1})
+
+    def full(*unused):
+        raise FULL
+
+    monkeypatch.setattr(runs.os, call, full)
+    pattern = rf"Cannot write {path}: No space left on device; free some space .*--out"
+    with pytest.raises(OSError, match=pattern):
+        write_json(path, {"new": 2})
+    assert read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_what_is_not_json_leaves_the_old_file_alone(tmp_path):
+    path = write_json(tmp_path / "file.json", {"old": 1})
+    with pytest.raises(TypeError, match="object is not JSON"):
+        write_json(path, {"new": object()})
+    assert read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=rf"Cannot write {tmp_path}/file/run/config.json: .*--out"):
+        Run(tmp_path / "file" / "run", CONFIG, resume=False)
+
+
+def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
+    def denied(*unused, **unused_too):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(runs.tempfile, "NamedTemporaryFile", denied)
+    pattern = rf"Cannot write {tmp_path}/config.json: Permission denied; .*--out"
+    with pytest.raises(OSError, match=pattern):
+        Run(tmp_path, CONFIG, resume=False)
+
+
+@pytest.mark.parametrize("content", ["", "{", "not json"])
+def test_a_corrupt_file_is_named(content, tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(RunError, match=rf"{path}: expected JSON, got .*; delete"):
+        read_json(path)
+
+
+# --- the folder -------------------------------------------------------------------------------
+
+
+def test_a_folder_with_a_run_needs_resume(tmp_path):
+    Run(tmp_path, CONFIG, resume=False)
+    with pytest.raises(RunError, match=rf"{tmp_path} already holds a run; add --resume .*--out"):
+        Run(tmp_path, CONFIG, resume=False)
+    assert Run(tmp_path, CONFIG, resume=True).rows() == []
+
+
+def test_resume_needs_a_run(tmp_path):
+    with pytest.raises(RunError, match=rf"Nothing to resume: expected {tmp_path}/none/config.json"):
+        Run(tmp_path / "none", CONFIG, resume=True)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"beta": 0.25}, r"beta: 0\.5 there, 0\.25 here"),
+        ({"hidden": (3, 4)}, r"hidden: \[3\] there, \[3, 4\] here"),
+        ({"name": "other"}, "name: 'tiny' there, 'other' here"),
+        ({"new": 1}, "new: None there, 1 here"),
+    ],
+)
+def test_resume_with_another_recipe_names_what_differs(change, named, tmp_path):
+    Run(tmp_path, CONFIG, resume=False)
+    with pytest.raises(RunError, match=rf"{tmp_path} holds .* another recipe \({named}\)"):
+        Run(tmp_path, CONFIG | change, resume=True)
+    assert Run(tmp_path, CONFIG | {"hidden": (3,)}, resume=True)
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+
+def test_rows_are_kept_up_to_an_epoch_and_without_a_torn_end(tmp_path):
+    run = Run(tmp_path, CONFIG, resume=False)
+    assert run.rows() == []
+    rows = [{"epoch": i, "loss": 1 / (3 * i), "odd": float("inf")} for i in (1, 2, 3)]
+    for row in rows:
+        run.log(row)
+    whole = run.metrics.read_text()
+    for cut in range(1, len(whole.splitlines()[-1])):
+        run.metrics.write_text(whole[: -1 - cut])
+        assert run.rows() == read_rows(tmp_path) == rows[:2]
+    run.keep_rows(2)
+    run.log(rows[2])
+    assert run.rows() == rows
+    run.keep_rows(1)
+    assert run.rows() == rows[:1]
+    run.keep_rows(0)
+    assert run.rows() == []
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "metrics.jsonl"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NO /dev/full: full disk not tested")
+def test_a_row_that_does_not_fit_is_an_error_that_says_where(tmp_path):
+    run = Run(tmp_path, CONFIG, resume=False)
+    run.metrics.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=rf"{run.metrics}: No space left on device; .*--out"):
+        run.log({"epoch": 1})
+
+
+# --- checkpoints ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def collected():
+    """What Orbax leaves behind where it raises is collected here, and not in another test."""
+    yield
+    gc.collect()
+
+
+def refuses(test):
+    """For a test in which Orbax raises: its abandoned coroutines complain when collected."""
+    ignored = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    return pytest.mark.usefixtures("collected")(ignored(test))
+
+
+def some_state(seed, width=40):
+    """A state with every kind of number in it, and large enough for files of its own."""
+    state = start(layered((4, width, 2), jax.random.key(seed)), optax.scale_by_adam())
+    odd = jnp.asarray([np.nan, -0.0])
+    odd = odd.at[1].set(np.float64(5e-324)) if seed % 2 else odd
+    model = eqx.tree_at(lambda m: m.energy.layers["out"].bias, state.model, odd)
+    return state._replace(model=model, epoch=jnp.asarray(seed, jnp.int32))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A run with three checkpoints, of which the last two are kept, as (folder, states)."""
+    run = Run(tmp_path_factory.mktemp("saved") / "run", CONFIG, resume=False)
+    states = {epoch: some_state(epoch) for epoch in (1, 2, 3)}
+    for epoch, state in states.items():
+        run.save(epoch, state)
+    return run.folder, states
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    """The same, to be damaged."""
+    folder, states = saved
+    shutil.copytree(folder, tmp_path / "run")
+    return Run(tmp_path / "run", CONFIG, resume=True), states
+
+
+def test_without_a_checkpoint_a_run_starts_anew(tmp_path):
+    state = some_state(1)
+    assert Run(tmp_path, CONFIG, resume=False).restore(state) is state
+
+
+def test_checkpoints_round_trip_bit_for_bit(saved):
+    folder, states = saved
+    assert sorted(os.listdir(folder / "checkpoints")) == ["2", "3"]
+    found = Run(folder, CONFIG, resume=True).restore(some_state(7))
+    assert identical(found, states[3])
+    assert not identical(found, states[2])
+    assert jax.tree.structure(found) == jax.tree.structure(states[3])
+
+
+def overwrite(path):
+    path.write_bytes(b"\x5a" * path.stat().st_size)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def remove(path):
+    path.unlink()
+
+
+def newest(run):
+    return run.folder / "checkpoints" / "3"
+
+
+def data_files(folder):
+    """The files that hold the arrays, or say where they are."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 1]
+    return sorted(path.relative_to(folder) for path in files)
+
+
+@pytest.mark.parametrize("damage", [overwrite, truncate, flip, remove])
+@refuses
+def test_a_damaged_file_is_an_error_or_does_no_harm(damage, copied):
+    run, states = copied
+    whole = run.folder.with_name("whole")
+    shutil.copytree(run.folder, whole)
+    refused = 0
+    for name in data_files(newest(run)):
+        damage(newest(run) / name)
+        try:
+            found = run.restore(some_state(7))
+        except RunError as error:
+            refused += 1
+            assert str(newest(run)) in str(error), name
+            assert "delete that folder" in str(error), name
+            assert "\n" not in str(error), name
+        else:
+            unharmed = identical(found, states[3]) or identical(found, states[2])
+            assert unharmed, f"wrong numbers from a damaged {name}"
+        shutil.rmtree(run.folder)
+        shutil.copytree(whole, run.folder)
+    assert refused
+
+
+@pytest.mark.parametrize("damage", [overwrite, truncate, remove])
+@refuses
+def test_a_corrupt_checkpoint_is_named_and_the_one_before_serves(damage, copied):
+    run, states = copied
+    for name in data_files(newest(run)):
+        damage(newest(run) / name)
+    with pytest.raises(RunError, match=rf"{newest(run)}: .*delete that folder .*--out"):
+        run.restore(some_state(7))
+    shutil.rmtree(newest(run))
+    assert identical(run.restore(some_state(7)), states[2])
+
+
+def test_a_checkpoint_that_was_being_written_is_passed_over(copied):
+    run, states = copied
+    (run.folder / "checkpoints" / "4.orbax-checkpoint-tmp" / "default").mkdir(parents=True)
+    assert identical(run.restore(some_state(7)), states[3])
+    run.save(4, some_state(4))
+    assert identical(run.restore(some_state(7)), some_state(4))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: some_state(1, width=41),
+        lambda: some_state(1).model,
+        lambda: (some_state(1), jnp.zeros(2)),
+    ],
+    ids=["width", "fewer", "more"],
+)
+@refuses
+def test_a_checkpoint_of_another_model_is_refused(other, saved):
+    folder, _ = saved
+    with pytest.raises(RunError, match=rf"{folder}/checkpoints/3: .*another model") as caught:
+        Run(folder, CONFIG, resume=True).restore(other())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_does_not_fit_the_disk_says_so(copied, monkeypatch):
+    import orbax.checkpoint as ocp
+
+    def full(*unused, **unused_too):
+        raise FULL
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
+    run, states = copied
+    with pytest.raises(OSError, match=rf"{run.folder}: .*No space left .*Earlier checkpoints"):
+        run.save(4, some_state(4))
+    monkeypatch.undo()
+    assert identical(run.restore(some_state(7)), states[3])
+
+
+# --- resume equals never killed ---------------------------------------------------------------
+
+CHANGES = {"epochs": 4, "hidden": (16,), "learning_rate": 1e-2, "shift": 1, "validation": 400}
+TINY = dataclasses.replace(RECIPES["digits"], **CHANGES)
+A_CALL = 10
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def short_calls(monkeypatch):
+    """Several compiled calls an epoch, so that a run can end in the middle of one."""
+    monkeypatch.setattr(train, "STEPS_A_CALL", A_CALL)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The run that nothing happened to: its result and its folder."""
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
+        patch.setattr(train, "STEPS_A_CALL", A_CALL)
+        return fit("digits", TINY, folder), folder
+
+
+def after_epoch(monkeypatch, folder):
+    """Killed once epoch 2 is on disk."""
+
+    def observe_epoch(row):
+        if row["epoch"] == 2:
+            raise Killed
+
+    fit("digits", TINY, folder, observe_epoch=observe_epoch)
+
+
+def in_epoch(monkeypatch, folder):
+    """Killed in the middle of epoch 3."""
+
+    def observe(progress):
+        if progress.epoch == 2 and progress.step > A_CALL:
+            raise Killed
+
+    fit("digits", TINY, folder, observe=observe)
+
+
+def in_first_epoch(monkeypatch, folder):
+    """Killed before there is any checkpoint."""
+
+    def observe(progress):
+        raise Killed
+
+    fit("digits", TINY, folder, observe=observe)
+
+
+def before_checkpoint(monkeypatch, folder):
+    """Killed when the row of epoch 3 is on disk, and half of another, but not its checkpoint."""
+
+    def save(run, epoch, state, save=Run.save):
+        if epoch == 3:
+            with run.metrics.open("a") as file:
+                file.write('{"epoch": 4, "lo')
+            raise Killed
+        save(run, epoch, state)
+
+    monkeypatch.setattr(Run, "save", save)
+    fit("digits", TINY, folder)
+
+
+SCRIPT = f"""
+    import dataclasses, os, signal, sys
+    from pathlib import Path
+    import jax
+    jax.config.update("jax_enable_x64", True)
+    from eqprop import train
+    from eqprop.fit import fit
+    from eqprop.recipes import RECIPES
+
+    train.STEPS_A_CALL = {A_CALL}
+
+    def observe(progress):
+        if progress.epoch == 2 and progress.step > {A_CALL}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    recipe = dataclasses.replace(RECIPES["digits"], **{CHANGES})
+    fit("digits", recipe, Path(sys.argv[1]), observe=observe)
+"""
+
+
+def by_the_system(monkeypatch, folder):
+    """Killed by SIGKILL in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    ("kill", "left"),
+    [
+        (after_epoch, 2),
+        (in_epoch, 2),
+        (in_first_epoch, 0),
+        (before_checkpoint, 3),
+        (by_the_system, 2),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_killed_run_resumes_as_if_it_never_was(kill, left, unbroken, tmp_path, monkeypatch):
+    result, whole = unbroken
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill(patch, folder)
+    assert len(read_rows(folder)) == left
+    assert not (folder / "result.json").exists()
+    epochs = []
+    resumed = fit("digits", TINY, folder, resume=True, observe_epoch=epochs.append)
+    begun = min(left, 2)
+    assert [row["epoch"] for row in epochs] == list(range(begun + 1, TINY.epochs + 1))
+    for key in ("test_accuracy", "validation_accuracy", "best_epoch", "epochs", "audit"):
+        assert resumed[key] == result[key], key
+    assert untimed(folder) == untimed(whole)
+    seconds = [row["seconds"] for row in read_rows(folder)]
+    assert seconds == sorted(seconds)
+    task = prepare(TINY)
+    assert identical(load_best(task, folder), load_best(task, whole))
+
+
+def untimed(folder):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(folder)]
+
+
+def test_a_finished_run_resumes_to_the_same_result(unbroken, tmp_path):
+    result, whole = unbroken
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    again = fit("digits", TINY, folder, resume=True)
+    volatile = ("hardware", "versions", "commit")
+    assert {k: v for k, v in again.items() if k not in volatile} == {
+        k: v for k, v in result.items() if k not in volatile
+    }
+    assert untimed(folder) == untimed(whole)
+
+
+def test_the_result_is_that_of_the_best_epoch(unbroken):
+    result, folder = unbroken
+    rows = read_rows(folder)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    best = max(row["validation_accuracy"] for row in rows)
+    assert result["validation_accuracy"] == pytest.approx(best)
+    assert rows[result["best_epoch"] - 1]["validation_accuracy"] == best
+    assert result["test_error_percent"] == pytest.approx(100 - 100 * result["test_accuracy"])
+    assert read_json(folder / "config.json")["hidden"] == [16]
+    assert read_json(folder / "result.json")["test_accuracy"] == result["test_accuracy"]
+
+
+def test_patience_ends_a_run(tmp_path, monkeypatch):
+    """Accuracies that never rise: the first epoch stays the best."""
+    from eqprop import fit as module
+
+    def same(*unused):
+        return train.Evaluation(0.9, 1.0, 1.0, 0.0, 1.0)
+
+    monkeypatch.setattr(module, "evaluate", same)
+    recipe = dataclasses.replace(TINY, patience=2, epochs=9)
+    result = fit("digits", recipe, tmp_path / "run")
+    assert (result["epochs"], result["best_epoch"]) == (3, 1)
