@@ -6,7 +6,9 @@ from hypothesis import settings
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-jaxtyping.install_import_hook("eqprop", "beartype.beartype")
+# An int is a float to beartype as it is to mypy.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+jaxtyping.install_import_hook("eqprop", CHECKER)
 
 settings.register_profile("eqprop", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("eqprop")

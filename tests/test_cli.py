@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 import eqprop
-from eqprop import commands, data
+from eqprop import commands, data, experiments
 from eqprop.cli import main
 from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
 from eqprop.fit import fit
 from eqprop.recipes import RECIPES
-from eqprop.runs import read_json
+from eqprop.runs import read_json, read_rows
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
 FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")
@@ -107,7 +107,7 @@ def test_train_prints_one_json_line_that_agrees_with_the_files(trained):
     assert result == read_json(folder / "result.json")
     assert result["recipe"] | {"name": "digits"} == read_json(folder / "config.json")
     assert result["recipe"]["hidden"] == [16]
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = read_rows(folder)
     assert [row["epoch"] for row in rows] == [1, 2]
     assert result["epochs"] == 2
     assert result["seconds"] == rows[-1]["seconds"]
@@ -122,13 +122,9 @@ def test_train_prints_one_json_line_that_agrees_with_the_files(trained):
 def test_without_a_terminal_each_epoch_is_one_line(trained):
     lines = [line for line in trained[1].err.splitlines() if re.match(r"epoch +\d+/2 ", line)]
     assert len(lines) == 2
-    for line, row in zip(lines, commands_rows(trained[0]), strict=True):
+    for line, row in zip(lines, read_rows(trained[0]), strict=True):
         assert f"validation {row['validation_accuracy']:.2%}" in line
         assert f"{min(row['free_converged'], row['nudged_converged']):.1%} settled" in line
-
-
-def commands_rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 @needs_tensorboard
@@ -186,44 +182,64 @@ def test_recipes_and_experiments_are_listed(arguments):
     assert set(RECIPES) | set(EXPERIMENTS) <= words
 
 
+def tiny_experiment(patch, **changes):
+    """The experiment `digits` with a small network."""
+    recipe = dataclasses.replace(RECIPES["digits"], epochs=2, hidden=(16,), **changes)
+    patch.setitem(EXPERIMENTS, "digits", dataclasses.replace(EXPERIMENTS["digits"], recipe=recipe))
+
+
+def quick(out):
+    return call("reproduce", "digits", "--quick", "--json", "--out", out)
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    """A folder where an experiment ran, and what the command printed."""
+    folder = tmp_path_factory.mktemp("reproduced")
+    with pytest.MonkeyPatch.context() as patch, chdir(folder):
+        tiny_experiment(patch)
+        return folder, quick("results")
+
+
 @pytest.fixture
-def tiny_experiment(monkeypatch):
-    recipe = dataclasses.replace(RECIPES["digits"], epochs=2, hidden=(16,))
-    experiment = dataclasses.replace(EXPERIMENTS["digits"], recipe=recipe)
-    monkeypatch.setitem(EXPERIMENTS, "digits", experiment)
-    return experiment
+def there(reproduced, here, monkeypatch):
+    """A copy of that folder, and in it."""
+    shutil.copytree(reproduced[0], here / "there")
+    monkeypatch.chdir(here / "there")
+    return here / "there"
 
 
-def quick(*more):
-    return call("reproduce", "digits", "--quick", "--json", *more)
-
-
-def test_reproduce_writes_a_result_and_does_not_train_twice(tiny_experiment, here, monkeypatch):
-    done = quick("--out", "here")
+def test_reproduce_writes_a_result(reproduced):
+    folder, done = reproduced
     assert done.code == 0
     result = one_line(done.out)
-    assert result == read_json(here / "here" / "digits-quick" / "result.json")
+    assert result == read_json(folder / "results" / "digits-quick" / "result.json")
     assert result["command"] == "eqprop reproduce digits --quick"
     (run,) = result["runs"]
     assert result["test_error_percent"] == {"mean": run["test_error_percent"], "std": 0.0}
-    assert (run["epochs"], run["recipe"]["seed"]) == (1, tiny_experiment.seeds[0])
-    assert run == read_json(here / "runs" / "digits-quick" / "seed-0" / "result.json")
+    assert (run["epochs"], run["seed"], result["seeds"]) == (1, 0, [0])
+    assert run == read_json(folder / "runs" / "digits-quick" / "seed-0" / "result.json")
 
-    assert one_line(quick("--out", "there").out)["runs"] == [run]
 
-    folder = here / "runs" / "digits-quick" / "seed-0"
-    drawn = call("plot", folder)
-    assert drawn.code == 0, drawn.err
-    assert is_png(folder / "learning.png")
+def test_reproduce_does_not_train_twice(there, reproduced, monkeypatch):
+    tiny_experiment(monkeypatch)
+    monkeypatch.setattr(experiments, "fit", None)
+    assert one_line(quick("again").out)["runs"] == one_line(reproduced[1].out)["runs"]
 
-    other = dataclasses.replace(tiny_experiment.recipe, learning_rate=0.5)
-    changed = dataclasses.replace(tiny_experiment, recipe=other)
-    monkeypatch.setitem(EXPERIMENTS, "digits", changed)
-    again = quick("--out", "there")
-    if again.code == 0:  # either trained anew, or refused: but no stale result
-        assert one_line(again.out)["runs"][0]["recipe"]["learning_rate"] == 0.5
+
+def test_reproduce_does_not_pass_off_a_run_of_another_recipe(there, monkeypatch):
+    tiny_experiment(monkeypatch, learning_rate=0.5)
+    done = quick("again")
+    if done.code == 0:  # trained anew
+        assert one_line(done.out)["runs"][0]["recipe"]["learning_rate"] == 0.5
     else:
-        assert "learning_rate" in refusal(again)
+        assert "learning_rate" in refusal(done)
+
+
+def test_a_run_of_reproduce_can_be_plotted(there):
+    done = call("plot", "runs/digits-quick/seed-0")
+    assert done.code == 0, done.err
+    assert is_png(there / "runs" / "digits-quick" / "seed-0" / "learning.png")
 
 
 # --- help -------------------------------------------------------------------------------------
@@ -244,7 +260,7 @@ def test_help_mentions_every_field_of_a_recipe(command, name):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("plot", ["RUN", "--data-dir"]),
+        ("plot", ["PATH", "--data-dir"]),
         ("reproduce", ["--quick", "--json", "--out", "--data-dir"]),
         ("list", []),
         ("", ["train", "audit", "plot", "reproduce", "list"]),
@@ -302,8 +318,6 @@ def test_what_cannot_be_parsed_is_refused(arguments, says, here):
         (["train", *TINY, "--resume"], "Nothing to resume: runs/digits holds no run"),
         (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
         (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
-        (["audit", *TINY, "--run", "none"], "none/config.json.*No such file"),
-        (["plot", "none"], "none/config.json.*No such file"),
         (["reproduce", "nosuch"], "expected one of digits, mnist-dense.*'nosuch'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -311,6 +325,13 @@ def test_what_cannot_be_parsed_is_refused(arguments, says, here):
 def test_what_cannot_be_done_is_one_line(arguments, says):
     line = refusal(call(*arguments))
     assert re.search(says, line)
+
+
+@pytest.mark.parametrize("arguments", [["audit", *TINY, "--run", "none"], ["plot", "none"]])
+def test_a_run_that_is_not_there_is_named(arguments):
+    line = refusal(call(*arguments))
+    assert "none/config.json" in line
+    assert "delete" not in line
 
 
 def test_a_recipe_that_cannot_train_leaves_the_folder_free(here):
@@ -331,10 +352,17 @@ def test_resume_with_another_recipe_names_the_field(finished):
 
 
 @pytest.mark.parametrize("name", ["result.json", "config.json"])
-@pytest.mark.parametrize("content", ["{", "[]", "{}"])
-def test_a_corrupt_file_of_a_run_is_named(name, content, finished):
-    (finished / name).write_text(content)
+def test_a_corrupt_file_of_a_run_is_named(name, finished):
+    whole = (finished / name).read_text()
+    (finished / name).write_text(whole[: len(whole) // 2])
     assert str(finished / name) in refusal(call("plot", finished))
+
+
+@pytest.mark.parametrize("change", [{"name": "nosuch"}, {"nosuch": 1}])
+def test_a_config_of_another_version_is_one_line(change, finished):
+    config = read_json(finished / "config.json")
+    (finished / "config.json").write_text(json.dumps(config | change))
+    assert "nosuch" in refusal(call("plot", finished))
 
 
 def spoilt(x, y):
@@ -362,8 +390,8 @@ def test_data_that_are_not_numbers_or_labels_are_refused(x, y, says, here, monke
 
 
 def test_divergence_is_one_line():
-    arguments = ("--optimiser", "sgd", "--learning-rate", "1e200")
-    assert re.search("diverged in epoch 1.*learning rate", refusal(call("train", *TINY, *arguments)))
+    line = refusal(call("train", *TINY, "--optimiser", "sgd", "--learning-rate", "1e200"))
+    assert re.search("diverged in epoch 1.*learning rate", line)
 
 
 # --- interruptions and extras -----------------------------------------------------------------
@@ -381,22 +409,20 @@ def test_an_interrupt_exits_with_130(monkeypatch):
 
 def test_an_interrupted_run_resumes_as_the_latest(here, monkeypatch):
     def interrupted(*arguments):
-        *rest, step, epoch = arguments
-
         def stop(row):
             raise KeyboardInterrupt
 
-        return fit(*rest, step, stop)
+        return fit(*arguments[:-1], stop)
 
     with monkeypatch.context() as patch:
         patch.setattr(commands, "fit", interrupted)
         assert call("train", *TINY).code == 130
     (run,) = (here / "runs" / "digits").iterdir()
-    assert len(commands_rows(run)) == 1
+    assert len(read_rows(run)) == 1
     done = call("train", *TINY, "--resume", "--json")
     assert done.code == 0
     assert one_line(done.out) == read_json(run / "result.json")
-    assert [row["epoch"] for row in commands_rows(run)] == [1, 2]
+    assert [row["epoch"] for row in read_rows(run)] == [1, 2]
 
 
 def test_resume_takes_the_latest_run_of_train(here, monkeypatch):

@@ -42,9 +42,7 @@ def arrays(tree):
 def identical(one, other):
     """Bit for bit, types and shapes included."""
     pairs = zip(arrays(one), arrays(other), strict=True)
-    return all(
-        (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs
-    )
+    return all((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs)
 
 
 # --- files ------------------------------------------------------------------------------------

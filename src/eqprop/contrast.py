@@ -62,7 +62,7 @@ def finite_difference(betas: Sequence[float]) -> Fixed:
     derivative = np.zeros(len(nodes))
     derivative[1] = 1.0 / scale
     weights = np.linalg.solve(powers, derivative)
-    symmetric = np.allclose(np.sort(nodes), np.sort(-nodes)) and len(nodes) % 2 == 0
+    symmetric = np.allclose(np.sort(nodes / scale), np.sort(-nodes / scale)) and len(nodes) % 2 == 0
     order = len(nodes) if symmetric else len(nodes) - 1
     return Fixed(nodes, weights, order)
 

@@ -81,7 +81,9 @@ class Network(Energy):
                     f"Network: edge {name!r} expected ends among {sorted(self.shapes)} "
                     f"(or {INPUT!r} as source), got {end!r}."
                 )
-        source = jax.ShapeDtypeStruct(shapes[edge.source], jnp.result_type(float))
+        weights = [leaf.dtype for leaf in jax.tree.leaves(edge) if eqx.is_inexact_array(leaf)]
+        dtype = weights[0] if weights else jnp.result_type(float)
+        source = jax.ShapeDtypeStruct(shapes[edge.source], dtype)
         got = eqx.filter_eval_shape(edge.op, source).shape
         if got != shapes[edge.target]:
             raise ValueError(

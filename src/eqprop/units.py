@@ -28,9 +28,6 @@ class Unit(eqx.Module):
     smooth: ClassVar[bool]
     """Whether the answer to a field is holomorphic, as complex nudges require."""
 
-    slope: ClassVar[float] = 1.0
-    """The largest slope of ``embed``; it converts a curvature in ``u`` to one in ``z``."""
-
     @abstractmethod
     def embed(self, z: Array) -> Array:
         """What neighbours and costs see."""
@@ -42,6 +39,14 @@ class Unit(eqx.Module):
     @abstractmethod
     def retract(self, z: Array) -> Array:
         """The nearest point of the domain; of a field, the state that minimises the energy."""
+
+    @abstractmethod
+    def rate(self, curvature: Array) -> Array:
+        """The ``dt`` of a block step where the coupling curves by ``curvature`` in ``u``.
+
+        Exact for a quadratic self-energy; elsewhere the minimiser of an upper bound in the Bregman
+        distance of the self-energy, whose curvature in ``u`` is at least 1.
+        """
 
 
 class Linear(Unit):
@@ -57,6 +62,9 @@ class Linear(Unit):
 
     def retract(self, z: Array) -> Array:
         return z
+
+    def rate(self, curvature: Array) -> Array:
+        return 1.0 / (1.0 + curvature)
 
 
 class Box(Unit):
@@ -79,6 +87,9 @@ class Box(Unit):
     def retract(self, z: Array) -> Array:
         return jnp.clip(z, self.low, self.high)
 
+    def rate(self, curvature: Array) -> Array:
+        return 1.0 / (1.0 + curvature)
+
 
 class Logistic(Unit):
     """``u = 1 / (1 + exp(-4 (z - 1/2)))`` in (0, 1); ``z`` is the pre-activation, slope 1 at 1/2.
@@ -98,6 +109,9 @@ class Logistic(Unit):
     def retract(self, z: Array) -> Array:
         return z
 
+    def rate(self, curvature: Array) -> Array:
+        return 1.0 / (1.0 + jnp.abs(curvature))
+
 
 class Tanh(Unit):
     """``u = tanh z`` in (-1, 1); ``z`` is the pre-activation, potential ``z u - log cosh z``."""
@@ -112,6 +126,9 @@ class Tanh(Unit):
 
     def retract(self, z: Array) -> Array:
         return z
+
+    def rate(self, curvature: Array) -> Array:
+        return 1.0 / (1.0 + jnp.abs(curvature))
 
 
 def _log_two_cosh(z: Array) -> Array:

@@ -86,20 +86,51 @@ class Iterative(Solver, Generic[C]):
 
     def settle(self, phase: Clamped, state: State) -> tuple[State, Info]:
         check_tolerance(self.tolerance, state)
-        tolerance = self.tolerance
+        start = jnp.zeros((), jnp.int32), self.init(phase, state)
+        if self.tolerance is None:
+            steps, carry = self._run(phase, start, None)
+            return carry.state, report(phase, carry.state, steps, None)
+        steps, carry = self._until_settled(phase, start, self.tolerance)
+        return carry.state, report(phase, carry.state, steps, self.tolerance)
+
+    def _run(self, phase: Clamped, start: tuple[Array, C], target: Array | None) -> tuple[Array, C]:
+        """Steps until the iteration's own residual meets the target or the steps are spent."""
 
         def unsettled(loop):
             step, carry = loop
             running = step < self.max_steps
-            return running if tolerance is None else running & (carry.residual > tolerance)
+            return running if target is None else running & (carry.residual > target)
 
         def advance(loop):
             step, carry = loop
             return step + 1, self.step(phase, carry)
 
-        start = jnp.zeros((), jnp.int32), self.init(phase, state)
-        steps, carry = lax.while_loop(unsettled, advance, start)
-        return carry.state, report(phase, carry.state, steps, tolerance)
+        return lax.while_loop(unsettled, advance, start)
+
+    def _until_settled(self, phase: Clamped, start: tuple[Array, C], tolerance: float):
+        """Go on with a sharper target while the true residual misses the tolerance.
+
+        The iteration's own residual is what it meets on the way, free of charge; the true one costs a
+        step, and is computed when the other is small.
+        """
+
+        def missed(loop):
+            (step, _), true, _ = loop
+            return (step < self.max_steps) & (true > tolerance)
+
+        def sharpen(loop):
+            (step, carry), _, target = loop
+            step, carry = self._run(phase, (step, carry), target)
+            return (
+                (step, carry),
+                residual(phase, carry.state),
+                0.5 * jnp.minimum(target, carry.residual),
+            )
+
+        own = start[1].residual
+        first = jnp.full_like(own, jnp.inf), jnp.full_like(own, tolerance)
+        end, _, _ = lax.while_loop(missed, sharpen, (start, *first))
+        return end
 
     def unroll(self, phase: Clamped, state: State, steps: int) -> State:
         """``steps`` steps that reverse mode can differentiate."""

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from eqprop.energy import Clamped, norm
 from eqprop.solvers._solver import Iterative
-from eqprop.solvers.blockwise import relative_change, sweep
+from eqprop.solvers.blockwise import sweep
 from eqprop.units import State
 
 
@@ -37,13 +37,15 @@ class Momentum(Iterative[_Momentum]):
     def step(self, phase: Clamped, carry: _Momentum) -> _Momentum:
         momentum = carry.age / (carry.age + 3.0)
         ahead = {
-            name: phase.units[name].retract(z + momentum * (z - carry.previous[name]))
+            name: phase.units[name].retract(
+                z + momentum.astype(z.dtype) * (z - carry.previous[name])
+            )
             for name, z in carry.state.items()
         }
-        state = sweep(phase, ahead)
+        state, missed = sweep(phase, ahead)
         against = sum(
             jnp.sum(jnp.real((ahead[name] - z) * jnp.conj(z - carry.state[name])))
             for name, z in state.items()
         )
         age = jnp.where(against > 0, 0.0, carry.age + 1.0)
-        return _Momentum(state, carry.state, age, relative_change(ahead, state))
+        return _Momentum(state, carry.state, age, missed)
