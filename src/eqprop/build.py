@@ -50,26 +50,32 @@ def convolutional(
     key: PRNGKeyArray,
     unit: Unit | None = None,
     output: Unit | None = None,
-    kernel: int = 3,
+    kernel: int | Sequence[int] = 3,
     pool: type[AveragePool] | type[MaxPool] = AveragePool,
     gain: float = 1.0,
 ) -> Model:
-    """Convolutions of one kernel size, each followed by 2x2 pooling, then a dense output.
+    """Convolutions, each followed by 2x2 pooling, then a dense output.
 
     ``image`` is (height, width, channels), channel-last; layer ``c1`` has the shape of the first
     pooled image. Weights as in `layered`.
     """
     unit, output = unit or Box(), output or Linear()
     keys = jax.random.split(key, len(channels) + 1)
+    kernels = [kernel] * len(channels) if isinstance(kernel, int) else list(kernel)
+    if len(kernels) != len(channels):
+        raise ValueError(
+            f"convolutional: expected one kernel size for each of {len(channels)} convolutions, got "
+            f"{len(kernels)}; give one number for all, or {len(channels)}."
+        )
     height, width, depth = image
     layers: dict[str, Layer] = {}
     edges: list[tuple[str, str, Op]] = []
     source = INPUT
-    for i, (features, k) in enumerate(zip(channels, keys, strict=False), start=1):
+    for i, (features, k, size) in enumerate(zip(channels, keys, kernels, strict=False), start=1):
         height, width, name = height // 2, width // 2, f"c{i}"
         layers[name] = Layer((height, width, features), unit)
         edges.append(
-            (source, name, Chain((Conv.init(k, depth, features, kernel, gain=gain), pool(2))))
+            (source, name, Chain((Conv.init(k, depth, features, size, gain=gain), pool(2))))
         )
         source, depth = name, features
     features = height * width * depth

@@ -169,8 +169,8 @@ class ConvRecipe(Recipe):
 
     channels: tuple[int, ...] = (16, 32)
     """Channels of each convolution."""
-    kernel: int = 3
-    """Size of the kernels."""
+    kernel: tuple[int, ...] = (5, 3)
+    """Size of each convolution's kernel."""
     pool: PoolName = "average"
     """Pooling after each convolution."""
 
@@ -263,7 +263,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "mnist-dense": _mnist("mnist"),
     "fashion-mnist-dense": _mnist("fashion-mnist"),
-    "mnist-conv": ConvRecipe(data="mnist", epochs=20, batch_size=100, shift=1),
+    "mnist-conv": ConvRecipe(data="mnist", epochs=18, batch_size=100, beta=0.3, shift=1),
 }
 
 

@@ -111,7 +111,8 @@ class Iterative(Solver, Generic[C]):
         """Go on with a sharper target while the true residual misses the tolerance.
 
         The iteration's own residual is what it meets on the way, free of charge; the true one costs a
-        step, and is computed when the other is small.
+        step, and is computed when the other is small. The target of a settled example is infinite, so
+        that it waits at no cost for the rest of its batch.
         """
 
         def missed(loop):
@@ -121,11 +122,9 @@ class Iterative(Solver, Generic[C]):
         def sharpen(loop):
             (step, carry), _, target = loop
             step, carry = self._run(phase, (step, carry), target)
-            return (
-                (step, carry),
-                residual(phase, carry.state),
-                0.5 * jnp.minimum(target, carry.residual),
-            )
+            true = residual(phase, carry.state)
+            sharper = 0.5 * jnp.minimum(target, carry.residual)
+            return (step, carry), true, jnp.where(true > tolerance, sharper, jnp.inf)
 
         own = start[1].residual
         first = jnp.full_like(own, jnp.inf), jnp.full_like(own, tolerance)

@@ -1,0 +1,108 @@
+"""How exact the gradients are, in float64 on small networks: ``python -m experiments.exactness``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from tests import systems
+
+import eqprop as eq
+from eqprop.diagnose import compare, estimate
+from eqprop.estimators import mean_loss
+from eqprop.runs import surroundings, write_json
+
+OUT = Path("experiments/exactness/result.json")
+TIGHT = eq.Blockwise(1e-14, 5000)
+NETWORKS = {
+    "dense, tanh": systems.tanh,
+    "dense, clip": systems.box,
+    "convolution, stride 2": systems.strided,
+    "average pooling": systems.average_pooled,
+    "max pooling, clip": systems.max_pooled,
+    "skip": systems.skip,
+    "lateral": systems.lateral,
+    "read-out, cross-entropy": systems.read_out,
+}
+STEPS, DIRECTIONS = 1e-4, 4
+
+console = Console()
+
+
+def relative_error(gradient, reference) -> float:
+    """Of all parameters together."""
+    return compare(gradient, reference)[-1].relative_error
+
+
+def against_differences(system, gradient) -> float:
+    """Directional derivatives by Richardson-extrapolated central differences, random directions."""
+    parameters, static = eqx.partition(system.model, eqx.is_inexact_array)
+    flat, unravel = jax.flatten_util.ravel_pytree(parameters)
+    slope = jax.flatten_util.ravel_pytree(gradient)[0]
+
+    @jax.jit
+    def loss(flat):
+        model = eqx.combine(unravel(flat), static)
+        state, _ = eq.relax(model, system.x, model.rest(system.x), TIGHT)
+        return mean_loss(model, state, system.y)
+
+    rng, errors, sizes = np.random.default_rng(0), [], []
+    for _ in range(DIRECTIONS):
+        ahead = jnp.asarray(rng.normal(size=flat.shape))
+        ahead = ahead / jnp.linalg.norm(ahead)
+        wide, narrow = (
+            (loss(flat + h * ahead) - loss(flat - h * ahead)) / (2 * h) for h in (2 * STEPS, STEPS)
+        )
+        found = (4 * narrow - wide) / 3
+        errors.append(float(found - slope @ ahead))
+        sizes.append(float(found))
+    return float(np.linalg.norm(errors) / np.linalg.norm(sizes))
+
+
+def row(system) -> dict[str, float | None]:
+    """Every estimator on one network."""
+    key = jax.random.key(0)
+    model, x, y = system.model, system.x, system.y
+
+    def gradient(estimator):
+        return estimate(model, x, y, estimator, key).gradient
+
+    exact = gradient(eq.ImplicitDifferentiation(TIGHT, 1e-13))
+
+    def ep(contrast):
+        return relative_error(gradient(eq.EquilibriumPropagation(TIGHT, contrast)), exact)
+
+    smooth = all(unit.smooth for unit in model.energy.units.values())
+    blockwise, descent = (
+        eqx.filter_jit(eq.relax)(model, x, model.rest(x), solver)[0]
+        for solver in (TIGHT, eq.GradientDescent(1e-14, 20000))
+    )
+    apart = max(float(jnp.max(jnp.abs(blockwise[name] - descent[name]))) for name in descent)
+    return {
+        "implicit": against_differences(system, exact),
+        "BPTT, 500 sweeps": relative_error(gradient(eq.Backpropagation(TIGHT, 500)), exact),
+        "one-sided 1e-3": ep(eq.one_sided(1e-3)),
+        "symmetric 1e-2": ep(eq.symmetric(1e-2)),
+        "symmetric 1e-3": ep(eq.symmetric(1e-3)),
+        "symmetric 1e-4": ep(eq.symmetric(1e-4)),
+        "holomorphic 8, 0.05": ep(eq.holomorphic(8, 0.05)) if smooth else None,
+        "blockwise − descent": apart,
+    }
+
+
+def main() -> None:
+    jax.config.update("jax_enable_x64", True)
+    rows = {}
+    for name, build in NETWORKS.items():
+        rows[name] = row(build())
+        cells = "  ".join(f"{k} {'–' if v is None else f'{v:.0e}'}" for k, v in rows[name].items())
+        console.print(f"{name}: {cells}", highlight=False)
+    console.print(str(write_json(OUT, {"rows": rows, **surroundings()})))
+
+
+if __name__ == "__main__":
+    main()

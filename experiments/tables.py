@@ -1,0 +1,141 @@
+"""The README's tables, from the committed results: ``make tables``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = (
+    "<!-- tables: made by `make tables` from the committed result.json files -->",
+    "<!-- end tables -->",
+)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A committed result, or None where there is none yet."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def accuracy() -> list[str]:
+    """Test error of every experiment, mean ± std over its seeds."""
+    rows = [
+        "| experiment | network | test error % | seeds | epochs | seconds a run | settled |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted((ROOT / "experiments").glob("*/result.json")):
+        result = json.loads(path.read_text())
+        if "runs" not in result:
+            continue
+        run, error = result["runs"][0], result["test_error_percent"]
+        recipe = run["recipe"]
+        inner = recipe.get("hidden") or recipe.get("channels")
+        kind = "dense" if "hidden" in recipe else "conv"
+        spread = f" ± {error['std']:.2f}" if len(result["seeds"]) > 1 else ""
+        settled = min(run["relaxation"]["free_converged"], run["relaxation"]["nudged_converged"])
+        rows.append(
+            f"| `eqprop reproduce {result['name']}` | {kind} {'-'.join(map(str, inner))} | "
+            f"{error['mean']:.2f}{spread} | {len(result['seeds'])} | {run['epochs']} | "
+            f"{result['seconds']['mean']:.0f} | {settled:.1%} |"
+        )
+    return rows
+
+
+def exactness() -> list[str]:
+    """Relative gradient errors of small networks in float64."""
+    result = read(ROOT / "experiments/exactness/result.json")
+    if result is None:
+        return []
+    columns = list(next(iter(result["rows"].values())))
+    rows = [
+        "",
+        "Relative error of the whole gradient in float64 (`python -m experiments.exactness`); implicit "
+        "differentiation against finite differences, everything else against implicit:",
+        "",
+        "| network | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for name, row in result["rows"].items():
+        cells = ["–" if row[c] is None else f"{row[c]:.0e}" for c in columns]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return rows
+
+
+def sweeps() -> list[str]:
+    """Sweeps to a residual, by solver and depth."""
+    result = read(ROOT / "benchmarks/sweeps.json")
+    if result is None:
+        return []
+    solvers = [
+        name for name in next(iter(result["rows"].values())) if name != "blockwise_over_momentum"
+    ]
+    rows = [
+        "",
+        "Mean steps to a relative residual of 1e-4, clip 0–6 (`python -m benchmarks.sweeps`):",
+        "",
+        "| network | " + " | ".join(solvers) + " | blockwise / momentum |",
+        "|---" * (len(solvers) + 2) + "|",
+    ]
+    for name, row in result["rows"].items():
+        cells = [f"{row[solver]['mean']:.0f}" for solver in solvers]
+        rows.append(
+            f"| {name} | " + " | ".join(cells) + f" | {row['blockwise_over_momentum']:.1f} |"
+        )
+    return rows
+
+
+def speed() -> list[str]:
+    """The ratios of the benchmark."""
+    result = read(ROOT / "benchmarks/result.json")
+    if result is None:
+        return []
+    free, nudged = result["steps"]
+    rows = [
+        "",
+        f"A training step at batch {result['batch']} against the textbook PyTorch loop (`make bench`, "
+        f"{result['hardware']['cores']} cores, matrix-product peak {result['peak_gflops']:.0f} GFLOP/s):",
+        "",
+        f"| network | PyTorch, {free} + 2×{nudged} steps (ms) | ours, the same (ms) | ratio | "
+        "ratio at equal gradient accuracy, before / after training | over back-propagation | compile (s) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["a_equal_steps"].items():
+        equal = [
+            result["b_equal_accuracy"][f"{name} {state}"].get("ratio")
+            for state in ("at initialisation", "after training")
+        ]
+        shown = " / ".join("–" if ratio is None else f"{ratio:.1f}" for ratio in equal)
+        rows.append(
+            f"| {name} | {row['torch_ms']:.1f} | {row['blockwise_ms']:.2f} | "
+            f"{row['blockwise_ratio']:.1f} | "
+            f"{shown} | {result['c_over_backprop'][name]['ep_over_backprop']:.1f} | "
+            f"{row['blockwise_compile_s']:.1f} |"
+        )
+    for name, row in result["d_throughput"].items():
+        rows += ["", f"Relaxation of {name} at batch 256: {row['share_of_peak']:.0%} of the peak."]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make tables", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the README is current"
+    )
+    check = parser.parse_args().check
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    tables = "\n".join([*accuracy(), *exactness(), *sweeps(), *speed()])
+    made = f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+    if check and made != text:
+        sys.exit("README.md: its tables are not those of the committed results; run make tables.")
+    if not check:
+        readme.write_text(made)
+
+
+if __name__ == "__main__":
+    main()
