@@ -89,7 +89,7 @@ def row(system) -> dict[str, float | None]:
         "symmetric 1e-2": ep(eq.symmetric(1e-2)),
         "symmetric 1e-3": ep(eq.symmetric(1e-3)),
         "symmetric 1e-4": ep(eq.symmetric(1e-4)),
-        "holomorphic 8, 0.05": ep(eq.holomorphic(8, 0.05)) if smooth else None,
+        "holomorphic 8, 0.03": ep(eq.holomorphic(8, 0.03)) if smooth else None,
         "blockwise − descent": apart,
     }
 

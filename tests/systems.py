@@ -119,7 +119,7 @@ def average_pooled():
 
 @cache
 def max_pooled():
-    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(70), Box(), pool=MaxPool)
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(70), Box(), pool=MaxPool, gain=0.7)
     return with_data("max_pooled", model, 70)
 
 

@@ -22,7 +22,6 @@ from eqprop import commands, data, experiments
 from eqprop.cli import main
 from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
-from eqprop.fit import fit
 from eqprop.recipes import RECIPES
 from eqprop.runs import read_json, read_rows
 
@@ -142,11 +141,6 @@ def test_resume_of_a_finished_run_changes_nothing(finished, trained):
     after = one_line(done.out)
     for key in ("recipe", "test_accuracy", "audit", "seconds", "best_epoch", "relaxation"):
         assert after[key] == before[key], key
-
-
-def test_without_json_stdout_stays_empty(finished):
-    done = call("train", *TINY, "--resume", "--out", finished)
-    assert (done.code, done.out) == (0, "")
 
 
 # --- audit, plot, list, reproduce -------------------------------------------------------------
@@ -407,24 +401,6 @@ def test_an_interrupt_exits_with_130(monkeypatch):
     assert "--resume" in refusal(done)
 
 
-def test_an_interrupted_run_resumes_as_the_latest(here, monkeypatch):
-    def interrupted(*arguments):
-        def stop(row):
-            raise KeyboardInterrupt
-
-        return fit(*arguments[:-1], stop)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(commands, "fit", interrupted)
-        assert call("train", *TINY).code == 130
-    (run,) = (here / "runs" / "digits").iterdir()
-    assert len(read_rows(run)) == 1
-    done = call("train", *TINY, "--resume", "--json")
-    assert done.code == 0
-    assert one_line(done.out) == read_json(run / "result.json")
-    assert [row["epoch"] for row in read_rows(run)] == [1, 2]
-
-
 def test_resume_takes_the_latest_run_of_train(here, monkeypatch):
     """And not one that `reproduce` left in runs/<name>/seed-<n>."""
     chosen = []
@@ -462,6 +438,3 @@ def test_the_real_command_trains_in_float32(here):
     assert one_line(done.stdout) == read_json(here / "run" / "result.json")
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
-    refused = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert "already holds a run" in refusal(Done(1, refused.stdout, refused.stderr))

@@ -32,8 +32,8 @@ from eqprop.estimators import mean_loss
 from systems import normal
 
 KEY = jax.random.key(0)
-TIGHT = Blockwise(1e-14, 3000)
-DESCENT = GradientDescent(1e-14, 3000)
+TIGHT = Blockwise(None, 200)
+DESCENT = GradientDescent(None, 200)
 
 estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
 settle = systems.quickly(relax)
@@ -48,7 +48,7 @@ def every(*builders):
 
 
 def tight(builder):
-    """The solver for a system, stopping only where float64 does."""
+    """The solver for a system: more steps than any here needs in float64."""
     return DESCENT if builder in systems.FUNCTIONS else TIGHT
 
 
@@ -278,7 +278,7 @@ def test_batch_gradient_is_the_mean_over_examples(estimator):
 @each_estimator
 def test_perfect_output_has_no_gradient(estimator):
     name, model, x, _ = systems.tanh()
-    free, _ = settle(model, x, model.rest(x), Blockwise(1e-15, 3000))
+    free, _ = settle(model, x, model.rest(x), TIGHT)
     y = jax.vmap(model.predict)(free)
     got = apply(estimator, systems.System(name, model, x, y))
     np.testing.assert_allclose(flat(got.gradient), 0.0, atol=1e-12)
@@ -308,8 +308,7 @@ SINGLE = {
 
 @pytest.mark.parametrize(
     "name, builder",
-    [(name, systems.read_out) for name in SINGLE]
-    + [(name, systems.strided) for name in ("symmetric", "holomorphic")],
+    [(name, systems.read_out) for name in SINGLE] + [("symmetric", systems.strided)],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_single_precision_stays_single(name, builder):

@@ -71,18 +71,37 @@ def test_retract_stays_in_the_domain(unit, z):
 @each_unit
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_finite_far_out(unit, dtype):
-    z = jnp.linspace(-1e3, 1e3, 501, dtype=dtype)
-    for function in (unit.embed, unit.potential, unit.retract):
-        for values in (function(z), slope(function)(z), slope(jax.grad(function))(z)):
-            assert values.dtype == dtype
-            assert jnp.all(jnp.isfinite(values))
+    """Values, first and second derivatives."""
+
+    @jax.jit
+    @jax.vmap
+    def values(z):
+        functions = (unit.embed, unit.potential, unit.retract)
+        return [(f(z), jax.grad(f)(z), jax.grad(jax.grad(f))(z)) for f in functions]
+
+    for value in jax.tree.leaves(values(jnp.linspace(-1e3, 1e3, 501, dtype=dtype))):
+        assert value.dtype == dtype
+        assert jnp.all(jnp.isfinite(value))
 
 
 @each_unit
-def test_slope_is_the_largest(unit):
-    low, high = domain(unit)
-    slopes = slope(unit.embed)(jnp.linspace(low, high, 1201))
-    np.testing.assert_allclose(jnp.max(slopes), unit.slope, rtol=1e-12)
+@given(
+    start=st.floats(-5, 5), pull=st.floats(-5, 5), target=st.floats(-2, 2), q=st.floats(-0.95, 9)
+)
+def test_rate_never_raises_the_energy(unit, start, pull, target, q):
+    """One block step on a coupling ``q (u - target)^2 / 2 - pull u``; exact on a quadratic."""
+
+    def energy(z):
+        u = unit.embed(z)
+        return unit.potential(z) + 0.5 * q * (u - target) ** 2 - pull * u
+
+    start = unit.retract(jnp.asarray(start))
+    field = pull - q * (unit.embed(start) - target)
+    end = unit.retract(start + unit.rate(jnp.asarray(q)) * (field - start))
+    assert energy(end) <= energy(start) + 1e-12
+    if not isinstance(unit, (Logistic, Tanh)):
+        best = unit.retract(jnp.asarray((pull + q * target) / (1 + q)))
+        np.testing.assert_allclose(end, best, rtol=1e-9, atol=1e-9)
 
 
 @each_smooth

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import cache
 from pathlib import Path
 
 import equinox as eqx
@@ -18,11 +19,12 @@ import numpy as np
 import optax
 import pytest
 
+from eqprop import fit as fit_module
 from eqprop import layered, runs, train
 from eqprop.fit import fit, load_best, prepare
-from eqprop.recipes import RECIPES
+from eqprop.recipes import RECIPES, make_optimiser
 from eqprop.runs import Run, RunError, read_json, read_rows, write_json
-from eqprop.train import start
+from eqprop.train import random_shift, start
 
 CONFIG = {"name": "tiny", "hidden": [3], "beta": 0.5}
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -337,18 +339,26 @@ class Killed(Exception):
     pass
 
 
-@pytest.fixture(autouse=True)
-def short_calls(monkeypatch):
-    """Several compiled calls an epoch, so that a run can end in the middle of one."""
-    monkeypatch.setattr(train, "STEPS_A_CALL", A_CALL)
+@pytest.fixture(scope="module", autouse=True)
+def short_calls():
+    """Several calls an epoch, so that a run can end between two, and one compilation for them all."""
+
+    @cache
+    def optimiser(recipe, steps):
+        return make_optimiser(recipe, recipe.build(prepare(recipe).data), steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "STEPS_A_CALL", A_CALL)
+        patch.setattr(fit_module, "random_shift", cache(random_shift))
+        patch.setattr(fit_module, "make_optimiser", lambda r, _, steps: optimiser(r, steps))
+        yield
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
+def unbroken(tmp_path_factory, short_calls):
     """The run that nothing happened to: its result and its folder."""
     folder = tmp_path_factory.mktemp("unbroken") / "run"
-    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
-        patch.setattr(train, "STEPS_A_CALL", A_CALL)
+    with jax.numpy_dtype_promotion("standard"):
         return fit("digits", TINY, folder), folder
 
 
@@ -484,12 +494,15 @@ def test_the_result_is_that_of_the_best_epoch(unbroken):
 
 def test_patience_ends_a_run(tmp_path, monkeypatch):
     """Accuracies that never rise: the first epoch stays the best."""
-    from eqprop import fit as module
+
+    def idle(state, *unused):
+        yield state, train.Progress(int(state.epoch), 1, 1, {"loss": 1.0, "gradient_norm": 1.0})
 
     def same(*unused):
         return train.Evaluation(0.9, 1.0, 1.0, 0.0, 1.0)
 
-    monkeypatch.setattr(module, "evaluate", same)
+    monkeypatch.setattr(fit_module, "train_epoch", idle)
+    monkeypatch.setattr(fit_module, "evaluate", same)
     recipe = dataclasses.replace(TINY, patience=2, epochs=9)
     result = fit("digits", recipe, tmp_path / "run")
     assert (result["epochs"], result["best_epoch"]) == (3, 1)
