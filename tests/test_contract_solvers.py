@@ -3,7 +3,6 @@
 from functools import cache
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,12 +23,13 @@ from eqprop import (
     Tanh,
     convolutional,
     displacement,
+    hard_tanh,
     layered,
     relax,
     residual,
     with_read_out,
 )
-from eqprop.ops import Lateral
+from eqprop.ops import Dense, Lateral
 from eqprop.solvers import CONVERGED, DIVERGED, FIXED_STEPS, OUTCOMES, STEPS_SPENT
 from systems import normal
 
@@ -220,6 +220,23 @@ def test_energy_never_rises_by_blocks(builder):
     rises = np.diff(energies, axis=-1) / np.maximum(1.0, np.abs(energies[..., 1:]))
     assert np.max(rises) < 1e-13
     assert np.all(energies[..., -1] < energies[..., 0] - 1e-3)
+
+
+@pytest.mark.parametrize("solver", [Blockwise(), Momentum()], ids=label)
+def test_coupled_layers_never_move_at_once(solver):
+    """A triangle in which every layer opposes every other: updates at once would oscillate."""
+    names = ("h1", "h2", "out")
+    pairs = [("h1", "h2"), ("h2", "out"), ("h1", "out")]
+    layers = {name: Layer(2, hard_tanh()) for name in names}
+    edges = [(source, target, Dense(-2.0 * jnp.eye(2))) for source, target in pairs]
+    model = Model(Network(1, layers, edges), SquaredError())
+    x, y = jnp.zeros((4, 1)), jnp.zeros((4, 2))
+    state = {name: 0.3 + normal(0, (4, 2), 0.01) for name in names}
+    energies = np.asarray(descent(model, x, y, state, solver))
+    if isinstance(solver, Blockwise):
+        assert np.max(np.diff(energies, axis=-1)) < 1e-13
+    assert np.max(np.abs(np.diff(energies[..., -5:], axis=-1))) < 1e-12
+    np.testing.assert_allclose(energies[0, :, -1], -2.0, rtol=1e-12)
 
 
 @pytest.mark.parametrize("builder", [systems.tanh, systems.box, systems.quadratic], ids=label)

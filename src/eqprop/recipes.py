@@ -253,16 +253,24 @@ def _rates(recipe: Recipe, model: Model) -> PyTree:
     return jax.tree.map(lambda name: factors[name.rsplit(".", 1)[0]], names)
 
 
-def _mnist(name: DataName, **changes) -> DenseRecipe:
-    return DenseRecipe(data=name, hidden=(2048,), epochs=25, batch_size=100, **changes)
+def _images(name: DataName) -> DenseRecipe:
+    return DenseRecipe(
+        data=name,
+        hidden=(2048,),
+        beta=0.3,
+        learning_rate=4e-4,
+        weight_decay=0.1,
+        epochs=25,
+        batch_size=100,
+    )
 
 
 RECIPES: dict[str, Recipe] = {
     "digits": DenseRecipe(
         hidden=(256,), epochs=60, batch_size=32, validation=200, learning_rate=2e-3
     ),
-    "mnist-dense": _mnist("mnist"),
-    "fashion-mnist-dense": _mnist("fashion-mnist"),
+    "mnist-dense": _images("mnist"),
+    "fashion-mnist-dense": _images("fashion-mnist"),
     "mnist-conv": ConvRecipe(data="mnist", epochs=18, batch_size=100, beta=0.3, shift=1),
 }
 
