@@ -89,6 +89,11 @@ def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1
     network = model.energy
     assert isinstance(network, Network)
     last = next(e.source for e in network.edges.values() if e.target == OUTPUT)
+    if last == INPUT:
+        raise ValueError(
+            "with_read_out: expected a hidden layer for the read-out to see, got a model whose output is "
+            "driven by the input alone; add a hidden layer."
+        )
     layers = {name: network.layers[name] for name in network.order if name != OUTPUT}
     edges = [(e.source, e.target, e.op) for e in network.edges.values() if e.target != OUTPUT]
     features = 1

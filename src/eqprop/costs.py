@@ -68,9 +68,10 @@ class CrossEntropy(Cost):
 
     def __call__(self, shown: State, y: Array) -> Array:
         scores = self.predict(shown)
-        shift = jax.lax.stop_gradient(jnp.max(jnp.real(scores)))
+        shift = jax.lax.stop_gradient(jnp.max(jnp.real(scores))).astype(scores.dtype)
         log_sum = shift + jnp.log(jnp.sum(jnp.exp(scores - shift)))
-        return jnp.sum(y) * log_sum - jnp.sum(y.astype(scores.dtype) * scores)
+        y = y.astype(scores.dtype)
+        return jnp.sum(y) * log_sum - jnp.sum(y * scores)
 
     def curvature(self, beta: Array) -> Array:
         """``|beta| / 2 |W| |W|' 1``: the softmax's Hessian is at most 1/2 (Gershgorin)."""

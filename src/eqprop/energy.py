@@ -87,9 +87,15 @@ def norm(state: State) -> Array:
     return jnp.sqrt(sum(squares[1:], squares[0]))
 
 
+def relative(move: State, state: State) -> Array:
+    """``|move| / max(|state|, 1)``; infinite where the state's norm overflows."""
+    size = norm(state)
+    return jnp.where(jnp.isfinite(size), norm(move) / jnp.maximum(size, 1.0), jnp.inf)
+
+
 def residual(phase: Clamped, state: State) -> Array:
-    """Relative residual ``|retract(a) - z| / |z|`` of one example (absolute where ``|z| < 1``)."""
-    return norm(displacement(phase, state)) / jnp.maximum(norm(state), 1.0)
+    """Relative residual ``|retract(a) - z| / max(|z|, 1)`` of one example."""
+    return relative(displacement(phase, state), state)
 
 
 class FunctionEnergy(Energy):
@@ -164,6 +170,7 @@ __all__ = [
     "displacement",
     "field",
     "norm",
+    "relative",
     "residual",
     "retract",
 ]

@@ -15,6 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
@@ -82,7 +83,7 @@ class EquilibriumPropagation(Estimator):
         betas, coefficients = self.contrast.draw(key)
         if jnp.iscomplexobj(betas):
             _require_smooth(model)
-            dtype = (jnp.zeros((), real) * 1j).dtype
+            dtype = np.result_type(real, np.complex64)
         else:
             dtype = real
         betas, coefficients = betas.astype(dtype), coefficients.astype(dtype)

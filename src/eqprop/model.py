@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from eqprop.costs import Cost
@@ -64,4 +65,7 @@ class Nudged(Clamped):
 
     def curvature(self, name: str) -> Array | float:
         own = self.base.curvature(name)
-        return own + self.cost.curvature(self.beta) if name == self.cost.output else own
+        if name != self.cost.output:
+            return own
+        nudge = self.cost.curvature(self.beta)
+        return jnp.asarray(own, nudge.dtype) + nudge

@@ -70,6 +70,12 @@ class Network(Energy):
             raise ValueError(f"Network: the name {INPUT!r} belongs to the input; rename the layer.")
         if len(self.edges) < len(edges):
             raise ValueError("Network: two edges join the same pair; sum them in one operator.")
+        for name, layer in layers.items():
+            if jnp.broadcast_shapes(layer.bias.shape, layer.shape) != layer.shape:
+                raise ValueError(
+                    f"Network: layer {name!r} expected a bias that broadcasts to {layer.shape}, got "
+                    f"{layer.bias.shape}; give one number a channel."
+                )
         for name, edge in self.edges.items():
             self._check(name, edge)
 
@@ -81,6 +87,11 @@ class Network(Energy):
                     f"Network: edge {name!r} expected ends among {sorted(self.shapes)} "
                     f"(or {INPUT!r} as source), got {end!r}."
                 )
+        if edge.source == edge.target and not hasattr(edge.op, "curvature"):
+            raise ValueError(
+                f"Network: edge {name!r} inside a layer expected an operator with `curvature`, got "
+                f"{type(edge.op).__name__}; use ops.Lateral."
+            )
         weights = [leaf.dtype for leaf in jax.tree.leaves(edge) if eqx.is_inexact_array(leaf)]
         dtype = weights[0] if weights else jnp.result_type(float)
         source = jax.ShapeDtypeStruct(shapes[edge.source], dtype)

@@ -116,20 +116,20 @@ class Iterative(Solver, Generic[C]):
         """
 
         def missed(loop):
-            (step, _), true, _ = loop
-            return (step < self.max_steps) & (true > tolerance)
+            (step, _), true, _, before = loop
+            return (step < self.max_steps) & (true > tolerance) & (step > before)
 
         def sharpen(loop):
-            (step, carry), _, target = loop
-            step, carry = self._run(phase, (step, carry), target)
+            (before, carry), _, target, _ = loop
+            step, carry = self._run(phase, (before, carry), target)
             true = residual(phase, carry.state)
             sharper = 0.5 * jnp.minimum(target, carry.residual)
-            return (step, carry), true, jnp.where(true > tolerance, sharper, jnp.inf)
+            return (step, carry), true, jnp.where(true > tolerance, sharper, jnp.inf), before
 
         own = start[1].residual
         first = jnp.full_like(own, jnp.inf), jnp.full_like(own, tolerance)
-        end, _, _ = lax.while_loop(missed, sharpen, (start, *first))
-        return end
+        never = jnp.full_like(start[0], -1)
+        return lax.while_loop(missed, sharpen, (start, *first, never))[0]
 
     def unroll(self, phase: Clamped, state: State, steps: int) -> State:
         """``steps`` steps that reverse mode can differentiate."""

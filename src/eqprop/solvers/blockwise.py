@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.energy import Clamped, field, norm
+from eqprop.energy import Clamped, field, norm, relative
 from eqprop.solvers._solver import Iterative
 from eqprop.units import State, embed
 
@@ -41,7 +41,7 @@ def sweep(phase: Clamped, state: State) -> tuple[State, Array]:
                 answer = unit.retract(z + unit.rate(curvature).astype(z.dtype) * (a - z))
             state = state | {name: answer}
             shown = shown | {name: unit.embed(answer)}
-    return state, norm(missed) / jnp.maximum(norm(state), 1.0)
+    return state, relative(missed, state)
 
 
 class _Sweep(eqx.Module):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.energy import Clamped, field, norm
+from eqprop.energy import Clamped, field, relative
 from eqprop.solvers._solver import Iterative
 from eqprop.units import State, embed
 
@@ -47,4 +46,4 @@ class GradientDescent(Iterative[_Descent]):
 def _descent(phase: Clamped, state: State) -> _Descent:
     fields = field(phase, embed(phase.units, state), tuple(state))
     move = {name: phase.units[name].retract(fields[name]) - z for name, z in state.items()}
-    return _Descent(state, fields, norm(move) / jnp.maximum(norm(state), 1.0))
+    return _Descent(state, fields, relative(move, state))
