@@ -88,9 +88,9 @@ def norm(state: State) -> Array:
 
 
 def relative(move: State, state: State) -> Array:
-    """``|move| / max(|state|, 1)``; infinite where the state's norm overflows."""
+    """``|move| / max(|state|, 1)``; not a number where the state's norm overflows."""
     size = norm(state)
-    return jnp.where(jnp.isfinite(size), norm(move) / jnp.maximum(size, 1.0), jnp.inf)
+    return jnp.where(jnp.isfinite(size), norm(move) / jnp.maximum(size, 1.0), jnp.nan)
 
 
 def residual(phase: Clamped, state: State) -> Array:
