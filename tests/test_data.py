@@ -456,7 +456,9 @@ def test_download_that_fails_says_what_to_do(served_mnist):
 
 def test_download_to_a_folder_that_cannot_be_made(served_mnist, cache):
     cache.write_text("a file where the folder should be")
-    with pytest.raises(FileNotFoundError, match=r"to .*cache.*Check the connection and that folder"):
+    with pytest.raises(
+        FileNotFoundError, match=r"to .*cache.*Check the connection and that folder"
+    ):
         load("mnist")
 
 

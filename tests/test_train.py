@@ -360,14 +360,12 @@ def test_three_epochs_on_digits():
 CASES = [
     ("ep", "symmetric", "blockwise", "clip", "linear", "squared-error", "adam"),
     ("ep", "one-sided", "momentum", "relu6", "clip", "squared-error", "momentum"),
-    ("ep", "random-sign", "gradient", "hard-tanh", "linear", "cross-entropy", "sgd"),
+    ("ep", "random-sign", "gradient", "hard-tanh", "relu6", "squared-error", "sgd"),
     ("ep", "n-point", "flow", "tanh", "hard-tanh", "squared-error", "sgd"),
     ("ep", "holomorphic", "momentum", "logistic", "tanh", "squared-error", "sgd"),
     ("ep", "holomorphic", "blockwise", "tanh", "linear", "cross-entropy", "sgd"),
-    ("implicit", "symmetric", "flow", "linear", "logistic", "cross-entropy", "adam"),
-    ("implicit", "symmetric", "gradient", "clip", "logistic", "squared-error", "sgd"),
-    ("bptt", "symmetric", "momentum", "clip", "linear", "cross-entropy", "sgd"),
-    ("bptt", "symmetric", "gradient", "tanh", "relu6", "squared-error", "sgd"),
+    ("implicit", "symmetric", "flow", "linear", "linear", "cross-entropy", "adam"),
+    ("bptt", "symmetric", "momentum", "clip", "logistic", "squared-error", "sgd"),
 ]
 FIELDS = ("estimator", "contrast", "solver", "unit", "output", "cost", "optimiser")
 
@@ -379,7 +377,7 @@ def test_the_cases_name_everything():
         (contrasts, CONTRASTS),
         (solvers, SOLVERS),
         (units, UNITS),
-        (outputs, UNITS),
+        ([o for o, cost in zip(outputs, costs, strict=True) if cost == "squared-error"], UNITS),
         (costs, ("squared-error", "cross-entropy")),
         (optimisers, OPTIMISERS),
     ):
