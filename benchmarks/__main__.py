@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import bisect
 import itertools
 import json
 import platform
@@ -88,13 +89,24 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def fewest(gradient_of, exact: np.ndarray) -> tuple[int, int] | None:
-    """The cheapest (free, nudged) steps of the ladder whose gradient is within the cosine."""
+    """The cheapest (free, nudged) steps of the ladder whose gradient is within the cosine.
+
+    The cost is ``free + 2 nudged``. For each of the few smallest counts of nudged steps that suffice at
+    all, the smallest count of free steps is found by bisection.
+    """
+
+    def good(free: int, nudged: int) -> bool:
+        return cosine(gradient_of(free, nudged), exact) >= COSINE
+
     most = LADDER[-1]
-    if cosine(gradient_of(most, most), exact) < COSINE:
+    if not good(most, most):
         return None
-    free = next(n for n in LADDER if cosine(gradient_of(n, most), exact) >= COSINE)
-    nudged = next(n for n in LADDER if cosine(gradient_of(free, n), exact) >= COSINE)
-    return free, nudged
+    least = bisect.bisect_left(LADDER, True, key=lambda n: good(most, n))
+    found = []
+    for nudged in LADDER[least : least + 4]:
+        at = bisect.bisect_left(LADDER, True, key=lambda n, nudged=nudged: good(n, nudged))
+        found.append((LADDER[at], nudged))
+    return min(found, key=lambda pair: pair[0] + 2 * pair[1])
 
 
 def equal_steps(pair: Pair) -> dict[str, float]:

@@ -27,8 +27,9 @@ class Model(eqx.Module):
         """The free landscape of one example."""
         return self.energy.clamp(x)
 
-    def nudged(self, x: Array, y: Array, beta: Array) -> "Nudged":
+    def nudged(self, x: Array, y: Array, beta: Array | complex) -> "Nudged":
         """``F_beta = E + beta C`` of one example."""
+        beta = beta if isinstance(beta, jax.Array) else jnp.asarray(beta, x.dtype)
         return Nudged(base=self.energy.clamp(x), cost=self.cost, y=y, beta=beta)  # type: ignore[call-arg]
 
     def loss(self, state: State, y: Array) -> Array:

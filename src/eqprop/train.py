@@ -132,7 +132,7 @@ def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
         scores = jax.vmap(model.predict)(estimate.state)
         logs = {
             "loss": estimate.value,
-            "accuracy": jnp.mean(jnp.argmax(scores, 1) == images.y[indices]),
+            "accuracy": _hits(scores, images.y[indices]).mean(),
             "gradient_norm": optax.tree.norm(estimate.gradient),
         }
         logs |= _summary("free", estimate.report.free) | _summary("nudged", estimate.report.nudged)
@@ -140,6 +140,10 @@ def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
 
     (parameters, opt_state), logs = lax.scan(step, (parameters, opt_state), (order, keys))
     return eqx.combine(parameters, static), opt_state, jax.tree.map(jnp.mean, logs)
+
+
+def _hits(scores: Array, labels: Array) -> Array:
+    return jnp.argmax(scores, 1).astype(labels.dtype) == labels
 
 
 def _summary(phase: str, info: Info | None) -> dict[str, Array]:
@@ -176,7 +180,7 @@ def evaluate(model: Model, images: Images, solver: Solver, batch_size: int = 500
 def _evaluate(model: Model, images: Images, solver: Solver) -> Array:
     x, y = images.batch(images.x, images.y, model.energy.input_shape)
     state, info = relax(model, x, model.rest(x), solver)
-    right = jnp.argmax(jax.vmap(model.predict)(state), 1) == images.y
+    right = _hits(jax.vmap(model.predict)(state), images.y)
     sums = [
         jnp.sum(right),
         mean_loss(model, state, y) * x.shape[0],
@@ -190,9 +194,10 @@ def _evaluate(model: Model, images: Images, solver: Solver) -> Array:
 def keep_best(state: TrainState, accuracy: float) -> TrainState:
     """The state after an epoch that reached ``accuracy`` on the validation split."""
     best, at = state.best_model, state.best_epoch
-    if accuracy > float(state.best_accuracy):
+    reached = jnp.asarray(accuracy, jnp.float32)
+    if reached > state.best_accuracy:
         best, at = state.model, state.epoch
-        state = state._replace(best_accuracy=jnp.asarray(accuracy, jnp.float32))
+        state = state._replace(best_accuracy=reached)
     return state._replace(best_model=best, best_epoch=at, epoch=state.epoch + 1)
 
 
