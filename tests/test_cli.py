@@ -104,7 +104,9 @@ def test_train_prints_one_json_line_that_agrees_with_the_files(trained):
     assert done.code == 0
     result = one_line(done.out)
     assert result == read_json(folder / "result.json")
-    assert result["recipe"] | {"name": "digits"} == read_json(folder / "config.json")
+    assert result["recipe"] | {"name": "digits", "kind": "DenseRecipe"} == read_json(
+        folder / "config.json"
+    )
     assert result["recipe"]["hidden"] == [16]
     rows = read_rows(folder)
     assert [row["epoch"] for row in rows] == [1, 2]
@@ -352,7 +354,7 @@ def test_a_corrupt_file_of_a_run_is_named(name, finished):
     assert str(finished / name) in refusal(call("plot", finished))
 
 
-@pytest.mark.parametrize("change", [{"name": "nosuch"}, {"nosuch": 1}])
+@pytest.mark.parametrize("change", [{"kind": "nosuch"}, {"nosuch": 1}])
 def test_a_config_of_another_version_is_one_line(change, finished):
     config = read_json(finished / "config.json")
     (finished / "config.json").write_text(json.dumps(config | change))

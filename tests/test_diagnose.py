@@ -201,9 +201,11 @@ def test_the_order_is_that_of_the_contrast(contrast, order, smallest):
 
 
 def test_the_best_nudge_is_where_the_error_is_smallest():
-    """A loose solver forbids small nudges, the contrast forbids large ones."""
+    """A loose solver forbids small nudges, the contrast large ones; the order is from between."""
     betas = (0.9, 1e-6, 0.1, 1e-4, 1e-2, 0.3)
     found = sweep(symmetric, betas, Blockwise(1e-6, 500))
+    print(found)
+    assert found.order == pytest.approx(2, abs=0.3)
     assert list(found.betas) == sorted(betas)
     assert found.best == found.betas[np.argmin(found.errors)]
     assert 1e-4 < found.best < 0.3

@@ -19,7 +19,7 @@ from eqprop.experiments import EXPERIMENTS, reproduce
 from eqprop.figures import draw
 from eqprop.fit import Task, audit_batch, audit_recipe, fit, load_best, prepare
 from eqprop.model import Model
-from eqprop.recipes import RECIPES, Recipe, make_contrast, make_solver
+from eqprop.recipes import RECIPES, Recipe, from_config, make_contrast, make_solver
 from eqprop.runs import RunError, read_json, write_json
 
 RUNS = Path("runs")
@@ -34,6 +34,7 @@ def run(job: Any) -> None:
 
 @run.register
 def _(job: cli.Train) -> None:
+    job.recipe.check()
     folder = _folder(job)
     note = _tensorboard(folder) if job.tensorboard else lambda row: None
     console.print(f"[bold]{job.name}[/] in {folder}", highlight=False)
@@ -61,6 +62,7 @@ def _(job: cli.Train) -> None:
 
 @run.register
 def _(job: cli.Audit) -> None:
+    job.recipe.check()
     task, model = _audited(job)
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
@@ -90,7 +92,7 @@ def _(job: cli.Audit) -> None:
 @run.register
 def _(job: cli.Plot) -> None:
     config = read_json(job.run / "config.json")
-    task = prepare(_recipe(config), job.data_dir)
+    task = prepare(from_config(config), job.data_dir)
     result = read_json(job.run / "result.json")
     rows = [Agreement(**row) for row in result["audit"]]
     for path in draw(job.run, task, load_best(task, job.run), rows):
@@ -124,7 +126,7 @@ def _folder(job: cli.Train) -> Path:
     home = RUNS / job.name
     if not job.resume:
         return home / datetime.now().strftime("%Y%m%d-%H%M%S")
-    begun = sorted(path.parent for path in home.glob("*/config.json"))
+    begun = sorted(path.parent for path in home.glob("????????-??????/config.json"))
     if not begun:
         raise RunError(f"Nothing to resume: {home} holds no run; run without --resume first.")
     return begun[-1]
@@ -147,12 +149,6 @@ def _sweep(task: Task, model: Model) -> BetaSweep:
         return make_contrast(recipe, beta)
 
     return sweep_beta(model, x, y, solver, contrast, BETAS, exact, jax.random.key(0))
-
-
-def _recipe(config: Mapping[str, Any]) -> Recipe:
-    kind: Any = type(RECIPES[config["name"]])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k != "name"}
-    return kind(**values)
 
 
 def _shape(recipe: Recipe) -> str:

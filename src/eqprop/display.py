@@ -72,7 +72,7 @@ class TrainingBar:
                 text += (
                     "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
                 )
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def agreement_table(rows: Sequence[Agreement], title: str) -> Table:

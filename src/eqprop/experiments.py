@@ -11,8 +11,8 @@ import numpy as np
 
 from eqprop.display import TrainingBar, console
 from eqprop.fit import fit
-from eqprop.recipes import RECIPES, Recipe
-from eqprop.runs import read_json, surroundings, write_json
+from eqprop.recipes import RECIPES, Recipe, to_config
+from eqprop.runs import Run, read_json, surroundings, write_json
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def _seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
     folder = Path("runs") / name / f"seed-{recipe.seed}"
     finished = folder / "result.json"
     if finished.exists():
+        Run(folder, to_config(name, recipe), resume=True)
         return read_json(finished)
     console.print(f"[bold]{name}[/] seed {recipe.seed} in {folder}", highlight=False)
     with TrainingBar(recipe.epochs) as bar:

@@ -16,7 +16,7 @@ from eqprop import data as data_sets
 from eqprop.data import Dataset, Split
 from eqprop.diagnose import Agreement, compare, estimate, exact_gradient
 from eqprop.model import Model
-from eqprop.recipes import Recipe, make_estimator, make_optimiser, make_solver
+from eqprop.recipes import Recipe, make_estimator, make_optimiser, make_solver, to_config
 from eqprop.runs import Run, read_json, surroundings, write_json
 from eqprop.train import (
     Evaluation,
@@ -48,7 +48,8 @@ class Task:
 
 
 def prepare(recipe: Recipe, data_dir: Path | None = None) -> Task:
-    """Load, check and split the data."""
+    """Check the recipe; load, check and split the data."""
+    recipe.check()
     data = data_sets.load(recipe.data, data_dir)
     data_sets.check(data.train, data.classes)
     data_sets.check(data.test, data.classes)
@@ -76,9 +77,9 @@ def fit(
     task = prepare(recipe, data_dir)
     model = recipe.build(task.data)
     make_estimator(recipe)
-    run = Run(folder, {"name": name, **dataclasses.asdict(recipe)}, resume)
     steps = recipe.epochs * (task.train.x.shape[0] // recipe.batch_size)
     optimiser = make_optimiser(recipe, model, steps)
+    run = Run(folder, to_config(name, recipe), resume)
     state = run.restore(start(model, optimiser))
     run.keep_rows(int(state.epoch))
     state = _epochs(task, state, optimiser, run, observe, observe_epoch)
@@ -119,11 +120,8 @@ def _epochs(
 def load_best(task: Task, folder: Path) -> Model:
     """The best model of a run folder."""
     recipe = task.recipe
-    run = Run(
-        folder,
-        {"name": read_json(folder / "config.json")["name"], **dataclasses.asdict(recipe)},
-        True,
-    )
+    name = read_json(folder / "config.json")["name"]
+    run = Run(folder, to_config(name, recipe), resume=True)
     model = recipe.build(task.data)
     return run.restore(start(model, make_optimiser(recipe, model, 1))).best_model
 

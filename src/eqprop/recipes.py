@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -116,7 +117,8 @@ class Recipe:
     seed: int = 0
     """Seed of weights, shuffling and augmentation."""
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """Raise ``ValueError`` where a value makes no sense."""
         positive = ("gain", "tolerance", "max_steps", "learning_rate", "epochs", "batch_size")
         for name in (*positive, "validation"):
             if not getattr(self, name) > 0:
@@ -186,6 +188,28 @@ class ConvRecipe(Recipe):
             POOLS[self.pool],
             self.gain,
         )
+
+
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in (DenseRecipe, ConvRecipe)}
+
+
+def to_config(name: str, recipe: Recipe) -> dict[str, Any]:
+    """What a run folder keeps of a recipe."""
+    return {"name": name, "kind": type(recipe).__name__, **dataclasses.asdict(recipe)}
+
+
+def from_config(config: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run folder; ``ValueError`` where another version wrote it."""
+    name, kind = config.get("name"), str(config.get("kind"))
+    fields = {k: v for k, v in config.items() if k not in ("name", "kind")}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    known = {field.name for field in dataclasses.fields(KINDS[kind])} if kind in KINDS else set()
+    if set(values) != known:
+        raise ValueError(
+            f"config of {name!r}: expected one of {sorted(KINDS)} with its own fields, got {kind!r} with "
+            f"{sorted(set(values) ^ known)} unknown or missing; another version of eqprop wrote it."
+        )
+    return KINDS[kind](**values)
 
 
 def make_solver(recipe: Recipe) -> Solver:

@@ -10,6 +10,7 @@ result.json    written last; a run that has it is finished
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 KEEP = 2
+DIGEST = "sha256"
 
 
 class RunError(RuntimeError):
@@ -43,8 +45,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
         ) as part:
             part.write(text)
             part.flush()
-            os.fsync(part.fileno())
-        os.replace(part.name, path)
+            try:
+                os.fsync(part.fileno())
+                os.replace(part.name, path)
+            finally:
+                Path(part.name).unlink(missing_ok=True)
     except OSError as error:
         raise OSError(
             f"Cannot write {path}: {error.strerror or error}; free some space or choose another "
@@ -55,6 +60,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file that `write_json` wrote; `RunError` where it is not JSON."""
+    if not path.exists():
+        raise RunError(f"Expected {path}, got nothing there; check the path of the run folder.")
     try:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
@@ -90,8 +97,14 @@ class Run:
 
     def log(self, row: Mapping[str, float]) -> None:
         """Add the row of one epoch."""
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(row, default=_plain) + "\n")
+        try:
+            with self.metrics.open("a") as file:
+                file.write(json.dumps(row, default=_plain) + "\n")
+        except OSError as error:
+            raise OSError(
+                f"Cannot write {self.metrics}: {error.strerror or error}; free some space and --resume, "
+                "or choose another folder with --out."
+            ) from error
 
     def keep_rows(self, epochs: int) -> None:
         """Drop rows of epochs that no checkpoint holds."""
@@ -104,7 +117,9 @@ class Run:
         """Keep the arrays of ``state`` as the checkpoint of an epoch."""
         with self._manager() as manager:
             try:
-                manager.save(epoch, args=_orbax().args.StandardSave(_leaves(state)))
+                leaves = _leaves(state)
+                content = leaves | {DIGEST: _digest(leaves)}
+                manager.save(epoch, args=_orbax().args.StandardSave(content))
                 manager.wait_until_finished()
             except (OSError, ValueError) as error:
                 raise OSError(
@@ -118,7 +133,7 @@ class Run:
             epoch = manager.latest_step()
             if epoch is None:
                 return like
-            wanted = _leaves(like)
+            wanted = _leaves(like) | {DIGEST: np.zeros(32, np.uint8)}
             where = self.folder / "checkpoints" / str(epoch)
             try:
                 found = manager.restore(epoch, args=_orbax().args.StandardRestore(wanted))
@@ -128,6 +143,12 @@ class Run:
                     f"{str(error).splitlines()[0]}); delete that folder to resume from the one before, or "
                     "start anew with another --out."
                 ) from error
+        digest = np.asarray(found.pop(DIGEST))
+        if not np.array_equal(digest, _digest(found)):
+            raise RunError(
+                f"{where}: the checkpoint is corrupt (expected sha256 {bytes(digest).hex()[:12]}..., got "
+                f"{bytes(_digest(found)).hex()[:12]}...); delete that folder to resume from the one before."
+            )
         return _combine(like, found, where)
 
     def _manager(self):
@@ -199,6 +220,13 @@ def _orbax():
 def _leaves(tree: PyTree) -> dict[str, Any]:
     arrays = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
     return {f"{i:04d}": leaf for i, leaf in enumerate(arrays)}
+
+
+def _digest(leaves: Mapping[str, Any]) -> np.ndarray:
+    total = hashlib.sha256()
+    for key in sorted(leaves):
+        total.update(np.ascontiguousarray(leaves[key]).tobytes())
+    return np.frombuffer(total.digest(), np.uint8)
 
 
 def _combine(like: PyTree, found: Mapping[str, Any], where: Path) -> PyTree:
