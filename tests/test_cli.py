@@ -136,7 +136,8 @@ def test_tensorboard_writes_events(trained):
     assert b"free_steps" in content
 
 
-def test_resume_of_a_finished_run_changes_nothing(finished, trained):
+def test_resume_of_a_finished_run_changes_nothing(finished, trained, monkeypatch):
+    monkeypatch.setattr(commands, "draw", lambda *unused: [])
     before = one_line(trained[1].out)
     done = call("train", *TINY, "--json", "--resume", "--out", finished)
     assert done.code == 0

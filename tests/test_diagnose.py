@@ -145,10 +145,9 @@ def finite_differences(model, x, y, step=1e-5):
     return unflatten(jnp.stack([slope(direction) for direction in jnp.eye(len(flat))]))
 
 
-@pytest.mark.parametrize("system", [box, read_out], ids=lambda system: system.__name__)
-def test_the_exact_gradient_is_that_of_the_settled_cost(system):
+def test_the_exact_gradient_is_that_of_the_settled_cost():
     """Of a float32 model, to far more digits than float32 has."""
-    _, model, x, y = system()
+    _, model, x, y = box()
     single = cast((model, x, y), np.dtype(np.float32))
     found = exact_gradient(*single)
     wanted = finite_differences(*cast(single, np.dtype(np.float64)))
@@ -202,13 +201,12 @@ def test_the_order_is_that_of_the_contrast(contrast, order, smallest):
 
 def test_the_best_nudge_is_where_the_error_is_smallest():
     """A loose solver forbids small nudges, the contrast large ones; the order is from between."""
-    betas = (0.9, 1e-6, 0.1, 1e-4, 1e-2, 0.3)
+    betas = (1.5, 1e-6, 0.1, 1e-4, 1e-2, 0.05)
     found = sweep(symmetric, betas, Blockwise(1e-6, 500))
-    print(found)
-    assert found.order == pytest.approx(2, abs=0.3)
+    assert found.order == pytest.approx(2, abs=0.1)
     assert list(found.betas) == sorted(betas)
     assert found.best == found.betas[np.argmin(found.errors)]
-    assert 1e-4 < found.best < 0.3
+    assert 1e-4 < found.best < 0.05
     assert found.errors[0] > 3 * found.errors.min() < found.errors[-1]
 
 
