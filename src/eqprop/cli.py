@@ -39,7 +39,8 @@ class Audit(Generic[R]):
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
     run: Path | None = None
-    """Audit the best model of this run folder; the model at initialisation unless given."""
+    """Audit the best model of this run folder, with its own recipe; otherwise the recipe at
+    initialisation."""
     out: Path = Path("audit")
     """Where the table and the plots go."""
     json: bool = False

@@ -49,7 +49,11 @@ def _(job: cli.Train) -> None:
     with console.status("drawing"):
         task = prepare(job.recipe, job.data_dir)
         paths = draw(folder, task, load_best(task, folder), rows)
-    console.print(agreement_table(rows, f"{job.recipe.estimator} against implicit differentiation"))
+    if rows:
+        title = f"{job.recipe.estimator} against implicit differentiation"
+        console.print(agreement_table(rows, title))
+    else:
+        console.print(f"[yellow]gradient not audited:[/] {result['not_audited']}", highlight=False)
     console.print(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "
         f"(epoch {result['best_epoch']} of {result['epochs']}, {result['seconds']:.0f} s)",
@@ -67,15 +71,17 @@ def _(job: cli.Audit) -> None:
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
         sweep = _sweep(task, model)
-    console.print(agreement_table(rows, f"{job.recipe.estimator} against implicit differentiation"))
     console.print(
-        f"{job.recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {job.recipe.tolerance:g} "
+        agreement_table(rows, f"{task.recipe.estimator} against implicit differentiation")
+    )
+    console.print(
+        f"{task.recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {task.recipe.tolerance:g} "
         f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})",
         highlight=False,
     )
     drawn = {
         "agreement": plots.agreement(rows),
-        "beta": plots.beta_sweep({job.recipe.contrast: sweep}),
+        "beta": plots.beta_sweep({task.recipe.contrast: sweep}),
     }
     for name, figure in drawn.items():
         console.print(f"  {plots.save(figure, job.out / f'{name}.png')}", highlight=False)
@@ -136,7 +142,7 @@ def _audited(job: cli.Audit) -> tuple[Task, Model]:
     if job.run is None:
         task = prepare(job.recipe, job.data_dir)
         return task, task.recipe.build(task.data)
-    task = prepare(job.recipe, job.data_dir)
+    task = prepare(from_config(read_json(job.run / "config.json")), job.data_dir)
     return task, load_best(task, job.run)
 
 

@@ -28,9 +28,10 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
     recipe = task.recipe
     figures: dict[str, Any] = {
         "learning": plots.learning_curves(read_rows(folder)),
-        "agreement": plots.agreement(audit),
         "activity": plots.activity(shown(task, model)),
     }
+    if audit:
+        figures["agreement"] = plots.agreement(audit)
     if isinstance(make_solver(recipe), Iterative):
         figures["relaxation"] = plots.relaxation(traces(task, model), recipe.tolerance)
     weight = first_weight(model)

@@ -134,7 +134,10 @@ def _conclude(name: str, task: Task, best: Model, run: Run) -> dict[str, Any]:
     recipe, rows = task.recipe, run.rows()
     solver = make_solver(recipe)
     validation, test = (evaluate(best, split, solver) for split in (task.validation, task.test))
-    agreement = audit_recipe(task, best)
+    try:
+        agreement, not_audited = audit_recipe(task, best), None
+    except RuntimeError as error:
+        agreement, not_audited = [], str(error)
     result = {
         "name": name,
         "recipe": dataclasses.asdict(recipe),
@@ -148,6 +151,7 @@ def _conclude(name: str, task: Task, best: Model, run: Run) -> dict[str, Any]:
         "seconds": rows[-1]["seconds"],
         "relaxation": _relaxation(rows, test),
         "audit": [row._asdict() for row in agreement],
+        "not_audited": not_audited,
         "seed": recipe.seed,
         **surroundings(),
     }

@@ -147,7 +147,8 @@ class Run:
         if not np.array_equal(digest, _digest(found)):
             raise RunError(
                 f"{where}: the checkpoint is corrupt (expected sha256 {bytes(digest).hex()[:12]}..., got "
-                f"{bytes(_digest(found)).hex()[:12]}...); delete that folder to resume from the one before."
+                f"{bytes(_digest(found)).hex()[:12]}...); delete that folder to resume "
+                "from the one before. A run in another precision (JAX_ENABLE_X64) reads as corrupt, too."
             )
         return _combine(like, found, where)
 
