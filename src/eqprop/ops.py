@@ -85,6 +85,10 @@ class Conv(eqx.Module):
     def __call__(self, u: Array) -> Array:
         return _convolve(u[None], self.kernel, self.stride, self.padding)[0]
 
+    def pooled(self, size: int) -> Conv:
+        """Mean pooling of this convolution, as one convolution of a larger stride."""
+        return Conv(_pooled(self.kernel, self.stride, size), self.stride * size, self.padding)
+
     def frozen(self) -> FrozenConv:
         return FrozenConv(self.kernel, self.stride, self.padding)
 
@@ -102,6 +106,9 @@ class FrozenConv(eqx.Module):
 
     def __call__(self, u: Array) -> Array:
         return _frozen_conv(u[None], self.kernel, self.stride, self.padding)[0]
+
+    def pooled(self, size: int) -> FrozenConv:
+        return FrozenConv(_pooled(self.kernel, self.stride, size), self.stride * size, self.padding)
 
 
 def freeze(tree: PyTree) -> PyTree:
@@ -142,14 +149,36 @@ class MaxPool(eqx.Module):
 
 
 class Chain(eqx.Module):
-    """One operator after another."""
+    """One operator after another. A convolution and its mean pooling are computed as one convolution
+    of a larger stride: less than half the products, and no pooling."""
 
     ops: tuple[Callable[[Array], Array], ...]
 
     def __call__(self, u: Array) -> Array:
-        for op in self.ops:
+        for op in _joined(self.ops):
             u = op(u)
         return u
+
+
+def _joined(ops: tuple[Callable[[Array], Array], ...]) -> list[Callable[[Array], Array]]:
+    joined: list[Callable[[Array], Array]] = []
+    for op in ops:
+        before = joined[-1] if joined else None
+        if isinstance(op, AveragePool) and isinstance(before, Conv | FrozenConv):
+            joined[-1] = before.pooled(op.size)
+        else:
+            joined.append(op)
+    return joined
+
+
+def _pooled(kernel: Array, stride: int, size: int) -> Array:
+    """The kernel averaged over the ``size^2`` offsets ``stride * (0 .. size - 1)`` of a window."""
+    reach = stride * (size - 1)
+    offsets = [(stride * i, stride * j) for i in range(size) for j in range(size)]
+    shifted = [
+        jnp.pad(kernel, ((i, reach - i), (j, reach - j), (0, 0), (0, 0))) for i, j in offsets
+    ]
+    return sum(shifted[1:], shifted[0]) / size**2
 
 
 def _windows(u: Array, size: int) -> Array:
@@ -174,15 +203,25 @@ def _frozen_conv(u: Array, kernel: Array, stride: int, padding: int) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _frozen_adjoint(v: Array, kernel: Array, stride: int, padding: int, size: Pair) -> Array:
-    """The adjoint of `_frozen_conv` in ``u``, for images of ``size``."""
-    flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-    around = [
-        (k - 1 - padding, n + padding - (m - 1) * stride - 1)
-        for k, m, n in zip(kernel.shape[:2], v.shape[1:3], size, strict=True)
-    ]
-    return lax.conv_general_dilated(
-        v, flipped, (1, 1), around, lhs_dilation=(stride, stride), dimension_numbers=_LAYOUT
-    )
+    """The adjoint of `_frozen_conv` in ``u``, for images of ``size``.
+
+    A pixel ``stride * A + r`` of the padded image receives ``sum_i v[A - i] kernel[stride * i + r]'``:
+    one convolution at stride 1 with a channel for each phase ``r``, whose images are interleaved.
+    """
+    taps = [-(-k // stride) for k in kernel.shape[:2]]
+    spare = [(0, n * stride - k) for n, k in zip(taps, kernel.shape[:2], strict=True)]
+    kernel = jnp.pad(kernel, (*spare, (0, 0), (0, 0)))
+    features, outputs = kernel.shape[2:]
+    phases = kernel.reshape(taps[0], stride, taps[1], stride, features, outputs)
+    flipped = phases[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4).reshape(*taps, outputs, -1)
+    around = [(n - 1, n - 1) for n in taps]
+    images = lax.conv_general_dilated(v, flipped, (1, 1), around, dimension_numbers=_LAYOUT)
+    batch, height, width = images.shape[:3]
+    images = images.reshape(batch, height, width, stride, stride, features)
+    padded = images.transpose(0, 1, 3, 2, 4, 5)
+    padded = padded.reshape(batch, height * stride, width * stride, features)
+    edges = [(-padding, n + padding - m) for n, m in zip(size, padded.shape[1:3], strict=True)]
+    return lax.pad(padded, jnp.zeros((), v.dtype), ((0, 0, 0), *((*e, 0) for e in edges), (0, 0, 0)))
 
 
 def _conv_fwd(u, kernel, stride, padding):
