@@ -74,6 +74,7 @@ def fit(
 
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
+    about = surroundings()
     task = prepare(recipe, data_dir)
     model = recipe.build(task.data)
     make_estimator(recipe)
@@ -83,7 +84,7 @@ def fit(
     state = run.restore(start(model, optimiser))
     run.keep_rows(int(state.epoch))
     state = _epochs(task, state, optimiser, run, observe, observe_epoch)
-    return _conclude(name, task, state.best_model, run)
+    return _conclude(name, task, state.best_model, run, about)
 
 
 def _epochs(
@@ -130,7 +131,9 @@ def _stale(state: TrainState, patience: int) -> bool:
     return bool(patience) and int(state.epoch) - 1 - int(state.best_epoch) >= patience
 
 
-def _conclude(name: str, task: Task, best: Model, run: Run) -> dict[str, Any]:
+def _conclude(
+    name: str, task: Task, best: Model, run: Run, about: Mapping[str, Any]
+) -> dict[str, Any]:
     recipe, rows = task.recipe, run.rows()
     solver = make_solver(recipe)
     validation, test = (evaluate(best, split, solver) for split in (task.validation, task.test))
@@ -153,7 +156,7 @@ def _conclude(name: str, task: Task, best: Model, run: Run) -> dict[str, Any]:
         "audit": [row._asdict() for row in agreement],
         "not_audited": not_audited,
         "seed": recipe.seed,
-        **surroundings(),
+        **about,
     }
     write_json(run.folder / "result.json", result)
     return result

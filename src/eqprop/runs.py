@@ -172,7 +172,7 @@ def read_rows(folder: Path) -> list[dict[str, float]]:
 
 
 def surroundings() -> dict[str, Any]:
-    """Versions, hardware and commit, for a result."""
+    """Versions, hardware and commit, for a result; to be asked when the run starts."""
     packages = ("eqprop", "jax", "jaxlib", "equinox", "optax", "numpy")
     return {
         "versions": {"python": platform.python_version()}
