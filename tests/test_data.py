@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eqprop import _formats, data
+from eqprop import _formats, _sources, data
 from eqprop.data import DataError, Split, check, load, read_idx, split_validation
 
 LOCAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -37,7 +37,7 @@ def needs(name):
 def cache(tmp_path, monkeypatch):
     """Keep every test away from the user's cache and environment."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(data, "cache_dir", lambda: folder)
+    monkeypatch.setattr(_sources, "cache_dir", lambda: folder)
     monkeypatch.delenv("EQPROP_DATA", raising=False)
     return folder
 
@@ -97,8 +97,8 @@ ARRAYS = {
 
 def expect_idx(monkeypatch, zipped, plain, **changes):
     """Make the contents (by file name) the published ones of `mnist`."""
-    sums = tuple(data.IdxSums(md5(zipped[n]), md5(plain[n])) for n in data.IDX_NAMES)
-    source = replace(data.MNIST, sums=sums, **changes)
+    sums = tuple(_sources.IdxSums(md5(zipped[n]), md5(plain[n])) for n in _sources.IDX_NAMES)
+    source = replace(_sources.MNIST, sums=sums, **changes)
     monkeypatch.setitem(data._ENTRIES, "mnist", data._Entry(source.read))
 
 
@@ -222,7 +222,7 @@ def cifar_blob(label, seed):
     return b"".join(records), images, labels
 
 
-BLOBS = {name: cifar_blob(i, i) for i, name in enumerate(data.CIFAR_10.md5s)}
+BLOBS = {name: cifar_blob(i, i) for i, name in enumerate(_sources.CIFAR_10.md5s)}
 
 
 def cifar_tar(mode, members, prefix=f"{FOLDER}/"):
@@ -241,7 +241,7 @@ def blob_bytes():
 
 def expect_cifar(monkeypatch, **changes):
     source = replace(
-        data.CIFAR_10, md5s={name: md5(blob) for name, blob in blob_bytes().items()}, **changes
+        _sources.CIFAR_10, md5s={name: md5(blob) for name, blob in blob_bytes().items()}, **changes
     )
     monkeypatch.setitem(data._ENTRIES, "cifar-10", data._Entry(source.read))
 
@@ -653,7 +653,7 @@ def test_real_mnist_is_not_taken_for_fashion_mnist():
 
 @needs("mnist")
 def test_real_mnist_unzipped(root):
-    for name in data.IDX_NAMES:
+    for name in _sources.IDX_NAMES:
         packed = (REAL_DATA / "mnist" / f"{name}.gz").read_bytes()
         (root / name).write_bytes(gzip.decompress(packed))
     assert load("mnist", root).train.x.shape == (60000, 28, 28, 1)

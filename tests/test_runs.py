@@ -21,8 +21,9 @@ import pytest
 
 from eqprop import fit as fit_module
 from eqprop import layered, runs, train
+from eqprop.assemble import make_optimiser
 from eqprop.fit import fit, load_best, prepare
-from eqprop.recipes import RECIPES, make_optimiser
+from eqprop.recipes import RECIPES
 from eqprop.runs import Run, RunError, read_json, read_rows, write_json
 from eqprop.train import random_shift, start
 

@@ -10,23 +10,20 @@ import optax
 import pytest
 
 from eqprop import Blockwise, FunctionEnergy, Model, SquaredError, layered, relax, train
-from eqprop.data import Dataset, Split
-from eqprop.estimators import Estimate, Estimator, Report
-from eqprop.fit import prepare
-from eqprop.names import parameter_names
-from eqprop.recipes import (
+from eqprop.assemble import (
     CONTRASTS,
     ESTIMATORS,
     OPTIMISERS,
-    RECIPES,
     SOLVERS,
-    UNITS,
-    ConvRecipe,
-    DenseRecipe,
     make_estimator,
     make_optimiser,
     make_solver,
 )
+from eqprop.data import Dataset, Split
+from eqprop.estimators import Estimate, Estimator, Report
+from eqprop.fit import prepare
+from eqprop.names import parameter_names
+from eqprop.recipes import RECIPES, UNITS, ConvRecipe, DenseRecipe
 from eqprop.train import (
     DivergedError,
     Images,

@@ -13,13 +13,14 @@ import jax
 import numpy as np
 
 from eqprop import cli, plots
+from eqprop.assemble import make_contrast, make_solver
 from eqprop.diagnose import ALL, Agreement, BetaSweep, exact_gradient, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console
 from eqprop.experiments import EXPERIMENTS, reproduce
 from eqprop.figures import draw
 from eqprop.fit import Task, audit_batch, audit_recipe, fit, load_best, prepare
 from eqprop.model import Model
-from eqprop.recipes import RECIPES, Recipe, from_config, make_contrast, make_solver
+from eqprop.recipes import RECIPES, Recipe, from_config
 from eqprop.runs import RunError, read_json, write_json
 
 RUNS = Path("runs")

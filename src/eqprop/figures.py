@@ -9,13 +9,13 @@ import jax
 import numpy as np
 
 from eqprop import plots
+from eqprop.assemble import make_solver
 from eqprop.diagnose import Agreement
 from eqprop.estimators import relax
 from eqprop.fit import Task, audit_batch
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import freeze
-from eqprop.recipes import make_solver
 from eqprop.runs import read_rows
 from eqprop.solvers import Iterative
 from eqprop.units import embed

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from eqprop import data as data_sets
+from eqprop.assemble import make_estimator, make_optimiser, make_solver
 from eqprop.data import Dataset, Split
 from eqprop.diagnose import Agreement, compare, estimate, exact_gradient
 from eqprop.model import Model
-from eqprop.recipes import Recipe, make_estimator, make_optimiser, make_solver, to_config
+from eqprop.recipes import Recipe, to_config
 from eqprop.runs import Run, read_json, surroundings, write_json
 from eqprop.train import (
     Evaluation,

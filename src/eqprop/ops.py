@@ -221,7 +221,9 @@ def _frozen_adjoint(v: Array, kernel: Array, stride: int, padding: int, size: Pa
     padded = images.transpose(0, 1, 3, 2, 4, 5)
     padded = padded.reshape(batch, height * stride, width * stride, features)
     edges = [(-padding, n + padding - m) for n, m in zip(size, padded.shape[1:3], strict=True)]
-    return lax.pad(padded, jnp.zeros((), v.dtype), ((0, 0, 0), *((*e, 0) for e in edges), (0, 0, 0)))
+    return lax.pad(
+        padded, jnp.zeros((), v.dtype), ((0, 0, 0), *((*e, 0) for e in edges), (0, 0, 0))
+    )
 
 
 def _conv_fwd(u, kernel, stride, padding):

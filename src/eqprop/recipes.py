@@ -1,4 +1,4 @@
-"""Recipes: all that a training run is, as frozen data, and the objects they stand for."""
+"""Recipes: all that a training run is, as frozen data."""
 
 from __future__ import annotations
 
@@ -7,26 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
-import optax
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray
 
-from eqprop import contrast as contrasts
 from eqprop.build import convolutional, layered, with_read_out
-from eqprop.contrast import Contrast
 from eqprop.data import Dataset
-from eqprop.estimators import (
-    Backpropagation,
-    EquilibriumPropagation,
-    Estimator,
-    ImplicitDifferentiation,
-)
 from eqprop.model import Model
-from eqprop.names import parameter_names
 from eqprop.ops import AveragePool, MaxPool
-from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum, Solver
-from eqprop.train import scale_layers
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
 
 PoolName = Literal["average", "max"]
@@ -44,25 +31,7 @@ UNITS: dict[UnitName, Callable[[], Unit]] = {
     "logistic": Logistic,
     "tanh": Tanh,
 }
-SOLVERS: dict[SolverName, Callable[[float, int], Solver]] = {
-    "blockwise": Blockwise,
-    "momentum": Momentum,
-    "gradient": GradientDescent,
-    "flow": lambda tolerance, max_steps: Flow(tolerance, max_steps=max_steps),
-}
-CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
-    "symmetric": lambda beta, points: contrasts.symmetric(beta),
-    "one-sided": lambda beta, points: contrasts.one_sided(beta),
-    "random-sign": lambda beta, points: contrasts.RandomSign(beta),
-    "n-point": lambda beta, points: contrasts.n_point(points, beta),
-    "holomorphic": lambda beta, points: contrasts.holomorphic(points, beta),
-}
 POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}
-OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
-    "adam": optax.scale_by_adam,
-    "momentum": lambda: optax.trace(0.9, nesterov=True),
-    "sgd": optax.identity,
-}
 
 
 @dataclass(frozen=True)
@@ -212,71 +181,6 @@ def from_config(config: Mapping[str, Any]) -> Recipe:
     return KINDS[kind](**values)
 
 
-def make_solver(recipe: Recipe) -> Solver:
-    """The solver of the recipe's relaxations."""
-    return SOLVERS[recipe.solver](recipe.tolerance, recipe.max_steps)
-
-
-def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:
-    """The recipe's contrast, at its own nudge or at another."""
-    return CONTRASTS[recipe.contrast](recipe.beta if beta is None else beta, recipe.points)
-
-
-def make_estimator(recipe: Recipe) -> Estimator:
-    """The recipe's estimator."""
-    return ESTIMATORS[recipe.estimator](recipe)
-
-
-def _backpropagation(recipe: Recipe) -> Backpropagation:
-    solver = make_solver(recipe)
-    if not isinstance(solver, Iterative):
-        raise ValueError(
-            "solver: bptt unrolls the steps of an iterative solver; expected blockwise, momentum or "
-            f"gradient, got {recipe.solver}."
-        )
-    return Backpropagation(solver, recipe.max_steps)
-
-
-ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
-    "ep": lambda recipe: EquilibriumPropagation(make_solver(recipe), make_contrast(recipe)),
-    "implicit": lambda recipe: ImplicitDifferentiation(make_solver(recipe)),
-    "bptt": _backpropagation,
-}
-
-
-def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
-    """The recipe's optimiser for a run of ``steps`` steps."""
-    schedule = optax.cosine_decay_schedule(recipe.learning_rate, max(steps, 1))
-    return optax.chain(
-        OPTIMISERS[recipe.optimiser](),
-        optax.add_decayed_weights(recipe.weight_decay),
-        scale_layers(_rates(recipe, model)),
-        optax.scale_by_learning_rate(schedule),
-    )
-
-
-def _rates(recipe: Recipe, model: Model) -> PyTree:
-    """Each parameter's factor: that of the edge it belongs to, or that ends in its layer."""
-    names = parameter_names(model)
-    edges = list(getattr(model.energy, "edges", {}).values())
-    order = [
-        f"{e.source}-{e.target}"
-        for layer in model.energy.shapes
-        for e in edges
-        if e.target == layer
-    ]
-    order = [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
-    if not recipe.layer_rates:
-        return jax.tree.map(lambda _: 1.0, names)
-    if len(recipe.layer_rates) != len(order):
-        raise ValueError(
-            f"layer_rates: expected {len(order)} numbers, one each for {order}, got {recipe.layer_rates}."
-        )
-    factors = dict(zip(order, recipe.layer_rates, strict=True))
-    factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
-    return jax.tree.map(lambda name: factors[name.rsplit(".", 1)[0]], names)
-
-
 def _images(name: DataName) -> DenseRecipe:
     return DenseRecipe(
         data=name,
@@ -297,19 +201,3 @@ RECIPES: dict[str, Recipe] = {
     "fashion-mnist-dense": _images("fashion-mnist"),
     "mnist-conv": ConvRecipe(data="mnist", epochs=18, batch_size=100, beta=0.3, shift=1),
 }
-
-
-__all__ = [
-    "CONTRASTS",
-    "ESTIMATORS",
-    "RECIPES",
-    "SOLVERS",
-    "UNITS",
-    "ConvRecipe",
-    "DenseRecipe",
-    "Recipe",
-    "make_contrast",
-    "make_estimator",
-    "make_optimiser",
-    "make_solver",
-]

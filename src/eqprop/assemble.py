@@ -1,0 +1,108 @@
+"""The objects that a recipe stands for: solver, contrast, estimator, optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import optax
+from jaxtyping import PyTree
+
+from eqprop import contrast as contrasts
+from eqprop.contrast import Contrast
+from eqprop.estimators import (
+    Backpropagation,
+    EquilibriumPropagation,
+    Estimator,
+    ImplicitDifferentiation,
+)
+from eqprop.model import Model
+from eqprop.names import parameter_names
+from eqprop.recipes import ContrastName, EstimatorName, Recipe, SolverName
+from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum, Solver
+from eqprop.train import scale_layers
+
+SOLVERS: dict[SolverName, Callable[[float, int], Solver]] = {
+    "blockwise": Blockwise,
+    "momentum": Momentum,
+    "gradient": GradientDescent,
+    "flow": lambda tolerance, max_steps: Flow(tolerance, max_steps=max_steps),
+}
+CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
+    "symmetric": lambda beta, points: contrasts.symmetric(beta),
+    "one-sided": lambda beta, points: contrasts.one_sided(beta),
+    "random-sign": lambda beta, points: contrasts.RandomSign(beta),
+    "n-point": lambda beta, points: contrasts.n_point(points, beta),
+    "holomorphic": lambda beta, points: contrasts.holomorphic(points, beta),
+}
+OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
+    "adam": optax.scale_by_adam,
+    "momentum": lambda: optax.trace(0.9, nesterov=True),
+    "sgd": optax.identity,
+}
+
+
+def make_solver(recipe: Recipe) -> Solver:
+    """The solver of the recipe's relaxations."""
+    return SOLVERS[recipe.solver](recipe.tolerance, recipe.max_steps)
+
+
+def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:
+    """The recipe's contrast, at its own nudge or at another."""
+    return CONTRASTS[recipe.contrast](recipe.beta if beta is None else beta, recipe.points)
+
+
+def make_estimator(recipe: Recipe) -> Estimator:
+    """The recipe's estimator."""
+    return ESTIMATORS[recipe.estimator](recipe)
+
+
+def _backpropagation(recipe: Recipe) -> Backpropagation:
+    solver = make_solver(recipe)
+    if not isinstance(solver, Iterative):
+        raise ValueError(
+            "solver: bptt unrolls the steps of an iterative solver; expected blockwise, momentum or "
+            f"gradient, got {recipe.solver}."
+        )
+    return Backpropagation(solver, recipe.max_steps)
+
+
+ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
+    "ep": lambda recipe: EquilibriumPropagation(make_solver(recipe), make_contrast(recipe)),
+    "implicit": lambda recipe: ImplicitDifferentiation(make_solver(recipe)),
+    "bptt": _backpropagation,
+}
+
+
+def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
+    """The recipe's optimiser for a run of ``steps`` steps."""
+    schedule = optax.cosine_decay_schedule(recipe.learning_rate, max(steps, 1))
+    return optax.chain(
+        OPTIMISERS[recipe.optimiser](),
+        optax.add_decayed_weights(recipe.weight_decay),
+        scale_layers(_rates(recipe, model)),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def _rates(recipe: Recipe, model: Model) -> PyTree:
+    """Each parameter's factor: that of the edge it belongs to, or that ends in its layer."""
+    names = parameter_names(model)
+    edges = list(getattr(model.energy, "edges", {}).values())
+    order = [
+        f"{e.source}-{e.target}"
+        for layer in model.energy.shapes
+        for e in edges
+        if e.target == layer
+    ]
+    order = [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
+    if not recipe.layer_rates:
+        return jax.tree.map(lambda _: 1.0, names)
+    if len(recipe.layer_rates) != len(order):
+        raise ValueError(
+            f"layer_rates: expected {len(order)} numbers, one each for {order}, got {recipe.layer_rates}."
+        )
+    factors = dict(zip(order, recipe.layer_rates, strict=True))
+    factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
+    return jax.tree.map(lambda name: factors[name.rsplit(".", 1)[0]], names)
