@@ -85,7 +85,9 @@ def torch_gradient(pair: Pair, free: int, nudged: int) -> np.ndarray:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    """0 where either gradient vanishes, as it does before a nudge has reached the weights."""
+    product = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / product if product > 0 else 0.0
 
 
 def fewest(gradient_of, exact: np.ndarray) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-SIDE = 2048
+SIDES = (512, 1024, 2048, 3072)
 
 
 def median_ms(call: Callable[[], object], repeats: int = 30, warm_up: int = 3) -> float:
@@ -32,7 +32,11 @@ def first_s(call: Callable[[], object]) -> float:
 
 
 def peak_gflops() -> float:
-    """The rate of a float32 matrix product of 2048 by 2048 by 2048."""
-    a = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
-    product = jax.jit(jnp.matmul)
-    return 2 * SIDE**3 / median_ms(lambda: product(a, a), repeats=15) / 1e6
+    """The best rate of a square float32 matrix product over `SIDES`."""
+
+    def rate(side: int) -> float:
+        a = jax.random.normal(jax.random.key(0), (side, side))
+        product = jax.jit(jnp.matmul)
+        return 2 * side**3 / median_ms(lambda: product(a, a), repeats=15) / 1e6
+
+    return max(map(rate, SIDES))

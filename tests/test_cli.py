@@ -175,7 +175,7 @@ def test_plot_draws_the_figures_again(finished):
 def test_recipes_and_experiments_are_listed(arguments):
     done = call(*arguments)
     assert done.code == 0
-    words = set((done.out + done.err).split())
+    words = set(done.out.split())
     assert set(RECIPES) | set(EXPERIMENTS) <= words
 
 

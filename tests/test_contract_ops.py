@@ -59,6 +59,34 @@ def test_convolution(kernel, stride, padding):
         np.testing.assert_allclose(got, wanted, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("stride, padding", [(1, 1), (2, 1), (2, 0)])
+def test_convolution_joined_with_its_pooling(stride, padding, size):
+    op, pool = Conv(normal(0, (3, 3, 2, 3)), stride, padding), AveragePool(size)
+    joined = Chain((op, pool))
+    n = (size * 2 - 1) * stride + 3 - 2 * padding
+    u, direction = normal(1, (2, 2, 2, n, n, 2))
+    weight = normal(2, (2, 2, 2, 2, 3))
+    apart = derivatives(lambda u: pool(op(u)), u, weight, direction)
+    assert float(jnp.min(jnp.max(jnp.abs(apart[2]), axis=(2, 3, 4)))) > 1e-3
+    for got in (
+        derivatives(joined, u, weight, direction),
+        derivatives(freeze(joined), u, weight, direction),
+    ):
+        for found, wanted in zip(got, apart, strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-12)
+    slope = jax.grad(
+        lambda k: jnp.sum(weight[0, 0] * Chain((Conv(k, stride, padding), pool))(u[0, 0]))
+    )
+    wanted = jax.grad(lambda k: jnp.sum(weight[0, 0] * pool(Conv(k, stride, padding)(u[0, 0]))))
+    np.testing.assert_allclose(slope(op.kernel), wanted(op.kernel), atol=1e-12)
+
+
+def test_a_joined_pooling_needs_whole_windows():
+    with pytest.raises(ValueError, match="windows of 2 divide, got 5x4"):
+        Chain((Conv(normal(0, (3, 3, 1, 2)), 1, 1), AveragePool(2)))(jnp.zeros((5, 4, 1)))
+
+
 def test_frozen_convolution_is_holomorphic():
     op = Conv(jax.lax.complex(*normal(0, (2, 3, 3, 2, 3))), 2, 1)
     u = jax.lax.complex(*normal(1, (2, HEIGHT, WIDTH, 2)))

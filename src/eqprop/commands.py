@@ -108,12 +108,12 @@ def _(job: cli.Plot) -> None:
 
 @run.register
 def _(job: cli.List) -> None:
-    console.print("[bold]recipes[/]  (eqprop train NAME, eqprop audit NAME)")
+    print("recipes  (eqprop train NAME, eqprop audit NAME)")
     for name, recipe in RECIPES.items():
-        console.print(f"  {name:22} {recipe.data}: {_shape(recipe)}", highlight=False)
-    console.print("[bold]experiments[/]  (eqprop reproduce NAME)")
+        print(f"  {name:22} {recipe.data}: {_shape(recipe)}")
+    print("experiments  (eqprop reproduce NAME)")
     for experiment in EXPERIMENTS.values():
-        console.print(f"  {experiment.name:22} {experiment.about}", highlight=False)
+        print(f"  {experiment.name:22} {experiment.about}")
 
 
 @run.register

@@ -85,9 +85,9 @@ class Conv(eqx.Module):
     def __call__(self, u: Array) -> Array:
         return _convolve(u[None], self.kernel, self.stride, self.padding)[0]
 
-    def pooled(self, size: int) -> Conv:
-        """Mean pooling of this convolution, as one convolution of a larger stride."""
-        return Conv(_pooled(self.kernel, self.stride, size), self.stride * size, self.padding)
+    def pooled(self, size: int, image: tuple[int, ...]) -> Conv:
+        """This convolution of an image, mean-pooled: one convolution of a larger stride."""
+        return Conv(_pooled(self, size, image), self.stride * size, self.padding)
 
     def frozen(self) -> FrozenConv:
         return FrozenConv(self.kernel, self.stride, self.padding)
@@ -107,8 +107,8 @@ class FrozenConv(eqx.Module):
     def __call__(self, u: Array) -> Array:
         return _frozen_conv(u[None], self.kernel, self.stride, self.padding)[0]
 
-    def pooled(self, size: int) -> FrozenConv:
-        return FrozenConv(_pooled(self.kernel, self.stride, size), self.stride * size, self.padding)
+    def pooled(self, size: int, image: tuple[int, ...]) -> FrozenConv:
+        return FrozenConv(_pooled(self, size, image), self.stride * size, self.padding)
 
 
 def freeze(tree: PyTree) -> PyTree:
@@ -155,24 +155,25 @@ class Chain(eqx.Module):
     ops: tuple[Callable[[Array], Array], ...]
 
     def __call__(self, u: Array) -> Array:
-        for op in _joined(self.ops):
+        ops = list(self.ops)
+        while ops:
+            op = ops.pop(0)
+            if isinstance(op, Conv | FrozenConv) and ops and isinstance(ops[0], AveragePool):
+                op = op.pooled(ops.pop(0).size, u.shape)
             u = op(u)
         return u
 
 
-def _joined(ops: tuple[Callable[[Array], Array], ...]) -> list[Callable[[Array], Array]]:
-    joined: list[Callable[[Array], Array]] = []
-    for op in ops:
-        before = joined[-1] if joined else None
-        if isinstance(op, AveragePool) and isinstance(before, Conv | FrozenConv):
-            joined[-1] = before.pooled(op.size)
-        else:
-            joined.append(op)
-    return joined
-
-
-def _pooled(kernel: Array, stride: int, size: int) -> Array:
+def _pooled(conv: Conv | FrozenConv, size: int, image: tuple[int, ...]) -> Array:
     """The kernel averaged over the ``size^2`` offsets ``stride * (0 .. size - 1)`` of a window."""
+    kernel, stride = conv.kernel, conv.stride
+    _check_windows(
+        *(
+            (n + 2 * conv.padding - k) // stride + 1
+            for n, k in zip(image[:2], kernel.shape[:2], strict=True)
+        ),
+        size,
+    )
     reach = stride * (size - 1)
     offsets = [(stride * i, stride * j) for i in range(size) for j in range(size)]
     shifted = [
@@ -181,13 +182,17 @@ def _pooled(kernel: Array, stride: int, size: int) -> Array:
     return sum(shifted[1:], shifted[0]) / size**2
 
 
-def _windows(u: Array, size: int) -> Array:
-    height, width, channels = u.shape
+def _check_windows(height: int, width: int, size: int) -> None:
     if height % size or width % size:
         raise ValueError(
             f"Pooling: expected an image that windows of {size} divide, got {height}x{width}; "
             "pad the image, or choose another window or stride."
         )
+
+
+def _windows(u: Array, size: int) -> Array:
+    height, width, channels = u.shape
+    _check_windows(height, width, size)
     return u.reshape(height // size, size, width // size, size, channels)
 
 
