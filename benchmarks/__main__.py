@@ -20,7 +20,8 @@ from rich.table import Table
 
 import eqprop as eq
 from benchmarks import textbook_torch as textbook
-from benchmarks.nets import BATCH, CLASSES, Pair, pairs
+from benchmarks.images import BATCH, CLASSES
+from benchmarks.nets import Pair, pairs
 from benchmarks.timing import first_s, median_ms, peak_gflops
 from eqprop.diagnose import exact_gradient
 from eqprop.runs import surroundings, write_json

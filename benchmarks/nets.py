@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
 
 import eqprop as eq
 from benchmarks import textbook_torch as textbook
-from eqprop import data
+from benchmarks.images import BATCH, CLASSES, enlarged_digits
 
-BATCH = 64
 BIAS = 0.3  # puts the units inside their interval, where gradients are smooth in the nudge
 DENSE = ((784, 512, 10), (784, 512, 512, 10))
-CHANNELS, IMAGE, CLASSES = (16, 32), (28, 28, 1), 10
+CHANNELS, IMAGE = (16, 32), (28, 28, 1)
 
 
 class Pair:
@@ -45,14 +43,6 @@ class Pair:
 
 def _biases(model: eq.Model) -> list[jax.Array]:
     return [layer.bias for layer in model.energy.layers.values()]
-
-
-def enlarged_digits(image: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """The embedded digits at 28 by 28, in [0, 1], and their labels."""
-    digits = data.load("digits")
-    pixels = np.kron(digits.train.x[..., 0], np.ones((1, 3, 3), np.float32)) / digits.scale
-    padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))
-    return jnp.asarray(padded.reshape(-1, *image), jnp.float32), jnp.asarray(digits.train.y)
 
 
 def in_order(model: eq.Model, tree: eq.Model) -> list[np.ndarray]:

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 import eqprop as eq
-from benchmarks.nets import CLASSES, enlarged_digits
+from benchmarks.images import BATCH, CLASSES, enlarged_digits
 from eqprop.ops import Conv, Dense
 from eqprop.runs import surroundings, write_json
 from eqprop.train import Images, start, train_epoch
 
-TOLERANCE, MOST, BATCH, EPOCHS, WIDTH, CHANNELS = 1e-4, 4000, 64, 5, 256, 8
+TOLERANCE, MOST, EPOCHS, WIDTH, CHANNELS = 1e-4, 4000, 5, 256, 8
 DEPTHS = (2, 4, 8)
 SOLVERS = {
     "gradient descent": eq.GradientDescent(TOLERANCE, MOST),
