@@ -19,6 +19,7 @@ from eqprop import (
     Model,
     Momentum,
     Network,
+    Spectral,
     SquaredError,
     Tanh,
     convolutional,
@@ -35,19 +36,20 @@ from systems import normal
 
 TOLERANCE = 1e-13
 DESCENT = GradientDescent(TOLERANCE, 5000)
-BLOCK = (Blockwise(TOLERANCE, 5000), Momentum(TOLERANCE, 5000))
+BLOCK = (Blockwise(TOLERANCE, 5000), Momentum(TOLERANCE, 5000), Spectral(TOLERANCE, 5000))
 FLOW = Flow(1e-9)
 FLOWS = (systems.tanh, systems.box, systems.quadratic, systems.scalar)
 ALIKE = (systems.strided, systems.clipped, systems.quadratic_network)
 CASES = [
     *((solver, builder) for builder in systems.NETWORKS for solver in (BLOCK[0], DESCENT)),
-    *((BLOCK[1], builder) for builder in systems.NETWORKS if builder not in ALIKE),
+    *((s, builder) for s in BLOCK[1:] for builder in systems.NETWORKS if builder not in ALIKE),
     *((DESCENT, builder) for builder in systems.FUNCTIONS),
     *((FLOW, builder) for builder in FLOWS),
 ]
 STEPPED = {
     "blockwise": Blockwise(1e-8, 400),
     "momentum": Momentum(1e-8, 400),
+    "spectral": Spectral(1e-8, 400),
     "gradient": GradientDescent(1e-8, 400),
 }
 
@@ -123,7 +125,13 @@ def test_scalar_in_closed_form(solver):
 
 @pytest.mark.parametrize(
     "solver",
-    [Blockwise(1e-12, 3), Momentum(1e-12, 3), GradientDescent(1e-12, 3), Flow(1e-9, max_steps=3)],
+    [
+        Blockwise(1e-12, 3),
+        Momentum(1e-12, 3),
+        Spectral(1e-12, 3),
+        GradientDescent(1e-12, 3),
+        Flow(1e-9, max_steps=3),
+    ],
     ids=label,
 )
 def test_steps_spent(solver):
@@ -136,9 +144,10 @@ def test_steps_spent(solver):
 
 
 @pytest.mark.parametrize("builder", [systems.quadratic_network, systems.clipped_lateral], ids=label)
-@pytest.mark.parametrize("solver", [Blockwise(1e-8, 400), Momentum(1e-8, 400)], ids=label)
+@pytest.mark.parametrize("kind", [Blockwise, Momentum, Spectral])
 @pytest.mark.parametrize("beta", [0.0, 4.0])
-def test_gives_up_only_when_the_steps_are_spent(solver, builder, beta):
+def test_gives_up_only_when_the_steps_are_spent(kind, builder, beta):
+    solver = kind(1e-8, 400)
     _, model, x, y = builder()
 
     @systems.quickly
@@ -180,7 +189,7 @@ def test_divergence_is_reported(solver):
     assert info.converged == 0
 
 
-@pytest.mark.parametrize("solver", [Blockwise, Momentum, GradientDescent])
+@pytest.mark.parametrize("solver", [Blockwise, Momentum, Spectral, GradientDescent])
 def test_slow_divergence_is_not_convergence(solver):
     """The norm of the state overflows before the norm of its displacement does."""
     layers = {"out": Layer(2, Linear(), jnp.ones(2))}
@@ -222,7 +231,7 @@ def test_energy_never_rises_by_blocks(builder):
     assert np.all(energies[..., -1] < energies[..., 0] - 1e-3)
 
 
-@pytest.mark.parametrize("solver", [Blockwise(), Momentum()], ids=label)
+@pytest.mark.parametrize("solver", [Blockwise(), Momentum(), Spectral()], ids=label)
 def test_coupled_layers_never_move_at_once(solver):
     """A triangle in which every layer opposes every other: updates at once would oscillate."""
     names = ("h1", "h2", "out")
@@ -307,7 +316,7 @@ def test_flow_is_real():
         FLOW.settle(model.free(x[0]), model.energy.rest(jnp.complex128))
 
 
-@pytest.mark.parametrize("solver", [Blockwise, Momentum, GradientDescent, Flow])
+@pytest.mark.parametrize("solver", [Blockwise, Momentum, Spectral, GradientDescent, Flow])
 @pytest.mark.parametrize(
     "tolerance, dtype",
     [
@@ -332,7 +341,7 @@ def test_blocks_need_a_network(solver):
         solver.settle(model.free(x[0]), model.energy.rest(jnp.float64))
 
 
-@pytest.mark.parametrize("solver", [Blockwise, Momentum, GradientDescent])
+@pytest.mark.parametrize("solver", [Blockwise, Momentum, Spectral, GradientDescent])
 def test_steps_are_positive(solver):
     with pytest.raises(ValueError, match="max_steps >= 1"):
         solver(1e-5, 0)

@@ -25,7 +25,7 @@ from eqprop.estimators import (
 )
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
-from eqprop.solvers import Blockwise, Flow, GradientDescent, Info, Momentum, Solver
+from eqprop.solvers import Blockwise, Flow, GradientDescent, Info, Momentum, Solver, Spectral
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "Nudged",
     "RandomSign",
     "Solver",
+    "Spectral",
     "SquaredError",
     "Tanh",
     "Unit",

@@ -20,12 +20,13 @@ from eqprop.estimators import (
 from eqprop.model import Model
 from eqprop.names import parameter_names
 from eqprop.recipes import ContrastName, EstimatorName, Recipe, SolverName
-from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum, Solver
+from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum, Solver, Spectral
 from eqprop.train import scale_layers
 
 SOLVERS: dict[SolverName, Callable[[float, int], Solver]] = {
     "blockwise": Blockwise,
     "momentum": Momentum,
+    "spectral": Spectral,
     "gradient": GradientDescent,
     "flow": lambda tolerance, max_steps: Flow(tolerance, max_steps=max_steps),
 }

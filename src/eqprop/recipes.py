@@ -19,7 +19,7 @@ from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
 PoolName = Literal["average", "max"]
 DataName = Literal["digits", "mnist", "fashion-mnist", "cifar-10"]
 UnitName = Literal["clip", "relu6", "hard-tanh", "linear", "logistic", "tanh"]
-SolverName = Literal["blockwise", "momentum", "gradient", "flow"]
+SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow"]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 EstimatorName = Literal["ep", "implicit", "bptt"]
 

@@ -41,11 +41,12 @@ class Unit(eqx.Module):
         """The nearest point of the domain; of a field, the state that minimises the energy."""
 
     @abstractmethod
-    def rate(self, curvature: Array) -> Array:
-        """The ``dt`` of a block step where the coupling curves by ``curvature`` in ``u``.
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        """The layer's answer from ``z`` where the coupling has a curvature ``q`` in ``u``.
 
-        Exact for a quadratic self-energy; elsewhere the minimiser of an upper bound in the Bregman
-        distance of the self-energy, whose curvature in ``u`` is at least 1.
+        Minimises ``potential - a (u - u_z) + q/2 (u - u_z)^2``: exactly for a quadratic self-energy,
+        elsewhere an upper bound of it in the Bregman distance of the self-energy, whose curvature in
+        ``u`` is at least 1. Not finite where there is no minimum.
         """
 
 
@@ -63,8 +64,9 @@ class Linear(Unit):
     def retract(self, z: Array) -> Array:
         return z
 
-    def rate(self, curvature: Array) -> Array:
-        return 1.0 / (1.0 + curvature)
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        stiffness = 1.0 + curvature
+        return jnp.where(jnp.real(stiffness) > 0, z + (field - z) / stiffness, jnp.inf)
 
 
 class Box(Unit):
@@ -87,8 +89,16 @@ class Box(Unit):
     def retract(self, z: Array) -> Array:
         return jnp.clip(z, self.low, self.high)
 
-    def rate(self, curvature: Array) -> Array:
-        return 1.0 / (1.0 + curvature)
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        stiffness, pull = 1.0 + curvature, field - z
+
+        def energy(end: float) -> Array:
+            return 0.5 * stiffness * (end - z) ** 2 - pull * (end - z)
+
+        ends = jnp.where(energy(self.low) < energy(self.high), self.low, self.high)
+        convex = stiffness > 0
+        inside = self.retract(z + pull / jnp.where(convex, stiffness, 1.0))
+        return jnp.where(convex, inside, ends.astype(z.dtype))
 
 
 class Logistic(Unit):
@@ -109,8 +119,8 @@ class Logistic(Unit):
     def retract(self, z: Array) -> Array:
         return z
 
-    def rate(self, curvature: Array) -> Array:
-        return 1.0 / (1.0 + jnp.abs(curvature))
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        return z + (field - z) / (1.0 + jnp.abs(curvature)).astype(z.dtype)
 
 
 class Tanh(Unit):
@@ -127,8 +137,8 @@ class Tanh(Unit):
     def retract(self, z: Array) -> Array:
         return z
 
-    def rate(self, curvature: Array) -> Array:
-        return 1.0 / (1.0 + jnp.abs(curvature))
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        return z + (field - z) / (1.0 + jnp.abs(curvature)).astype(z.dtype)
 
 
 def _log_two_cosh(z: Array) -> Array:

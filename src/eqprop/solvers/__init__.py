@@ -14,6 +14,7 @@ from eqprop.solvers.blockwise import Blockwise
 from eqprop.solvers.flow import Flow
 from eqprop.solvers.gradient import GradientDescent
 from eqprop.solvers.momentum import Momentum
+from eqprop.solvers.spectral import Spectral
 
 __all__ = [
     "CONVERGED",
@@ -28,4 +29,5 @@ __all__ = [
     "Iterative",
     "Momentum",
     "Solver",
+    "Spectral",
 ]

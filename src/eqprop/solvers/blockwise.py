@@ -17,9 +17,10 @@ def sweep(phase: Clamped, state: State) -> tuple[State, Array]:
     Also returns the relative residual that each block had when its turn came.
 
     A layer whose block of the coupling is linear goes to ``retract(a)``, its exact minimiser. Where
-    the coupling has a curvature ``q`` within the layer (a nudge, a lateral coupling) the step is
-    ``z + (a - z) / (1 + q)``: exact for a quadratic cost, and otherwise the minimiser of an upper
-    bound, so that the energy never rises.
+    the coupling has a curvature ``q`` within the layer (a nudge, a lateral coupling) the step is that
+    of `Unit.minimise`: exact for a quadratic cost, and otherwise the minimiser of an upper bound.
+    The energy never rises where operators are linear (dense, convolution, average pooling); `MaxPool`
+    says what holds for it.
     """
     if phase.blocks is None:
         raise ValueError(
@@ -38,7 +39,7 @@ def sweep(phase: Clamped, state: State) -> tuple[State, Array]:
             if not (isinstance(q, float) and q == 0.0):
                 curvature = jnp.asarray(q, z.dtype)
                 curvature = curvature.reshape(z.shape) if curvature.ndim else curvature
-                answer = unit.retract(z + unit.rate(curvature).astype(z.dtype) * (a - z))
+                answer = unit.minimise(z, a, curvature)
             state = state | {name: answer}
             shown = shown | {name: unit.embed(answer)}
     return state, relative(missed, state)
