@@ -19,7 +19,7 @@ from eqprop.estimators import (
 )
 from eqprop.model import Model
 from eqprop.names import parameter_names
-from eqprop.recipes import ContrastName, EstimatorName, Recipe, SolverName
+from eqprop.recipes import ContrastName, EstimatorName, Recipe, ScheduleName, SolverName
 from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum, Solver, Spectral
 from eqprop.train import scale_layers
 
@@ -36,6 +36,10 @@ CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
     "random-sign": lambda beta, points: contrasts.RandomSign(beta),
     "n-point": lambda beta, points: contrasts.n_point(points, beta),
     "holomorphic": lambda beta, points: contrasts.holomorphic(points, beta),
+}
+SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {
+    "cosine": optax.cosine_decay_schedule,
+    "constant": lambda rate, steps: optax.constant_schedule(rate),
 }
 OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": optax.scale_by_adam,
@@ -78,7 +82,10 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
 
 def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
     """The recipe's optimiser for a run of ``steps`` steps."""
-    schedule = optax.cosine_decay_schedule(recipe.learning_rate, max(steps, 1))
+    warmup = round(steps * recipe.warmup / recipe.epochs)
+    rise = optax.linear_schedule(0.0, recipe.learning_rate, max(warmup, 1))
+    after = SCHEDULES[recipe.schedule](recipe.learning_rate, max(steps - warmup, 1))
+    schedule = optax.join_schedules([rise, after], [warmup])
     return optax.chain(
         OPTIMISERS[recipe.optimiser](),
         optax.add_decayed_weights(recipe.weight_decay),

@@ -148,7 +148,7 @@ def _audited(job: cli.Audit) -> tuple[Task, Model]:
 
 
 def _sweep(task: Task, model: Model) -> BetaSweep:
-    x, y = audit_batch(task)
+    x, y = audit_batch(task, model)
     recipe = task.recipe
     solver, exact = make_solver(recipe), exact_gradient(model, x, y)
 

@@ -29,12 +29,21 @@ class Cost(eqx.Module):
         """A diagonal bounding the Hessian of ``beta C`` in the output; exact where ``C`` is quadratic."""
 
 
+def _check_target(cost: str, y: Array, shape: tuple[int, ...]) -> None:
+    if y.shape != shape:
+        raise ValueError(
+            f"{cost}: expected one target of shape {shape}, the output's, got {y.shape}; class labels go "
+            "in one-hot (jax.nn.one_hot), and batches carry one leading axis."
+        )
+
+
 class SquaredError(Cost):
     """``|u - y|^2 / 2``, summed over outputs (Scellier and Bengio 2017)."""
 
     output: str = eqx.field(default="out", static=True)
 
     def __call__(self, shown: State, y: Array) -> Array:
+        _check_target("SquaredError", y, shown[self.output].shape)
         error = shown[self.output] - y.astype(shown[self.output].dtype)
         return 0.5 * jnp.sum(error * error)
 
@@ -68,6 +77,7 @@ class CrossEntropy(Cost):
 
     def __call__(self, shown: State, y: Array) -> Array:
         scores = self.predict(shown)
+        _check_target("CrossEntropy", y, scores.shape)
         shift = jax.lax.stop_gradient(jnp.max(jnp.real(scores))).astype(scores.dtype)
         log_sum = shift + jnp.log(jnp.sum(jnp.exp(scores - shift)))
         y = y.astype(scores.dtype)

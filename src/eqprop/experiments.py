@@ -36,7 +36,7 @@ EXPERIMENTS: dict[str, Experiment] = dict(
         _named(
             "mnist-dense-shift",
             "the same with random shifts",
-            dataclasses.replace(RECIPES["mnist-dense"], shift=1, epochs=40, learning_rate=6e-4),
+            dataclasses.replace(RECIPES["mnist-dense"], shift=1, epochs=30, learning_rate=6e-4),
         ),
         _named(
             "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]

@@ -42,14 +42,14 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
 
 def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
     """What each layer shows in the free phase of the audited batch."""
-    x, _ = audit_batch(task)
+    x, _ = audit_batch(task, model)
     states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), make_solver(task.recipe)))(x)
     return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
 
 
 def traces(task: Task, model: Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Energy and residual against the step: the free phase from rest, the nudged ones from it."""
-    x, y = audit_batch(task)
+    x, y = audit_batch(task, model)
     solver = make_solver(task.recipe)
     assert isinstance(solver, Iterative)
     frozen = freeze(model)

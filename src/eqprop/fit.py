@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,12 +19,13 @@ from eqprop.data import Dataset, Split
 from eqprop.diagnose import Agreement, compare, estimate, exact_gradient
 from eqprop.model import Model
 from eqprop.recipes import Recipe, to_config
-from eqprop.runs import Run, read_json, surroundings, write_json
+from eqprop.runs import Run, RunError, read_json, surroundings, write_json
 from eqprop.train import (
     Evaluation,
     Images,
     Progress,
     TrainState,
+    epoch_length,
     evaluate,
     keep_best,
     random_shift,
@@ -33,6 +35,8 @@ from eqprop.train import (
 )
 
 AUDITED = 32
+SHUFFLES = 1
+WATCHED = ("loss", "gradient_norm")
 Observe = Callable[[Progress], None]
 EpochObserve = Callable[[Mapping[str, float]], None]
 
@@ -76,16 +80,28 @@ def fit(
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
     about = surroundings()
+    finished = folder / "result.json"
+    if resume and finished.exists():
+        Run(folder, to_config(name, recipe), resume)
+        return read_json(finished)
     task = prepare(recipe, data_dir)
     model = recipe.build(task.data)
-    make_estimator(recipe)
-    steps = recipe.epochs * (task.train.x.shape[0] // recipe.batch_size)
+    _try_out(task, model)
+    calls, length = epoch_length(task.train.x.shape[0], recipe.batch_size)
+    steps = recipe.epochs * calls * length
     optimiser = make_optimiser(recipe, model, steps)
     run = Run(folder, to_config(name, recipe), resume)
     state = run.restore(start(model, optimiser))
     run.keep_rows(int(state.epoch))
     state = _epochs(task, state, optimiser, run, observe, observe_epoch)
-    return _conclude(name, task, state.best_model, run, about)
+    return _conclude(name, task, state, run, about)
+
+
+def _try_out(task: Task, model: Model) -> None:
+    """Trace one step, so that a recipe that cannot run fails before it has a folder."""
+    x, y = audit_batch(task, model)
+    estimator = make_estimator(task.recipe)
+    eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
 
 
 def _epochs(
@@ -94,7 +110,7 @@ def _epochs(
     recipe = task.recipe
     estimator, solver = make_estimator(recipe), make_solver(recipe)
     augment = random_shift(recipe.shift) if recipe.shift else None
-    key = jax.random.key(recipe.seed + 1)
+    key = jax.random.fold_in(jax.random.key(recipe.seed), SHUFFLES)
     rows = run.rows()
     before = rows[-1]["seconds"] if rows else 0.0
     began = time.perf_counter()
@@ -105,10 +121,12 @@ def _epochs(
         )
         for updated, progress in epoch:
             state = updated
-            require_finite(progress)
+            where = f"in epoch {progress.epoch + 1}, step {progress.step}"
+            require_finite({k: progress.metrics[k] for k in WATCHED}, where)
             calls.append(progress.metrics)
             observe(progress)
         held_out = evaluate(state.model, task.validation, solver)
+        require_finite({"validation loss": held_out.loss}, f"after epoch {int(state.epoch) + 1}")
         state = keep_best(state, held_out.accuracy)
         row = {"epoch": int(state.epoch), "seconds": before + time.perf_counter() - began}
         row |= {key: float(np.mean([call[key] for call in calls])) for key in calls[0]}
@@ -125,7 +143,10 @@ def load_best(task: Task, folder: Path) -> Model:
     name = read_json(folder / "config.json")["name"]
     run = Run(folder, to_config(name, recipe), resume=True)
     model = recipe.build(task.data)
-    return run.restore(start(model, make_optimiser(recipe, model, 1))).best_model
+    state = run.restore(start(model, make_optimiser(recipe, model, 1)))
+    if int(state.epoch) == 0:
+        raise RunError(f"{folder}: expected at least one finished epoch, got none; train it first.")
+    return state.best_model
 
 
 def _stale(state: TrainState, patience: int) -> bool:
@@ -133,8 +154,9 @@ def _stale(state: TrainState, patience: int) -> bool:
 
 
 def _conclude(
-    name: str, task: Task, best: Model, run: Run, about: Mapping[str, Any]
+    name: str, task: Task, end: TrainState, run: Run, about: Mapping[str, Any]
 ) -> dict[str, Any]:
+    best = end.best_model
     recipe, rows = task.recipe, run.rows()
     solver = make_solver(recipe)
     validation, test = (evaluate(best, split, solver) for split in (task.validation, task.test))
@@ -148,9 +170,7 @@ def _conclude(
         "test_accuracy": test.accuracy,
         "test_error_percent": 100 * (1 - test.accuracy),
         "validation_accuracy": validation.accuracy,
-        "best_epoch": max(rows, key=lambda row: (row["validation_accuracy"], -row["epoch"]))[
-            "epoch"
-        ],
+        "best_epoch": int(end.best_epoch) + 1,
         "epochs": len(rows),
         "seconds": rows[-1]["seconds"],
         "relaxation": _relaxation(rows, test),
@@ -169,15 +189,14 @@ def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, flo
     return means | {f"test_{key}": getattr(test, key) for key in ("steps", "residual", "converged")}
 
 
-def audit_batch(task: Task) -> tuple[jax.Array, jax.Array]:
+def audit_batch(task: Task, model: Model) -> tuple[jax.Array, jax.Array]:
     """The first validation examples, as the model sees them."""
     some = task.validation._replace(x=task.validation.x[:AUDITED], y=task.validation.y[:AUDITED])
-    shape = task.recipe.build(task.data).energy.input_shape
-    return some.batch(some.x, some.y, shape)
+    return some.batch(some.x, some.y, model.energy.input_shape)
 
 
 def audit_recipe(task: Task, model: Model) -> list[Agreement]:
     """The recipe's estimator, as it trains, against the exact equilibrium gradient in float64."""
-    x, y = audit_batch(task)
+    x, y = audit_batch(task, model)
     mine = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(0))
     return compare(mine.gradient, exact_gradient(model, x, y))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +22,7 @@ DataName = Literal["digits", "mnist", "fashion-mnist", "cifar-10"]
 UnitName = Literal["clip", "relu6", "hard-tanh", "linear", "logistic", "tanh"]
 SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow"]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
+ScheduleName = Literal["cosine", "constant"]
 EstimatorName = Literal["ep", "implicit", "bptt"]
 
 UNITS: dict[UnitName, Callable[[], Unit]] = {
@@ -68,7 +70,11 @@ class Recipe:
     optimiser: Literal["adam", "momentum", "sgd"] = "adam"
     """Optimiser (momentum is Nesterov's, 0.9)."""
     learning_rate: float = 1e-3
-    """Peak learning rate; a cosine takes it to zero over all epochs."""
+    """Peak learning rate."""
+    schedule: ScheduleName = "cosine"
+    """What the learning rate does after its warm-up; cosine takes it to zero at the last step."""
+    warmup: float = 0.0
+    """Epochs over which the learning rate rises from zero."""
     layer_rates: tuple[float, ...] = ()
     """Learning rate of each edge, in order from the input, as multiples of the rate; () is all 1."""
     weight_decay: float = 0.0
@@ -92,21 +98,23 @@ class Recipe:
         for name in (*positive, "validation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}.")
-        for name in ("weight_decay", "shift", "patience"):
+        for name in ("weight_decay", "warmup", "shift", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
-        if self.beta == 0:
-            raise ValueError("beta: expected a nudge other than 0, got 0; 0.1 to 0.5 is usual.")
-        open_output = self.output == "linear" and self.cost == "squared-error"
-        two_sided = self.estimator == "ep" and self.contrast in (
-            "symmetric",
-            "n-point",
-            "random-sign",
-        )
-        if open_output and two_sided and abs(self.beta) >= 1:
+        if self.warmup >= self.epochs:
             raise ValueError(
-                f"beta: expected |beta| < 1 for nudges of both signs on a linear output, got {self.beta}; "
-                "from -1 on, E + beta C has no minimum. Use one-sided, or a clipped output."
+                f"warmup: expected fewer than the {self.epochs} epochs, got {self.warmup}."
+            )
+        if not math.isfinite(self.beta) or self.beta == 0:
+            raise ValueError(
+                f"beta: expected a finite nudge other than 0, got {self.beta}; 0.1 to 0.5 is usual."
+            )
+        lowest = self.beta if self.contrast == "one-sided" else -abs(self.beta)
+        if self.estimator == "ep" and self.cost == "squared-error" and lowest <= -1:
+            raise ValueError(
+                f"beta: expected nudges above -1 with a squared error, got {lowest} ({self.contrast}); "
+                "from -1 on, E + beta C is not convex in the output and may have no minimum. Use a "
+                "smaller beta, or one-sided with a positive one."
             )
 
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
@@ -199,5 +207,13 @@ RECIPES: dict[str, Recipe] = {
     ),
     "mnist-dense": _images("mnist"),
     "fashion-mnist-dense": _images("fashion-mnist"),
-    "mnist-conv": ConvRecipe(data="mnist", epochs=18, batch_size=100, beta=0.3, shift=1),
+    "mnist-conv": ConvRecipe(
+        data="mnist",
+        epochs=18,
+        batch_size=100,
+        beta=0.3,
+        shift=1,
+        solver="momentum",
+        learning_rate=2e-3,
+    ),
 }

@@ -12,12 +12,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,20 +37,28 @@ class RunError(RuntimeError):
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write JSON, whole or not at all; a number that is not finite becomes null."""
+    return write_text(path, dumps(content, indent=1) + "\n")
+
+
+def dumps(content: Mapping[str, Any], indent: int | None = None) -> str:
+    """Strict JSON of arrays, paths and dataclasses, too."""
+    return json.dumps(_finite(json.loads(json.dumps(content, default=_plain))), indent=indent)
+
+
+def write_text(path: Path, text: str) -> Path:
     """Write a file whole or not at all."""
-    text = json.dumps(content, indent=1, default=_plain) + "\n"
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False
-        ) as part:
-            part.write(text)
-            part.flush()
-            try:
-                os.fsync(part.fileno())
-                os.replace(part.name, path)
-            finally:
-                Path(part.name).unlink(missing_ok=True)
+        try:
+            with part.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(
             f"Cannot write {path}: {error.strerror or error}; free some space or choose another "
@@ -107,32 +116,37 @@ class Run:
             ) from error
 
     def keep_rows(self, epochs: int) -> None:
-        """Drop rows of epochs that no checkpoint holds."""
-        rows = [json.dumps(row) for row in self.rows() if row["epoch"] <= epochs]
-        part = self.metrics.with_suffix(".part")
-        part.write_text("".join(row + "\n" for row in rows))
-        os.replace(part, self.metrics)
+        """Drop rows of epochs that no checkpoint holds; `RunError` where rows are missing."""
+        rows = [row for row in self.rows() if row["epoch"] <= epochs]
+        if len(rows) != epochs:
+            raise RunError(
+                f"{self.metrics}: expected a row for each of the {epochs} epochs of the latest checkpoint, "
+                f"got {len(rows)}; restore the file, or start anew with another --out."
+            )
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
     def save(self, epoch: int, state: PyTree) -> None:
         """Keep the arrays of ``state`` as the checkpoint of an epoch."""
-        with self._manager() as manager:
-            try:
-                leaves = _leaves(state)
-                content = leaves | {DIGEST: _digest(leaves)}
+        leaves = _leaves(state)
+        content = leaves | {DIGEST: _digest(leaves)}
+        try:
+            with self._manager() as manager:
                 manager.save(epoch, args=_orbax().args.StandardSave(content))
                 manager.wait_until_finished()
-            except (OSError, ValueError) as error:
-                raise OSError(
-                    f"Cannot write a checkpoint under {self.folder}: {error}; free some space or choose "
-                    "another folder with --out. Earlier checkpoints are kept."
-                ) from error
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"Cannot write a checkpoint under {self.folder}: {error}; free some space or choose "
+                "another folder with --out. Earlier checkpoints are kept."
+            ) from error
 
     def restore(self, like: PyTree) -> PyTree:
-        """The latest checkpoint in the structure of ``like``; ``like`` itself where there is none."""
-        with self._manager() as manager:
+        """The latest checkpoint in the structure of ``like``; ``like`` itself before the first."""
+        if not (self.folder / "checkpoints").is_dir():
+            return self._nothing(like)
+        with self._manager(read_only=True) as manager:
             epoch = manager.latest_step()
             if epoch is None:
-                return like
+                return self._nothing(like)
             wanted = _leaves(like) | {DIGEST: np.zeros(32, np.uint8)}
             where = self.folder / "checkpoints" / str(epoch)
             try:
@@ -152,9 +166,20 @@ class Run:
             )
         return _combine(like, found, where)
 
-    def _manager(self):
+    def _nothing(self, like: PyTree) -> PyTree:
+        if self.rows():
+            raise RunError(
+                f"{self.folder}: expected a checkpoint of the epochs in metrics.jsonl, got none; restore "
+                "the folder `checkpoints`, or start anew with another --out."
+            )
+        return like
+
+    def _manager(self, read_only: bool = False):
         options = _orbax().CheckpointManagerOptions(
-            max_to_keep=KEEP, enable_async_checkpointing=False
+            max_to_keep=None if read_only else KEEP,
+            enable_async_checkpointing=False,
+            read_only=read_only,
+            create=not read_only,
         )
         return _orbax().CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
 
@@ -172,7 +197,7 @@ def read_rows(folder: Path) -> list[dict[str, float]]:
 
 
 def surroundings() -> dict[str, Any]:
-    """Versions, hardware and commit, for a result; to be asked when the run starts."""
+    """Versions, hardware and commit, for a result; ask when the run starts."""
     packages = ("eqprop", "jax", "jaxlib", "equinox", "optax", "numpy")
     return {
         "versions": {"python": platform.python_version()}
@@ -195,7 +220,9 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
 
 
+@cache
 def _commit() -> str | None:
+    """The commit when first asked for: that of the code which this process loaded."""
     git = shutil.which("git")
     if git is None:
         return None
@@ -241,6 +268,14 @@ def _combine(like: PyTree, found: Mapping[str, Any], where: Path) -> PyTree:
                 "checkpoint belongs to another model."
             )
     return eqx.combine(jax.tree.unflatten(structure, got), static)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,8 @@ An epoch is a few calls of one compiled scan, between which progress is shown an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -72,6 +73,18 @@ def start(model: Model, optimiser: optax.GradientTransformation) -> TrainState:
     return TrainState(model, optimiser.init(parameters), never + 1, model, lowest, never)
 
 
+def epoch_length(examples: int, batch_size: int) -> tuple[int, int]:
+    """Compiled calls an epoch, and steps a call."""
+    count = examples // batch_size
+    if count < 1:
+        raise ValueError(
+            f"batch_size: expected at least one batch of {batch_size} examples, got {examples}; use a "
+            "smaller batch_size."
+        )
+    calls = -(-count // STEPS_A_CALL)
+    return calls, count // calls
+
+
 def train_epoch(
     state: TrainState,
     images: Images,
@@ -86,14 +99,7 @@ def train_epoch(
     The random numbers of a step follow from ``key`` and the step's number alone, so that a repeated
     epoch repeats exactly. What does not fill the last call is left to the next epoch's shuffle.
     """
-    count = images.x.shape[0] // batch_size
-    if count < 1:
-        raise ValueError(
-            f"train_epoch: expected at least one batch of {batch_size} examples, got "
-            f"{images.x.shape[0]}; use a smaller batch_size."
-        )
-    calls = -(-count // STEPS_A_CALL)
-    length = count // calls
+    calls, length = epoch_length(images.x.shape[0], batch_size)
     shuffle, steps = jax.random.split(jax.random.fold_in(key, state.epoch))
     order = jax.random.permutation(shuffle, images.x.shape[0])
     order = order[: calls * length * batch_size].reshape(calls, length, batch_size)
@@ -136,6 +142,8 @@ def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
             "gradient_norm": optax.tree.norm(estimate.gradient),
         }
         logs |= _summary("free", estimate.report.free) | _summary("nudged", estimate.report.nudged)
+        if estimate.report.adjoint is not None:
+            logs["adjoint_residual"] = jnp.mean(estimate.report.adjoint)
         return (optax.apply_updates(parameters, updates), opt_state), logs
 
     (parameters, opt_state), logs = lax.scan(step, (parameters, opt_state), (order, keys))
@@ -201,15 +209,14 @@ def keep_best(state: TrainState, accuracy: float) -> TrainState:
     return state._replace(best_model=best, best_epoch=at, epoch=state.epoch + 1)
 
 
-def require_finite(progress: Progress) -> None:
-    """Raise `DivergedError` where the loss or the gradient of a call was not finite."""
-    for name in ("loss", "gradient_norm"):
-        value = progress.metrics[name]
-        if not jnp.isfinite(value):
+def require_finite(values: Mapping[str, float], where: str) -> None:
+    """Raise `DivergedError` where a value is not finite."""
+    for name, value in values.items():
+        if not math.isfinite(value):
             raise DivergedError(
-                f"Training diverged in epoch {progress.epoch + 1}, step {progress.step}: expected a "
-                f"finite {name}, got {value}. The last checkpoint is kept; lower the learning rate, "
-                "the nudge beta or the initial gain, and start anew or --resume."
+                f"Training diverged {where}: expected a finite {name}, got {value}. The last checkpoint is "
+                "kept; lower the learning rate, the nudge beta or the initial gain, and start anew with "
+                "another --out."
             )
 
 
