@@ -6,6 +6,7 @@ import argparse
 import bisect
 import itertools
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -218,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/result.json"))
     out = parser.parse_args().out
-    torch.set_num_threads(2)
+    torch.set_num_threads(os.cpu_count() or 1)
     peak = peak_gflops()
     console.print(f"matrix-product peak, float32: {peak:.0f} GFLOP/s")
     result: dict = {"peak_gflops": peak, "steps": [FREE, NUDGED], "beta": BETA, "batch": BATCH}

@@ -22,7 +22,7 @@ from eqprop import commands, data, experiments
 from eqprop.cli import main
 from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
-from eqprop.recipes import RECIPES
+from eqprop.recipes import RECIPES, to_config
 from eqprop.runs import read_json, read_rows
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
@@ -137,7 +137,7 @@ def test_tensorboard_writes_events(trained):
 
 
 def test_resume_of_a_finished_run_changes_nothing(finished, trained, monkeypatch):
-    monkeypatch.setattr(commands, "draw", lambda *unused: [])
+    monkeypatch.setattr(commands, "draw_run", lambda *unused: [])
     before = one_line(trained[1].out)
     done = call("train", *TINY, "--json", "--resume", "--out", finished)
     assert done.code == 0
@@ -283,8 +283,21 @@ def unboxed(text):
         (["train", "nosuch"], "nosuch .*digits, mnist-dense, fashion-mnist-dense, mnist-conv"),
         (["train", "digits", "--nosuch", "1"], "Unrecognized options: --nosuch"),
         (["train", "digits", "--unit", "nosuch"], "'nosuch' for argument '--unit'.*'relu6'"),
-        (["train", "digits", "--beta", "0"], "beta: expected a nudge other than 0, got 0"),
-        (["train", "digits", "--beta", "-1"], r"beta: expected \|beta\| < 1 .* got -1"),
+        (["train", "digits", "--beta", "0"], "beta: expected a finite nudge other than 0, got 0"),
+        (["train", "digits", "--beta", "-1"], r"beta: expected nudges above -1 .* got -1"),
+        (
+            ["train", "digits", "--beta", "nan"],
+            "beta: expected a finite nudge other than 0, got nan",
+        ),
+        (
+            ["train", "digits", "--contrast", "one-sided", "--beta", "-2"],
+            r"nudges above -1 .* got -2.0 \(one-sided\)",
+        ),
+        (
+            ["train", "digits", "--contrast", "holomorphic", "--beta", "1"],
+            r"nudges above -1 .* got -1.0 \(holomorphic\)",
+        ),
+        (["train", "digits", "--warmup", "60"], "warmup: expected fewer than the 60 epochs"),
         (["train", "digits", "--epochs", "-3"], "epochs: expected a number > 0, got -3"),
         (["train", "digits", "--gain", "nan"], "gain: expected a number > 0, got nan"),
         (["train"], r"Expected one of \{digits, mnist-dense"),
@@ -404,16 +417,44 @@ def test_resume_takes_the_latest_run_of_train(here, monkeypatch):
     chosen = []
 
     def noted(name, recipe, folder, *unused):
-        chosen.append(folder)
+        chosen.append((folder, recipe))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(commands, "fit", noted)
     for name in ("20260101-000000", "20260102-000000", "seed-0"):
         folder = here / "runs" / "digits" / name
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
+        begun = dataclasses.replace(RECIPES["digits"], learning_rate=0.7, epochs=3)
+        (folder / "config.json").write_text(json.dumps(to_config("digits", begun)))
     assert call("train", *TINY, "--resume").code == 130
-    assert [folder.name for folder in chosen] == ["20260102-000000"]
+    ((folder, recipe),) = chosen
+    assert folder.name == "20260102-000000"
+    wanted = {"learning_rate": 0.7, "epochs": 2, "hidden": (16,)}
+    assert recipe == dataclasses.replace(RECIPES["digits"], **wanted)
+
+
+def test_an_audit_of_a_run_takes_other_options(finished, here):
+    done = call(
+        "audit", "digits", "--run", finished, "--out", "looked", "--json", "--estimator", "implicit"
+    )
+    assert done.code == 0, done.err
+    assert one_line(done.out)["cosine"] > 0.999999
+
+
+def test_an_audit_needs_a_finished_epoch(finished):
+    shutil.rmtree(finished / "checkpoints")
+    (finished / "metrics.jsonl").unlink()
+    assert "at least one finished epoch, got none" in refusal(
+        call("audit", *TINY, "--run", finished)
+    )
+
+
+def test_an_unfinished_run_can_be_plotted(finished):
+    (finished / "result.json").unlink()
+    for path in finished.glob("*.png"):
+        path.unlink()
+    assert call("plot", finished).code == 0
+    assert {path.stem for path in finished.glob("*.png")} == set(FIGURES) - {"agreement"}
 
 
 def test_tensorboard_without_its_package_says_how_to_get_it(monkeypatch):

@@ -249,3 +249,13 @@ def test_predict_scores_the_batch():
     _, model, x, y = systems.read_out()
     state, _ = relax(model, x, model.rest(x), Blockwise())
     assert jax.vmap(model.predict)(state).shape == y.shape
+
+
+@pytest.mark.parametrize("cost", ["squared error", "cross-entropy"])
+def test_labels_are_no_targets(cost):
+    model = layered((4, 5, 3), jax.random.key(0))
+    if cost == "cross-entropy":
+        model = with_read_out(model, 3, jax.random.key(1))
+    state = model.energy.rest(jnp.float64)
+    with pytest.raises(ValueError, match=r"shape \(3,\).* got \(\); class labels go in one-hot"):
+        model.loss(state, jnp.asarray(2))

@@ -92,7 +92,7 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
     def denied(*unused, **unused_too):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(runs.tempfile, "NamedTemporaryFile", denied)
+    monkeypatch.setattr(runs.Path, "open", denied)
     pattern = rf"Cannot write {tmp_path}/config.json: Permission denied; .*--out"
     with pytest.raises(OSError, match=pattern):
         Run(tmp_path, CONFIG, resume=False)
@@ -508,3 +508,38 @@ def test_patience_ends_a_run(tmp_path, monkeypatch):
     recipe = dataclasses.replace(TINY, patience=2, epochs=9)
     result = fit("digits", recipe, tmp_path / "run")
     assert (result["epochs"], result["best_epoch"]) == (3, 1)
+
+
+def test_metrics_without_their_checkpoint_are_not_thrown_away(unbroken, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken[1], folder)
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "checkpoints")
+    before = (folder / "metrics.jsonl").read_text()
+    with pytest.raises(RunError, match=r"expected a checkpoint of the epochs in .*, got none"):
+        fit("digits", TINY, folder, resume=True)
+    assert (folder / "metrics.jsonl").read_text() == before
+
+
+def test_a_checkpoint_without_its_metrics_is_refused(unbroken, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken[1], folder)
+    (folder / "result.json").unlink()
+    (folder / "metrics.jsonl").write_text("")
+    with pytest.raises(
+        RunError, match=r"a row for each of the .* epochs of the latest checkpoint, got 0"
+    ):
+        fit("digits", TINY, folder, resume=True)
+
+
+def test_a_recipe_that_cannot_run_leaves_no_folder(tmp_path):
+    recipe = dataclasses.replace(TINY, contrast="holomorphic")
+    with pytest.raises(ValueError, match="smooth units"):
+        fit("digits", recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_json_is_strict(tmp_path):
+    path = write_json(tmp_path / "a.json", {"x": [np.nan, 1.0], "y": np.float32(np.inf)})
+    assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
+    assert read_json(path) == {"x": [None, 1.0], "y": None}

@@ -67,9 +67,9 @@ class IdxSource:
     def _read_file(self, root: Path | None, name: str, sums: IdxSums) -> np.ndarray:
         path = self._path(root, f"{name}.gz", sums)
         content = path.read_bytes()
-        zipped = path.suffix == ".gz"
-        array = read_idx(gunzip(content, path) if zipped else content, path)
-        check_md5(content, sums.gz if zipped else sums.plain, path)
+        plain = gunzip(content, path) if path.suffix == ".gz" else content
+        array = read_idx(plain, path)
+        check_md5(plain, sums.plain, path)
         return array
 
     def _path(self, root: Path | None, zipped: str, sums: IdxSums) -> Path:

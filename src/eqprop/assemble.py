@@ -83,9 +83,10 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
 def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
     """The recipe's optimiser for a run of ``steps`` steps."""
     warmup = round(steps * recipe.warmup / recipe.epochs)
-    rise = optax.linear_schedule(0.0, recipe.learning_rate, max(warmup, 1))
-    after = SCHEDULES[recipe.schedule](recipe.learning_rate, max(steps - warmup, 1))
-    schedule = optax.join_schedules([rise, after], [warmup])
+    schedule = SCHEDULES[recipe.schedule](recipe.learning_rate, max(steps - warmup, 1))
+    if warmup:
+        rise = optax.linear_schedule(0.0, recipe.learning_rate, warmup)
+        schedule = optax.join_schedules([rise, schedule], [warmup])
     return optax.chain(
         OPTIMISERS[recipe.optimiser](),
         optax.add_decayed_weights(recipe.weight_decay),

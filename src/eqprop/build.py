@@ -59,6 +59,10 @@ def convolutional(
     ``image`` is (height, width, channels), channel-last; layer ``c1`` has the shape of the first
     pooled image. Weights as in `layered`.
     """
+    if not channels or min(channels) < 1:
+        raise ValueError(
+            f"convolutional: expected one or more positive numbers of channels, got {tuple(channels)}."
+        )
     unit, output = unit or Box(), output or Linear()
     keys = jax.random.split(key, len(channels) + 1)
     kernels = [kernel] * len(channels) if isinstance(kernel, int) else list(kernel)
@@ -87,7 +91,11 @@ def convolutional(
 def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1.0) -> Model:
     """The same energy without its output layer, read by a trained softmax on the layer below."""
     network = model.energy
-    assert isinstance(network, Network)
+    if not isinstance(network, Network) or OUTPUT not in network.shapes:
+        raise ValueError(
+            f"with_read_out: expected a Network with a layer {OUTPUT!r} to replace, got a "
+            f"{type(network).__name__} with {sorted(network.shapes)}."
+        )
     last = next(e.source for e in network.edges.values() if e.target == OUTPUT)
     if last == INPUT:
         raise ValueError(

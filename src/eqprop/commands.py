@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
 from functools import singledispatch
@@ -12,16 +12,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from eqprop import cli, plots
+from eqprop import jobs, plots
 from eqprop.assemble import make_contrast, make_solver
 from eqprop.diagnose import ALL, Agreement, BetaSweep, exact_gradient, sweep_beta
-from eqprop.display import TrainingBar, agreement_table, console
+from eqprop.display import TrainingBar, agreement_table, console, tell
 from eqprop.experiments import EXPERIMENTS, reproduce
-from eqprop.figures import draw
+from eqprop.figures import draw_run
 from eqprop.fit import Task, audit_batch, audit_recipe, fit, load_best, prepare
 from eqprop.model import Model
 from eqprop.recipes import RECIPES, Recipe, from_config
-from eqprop.runs import RunError, read_json, write_json
+from eqprop.runs import RunError, dumps, read_json, write_json
 
 RUNS = Path("runs")
 BETAS = tuple(float(b) for b in np.geomspace(1e-3, 0.9, 12))
@@ -34,80 +34,71 @@ def run(job: Any) -> None:
 
 
 @run.register
-def _(job: cli.Train) -> None:
-    job.recipe.check()
+def _(job: jobs.Train) -> None:
     folder = _folder(job)
+    recipe = _changed(job.recipe, job.name, folder) if job.resume else job.recipe
     note = _tensorboard(folder) if job.tensorboard else lambda row: None
-    console.print(f"[bold]{job.name}[/] in {folder}", highlight=False)
-    with TrainingBar(job.recipe.epochs) as bar:
+    tell(f"{job.name} in {folder}")
+    with TrainingBar(recipe.epochs) as bar:
 
         def seen(row: Mapping[str, float]) -> None:
             bar.epoch(row)
             note(row)
 
-        result = fit(job.name, job.recipe, folder, job.data_dir, job.resume, bar.step, seen)
-    rows = [Agreement(**row) for row in result["audit"]]
+        result = fit(job.name, recipe, folder, job.data_dir, job.resume, bar.step, seen)
     with console.status("drawing"):
-        task = prepare(job.recipe, job.data_dir)
-        paths = draw(folder, task, load_best(task, folder), rows)
-    if rows:
-        title = f"{job.recipe.estimator} against implicit differentiation"
+        paths = draw_run(folder, job.data_dir)
+    if rows := [Agreement(**row) for row in result["audit"]]:
+        title = f"{recipe.estimator} against implicit differentiation"
         console.print(agreement_table(rows, title))
     else:
-        console.print(f"[yellow]gradient not audited:[/] {result['not_audited']}", highlight=False)
-    console.print(
+        tell(f"gradient not audited: {result['not_audited']}")
+    tell(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "
-        f"(epoch {result['best_epoch']} of {result['epochs']}, {result['seconds']:.0f} s)",
-        highlight=False,
+        f"(epoch {result['best_epoch']} of {result['epochs']}, {result['seconds']:.0f} s)"
     )
     for path in (folder / "result.json", *paths):
-        console.print(f"  {path}", highlight=False)
+        tell(f"  {path}")
     _say(job.json, result)
 
 
 @run.register
-def _(job: cli.Audit) -> None:
-    job.recipe.check()
-    task, model = _audited(job)
+def _(job: jobs.Audit) -> None:
+    name, task, model = _audited(job)
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
         sweep = _sweep(task, model)
     console.print(
         agreement_table(rows, f"{task.recipe.estimator} against implicit differentiation")
     )
-    console.print(
+    tell(
         f"{task.recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {task.recipe.tolerance:g} "
-        f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})",
-        highlight=False,
+        f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})"
     )
     drawn = {
         "agreement": plots.agreement(rows),
         "beta": plots.beta_sweep({task.recipe.contrast: sweep}),
     }
-    for name, figure in drawn.items():
-        console.print(f"  {plots.save(figure, job.out / f'{name}.png')}", highlight=False)
+    for figure_name, figure in drawn.items():
+        tell(f"  {plots.save(figure, job.out / f'{figure_name}.png')}")
     result = {
-        "name": job.name,
+        "name": name,
         "audit": [row._asdict() for row in rows],
         "cosine": next(row.cosine for row in rows if row.name == ALL),
         "beta_sweep": sweep._asdict(),
     }
-    console.print(f"  {write_json(job.out / 'audit.json', result)}", highlight=False)
+    tell(f"  {write_json(job.out / 'audit.json', result)}")
     _say(job.json, result)
 
 
 @run.register
-def _(job: cli.Plot) -> None:
-    config = read_json(job.run / "config.json")
-    task = prepare(from_config(config), job.data_dir)
-    result = read_json(job.run / "result.json")
-    rows = [Agreement(**row) for row in result["audit"]]
-    for path in draw(job.run, task, load_best(task, job.run), rows):
-        console.print(f"  {path}", highlight=False)
+def _(job: jobs.Plot) -> None:
+    for path in draw_run(job.run, job.data_dir):
+        tell(f"  {path}")
 
 
 @run.register
-def _(job: cli.List) -> None:
+def _(job: jobs.List) -> None:
     print("recipes  (eqprop train NAME, eqprop audit NAME)")
     for name, recipe in RECIPES.items():
         print(f"  {name:22} {recipe.data}: {_shape(recipe)}")
@@ -117,9 +108,9 @@ def _(job: cli.List) -> None:
 
 
 @run.register
-def _(job: cli.Reproduce) -> None:
+def _(job: jobs.Reproduce) -> None:
     if not job.name:
-        run(cli.List())
+        run(jobs.List())
         return
     if job.name not in EXPERIMENTS:
         raise ValueError(f"reproduce: expected one of {', '.join(EXPERIMENTS)}; got {job.name!r}.")
@@ -127,8 +118,12 @@ def _(job: cli.Reproduce) -> None:
     _say(job.json, result)
 
 
-def _folder(job: cli.Train) -> Path:
+def _folder(job: jobs.Train) -> Path:
     if job.out is not None:
+        if job.resume and not (job.out / "config.json").exists():
+            raise RunError(
+                f"Nothing to resume: expected {job.out}/config.json; run without --resume first."
+            )
         return job.out
     home = RUNS / job.name
     if not job.resume:
@@ -139,12 +134,30 @@ def _folder(job: cli.Train) -> Path:
     return begun[-1]
 
 
-def _audited(job: cli.Audit) -> tuple[Task, Model]:
+def _changed(asked: Recipe, name: str, folder: Path) -> Recipe:
+    """The recipe of a run folder, but for what is asked otherwise than by default."""
+    found = from_config(read_json(folder / "config.json"))
+    defaults = dataclasses.asdict(RECIPES[name])
+    given = {k: v for k, v in dataclasses.asdict(asked).items() if v != defaults[k]}
+    foreign = sorted(set(given) - set(dataclasses.asdict(found)))
+    if foreign:
+        raise ValueError(
+            f"{folder} holds a {type(found).__name__}, which has no {foreign}; leave these options out."
+        )
+    return dataclasses.replace(found, **given)
+
+
+def _audited(job: jobs.Audit) -> tuple[str, Task, Model]:
+    """What to audit: its name, its data under the recipe to audit, and the model."""
     if job.run is None:
         task = prepare(job.recipe, job.data_dir)
-        return task, task.recipe.build(task.data)
-    task = prepare(from_config(read_json(job.run / "config.json")), job.data_dir)
-    return task, load_best(task, job.run)
+        return job.name, task, task.recipe.build(task.data)
+    config = read_json(job.run / "config.json")
+    task = prepare(from_config(config), job.data_dir)
+    model = load_best(task, job.run)
+    recipe = _changed(job.recipe, job.name, job.run)
+    recipe.check()
+    return config["name"], dataclasses.replace(task, recipe=recipe), model
 
 
 def _sweep(task: Task, model: Model) -> BetaSweep:
@@ -182,4 +195,4 @@ def _tensorboard(folder: Path):
 
 def _say(wanted: bool, result: Mapping[str, Any]) -> None:
     if wanted:
-        print(json.dumps(result, default=lambda value: np.asarray(value).tolist()))
+        print(dumps(result))

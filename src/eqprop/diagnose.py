@@ -20,7 +20,7 @@ from eqprop.estimators import (
 )
 from eqprop.model import Model
 from eqprop.names import parameter_names
-from eqprop.solvers import Momentum, Solver
+from eqprop.solvers import GradientDescent, Momentum, Solver
 
 ALL = "all parameters"
 
@@ -59,14 +59,18 @@ def estimate(model: Model, x: Array, y: Array, estimator: Estimator, key: PRNGKe
     return estimator(model, x, y, model.rest(x), key)
 
 
-def exact_gradient(model: Model, x: Array, y: Array) -> PyTree:
+def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = None) -> PyTree:
     """The gradient at equilibrium by implicit differentiation in float64, whatever the model's type.
 
-    Raises ``RuntimeError`` where the equilibrium or the adjoint equation is not reached to 1e-8.
+    ``solver`` relaxes the free phase; unless given, `Momentum` where the energy has blocks, and
+    `GradientDescent` elsewhere. Raises ``RuntimeError`` where the equilibrium or the adjoint equation
+    is not reached to 1e-8.
     """
     with jax.enable_x64(True):
         model, x, y = cast((model, x, y), np.dtype(np.float64))
-        reference = ImplicitDifferentiation(Momentum(1e-11, 5000), tolerance=1e-10)
+        blocks = eqx.filter_eval_shape(model.free, x[0]).blocks
+        solver = solver or (GradientDescent if blocks is None else Momentum)(1e-11, 5000)
+        reference = ImplicitDifferentiation(solver, tolerance=1e-10)
         found = estimate(model, x, y, reference, jax.random.key(0))
         free, adjoint = found.report.free, found.report.adjoint
         assert free is not None and adjoint is not None
@@ -111,6 +115,11 @@ def sweep_beta(
         gradient = estimate(model, x, y, estimator, key).gradient
         errors.append(compare(gradient, reference)[-1].relative_error)
     found = np.asarray(errors)
+    if not np.isfinite(found).any():
+        raise RuntimeError(
+            f"sweep_beta: expected a finite gradient for at least one of the nudges {nudges.tolist()}, got "
+            "none; use smaller nudges, or another solver."
+        )
     best = int(np.nanargmin(found))
     above = (np.arange(len(found)) > best) & (found > 3 * found[best]) & (found < 0.5)
     slope = (

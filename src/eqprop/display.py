@@ -11,9 +11,14 @@ from rich.table import Table
 from eqprop.diagnose import Agreement
 from eqprop.train import Progress as Step
 
-SETTLED = 0.99
+SETTLED, ADJOINT = 0.99, 1e-2
 
 console = Console(stderr=True)
+
+
+def tell(text: str) -> None:
+    """One line, as it is, however long."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class TrainingBar:
@@ -72,6 +77,8 @@ class TrainingBar:
                 text += (
                     "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
                 )
+        if row.get("adjoint_residual", 0.0) > ADJOINT:
+            text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"
         self.console.print(text, highlight=False, soft_wrap=True)
 
 

@@ -101,6 +101,7 @@ def residual(phase: Clamped, state: State) -> Array:
 class FunctionEnergy(Energy):
     """Any function ``E(params, state, x) -> scalar`` as an energy.
 
+    ``params`` is any tree whose arrays learn: a dict, or a module such as ``eqx.nn.MLP``.
     ``shapes`` names the state's arrays; ``units`` their domains (`Linear` unless given, or `Box`).
     """
 
@@ -114,7 +115,7 @@ class FunctionEnergy(Energy):
         self,
         function: Callable[[PyTree, State, Array], Array],
         params: PyTree,
-        shapes: Mapping[str, tuple[int, ...]],
+        shapes: Mapping[str, int | tuple[int, ...]],
         units: Mapping[str, Unit] | None = None,
     ):
         units = dict(units or {})
@@ -130,9 +131,12 @@ class FunctionEnergy(Energy):
                     f"what it shows), got {type(unit).__name__}; write its self-energy into the "
                     "function and use Linear, or build a Network."
                 )
-        self.params = jax.tree.map(jnp.asarray, params)
+        self.params = jax.tree.map(lambda a: jnp.asarray(a) if eqx.is_array_like(a) else a, params)
         self.function = function
-        self.shapes_ = tuple((name, tuple(shape)) for name, shape in shapes.items())
+        self.shapes_ = tuple(
+            (name, (shape,) if isinstance(shape, int) else tuple(shape))
+            for name, shape in shapes.items()
+        )
         self.units = {name: units.get(name, Linear()) for name in shapes}
         self.input_shape = None
 

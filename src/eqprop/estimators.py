@@ -23,7 +23,7 @@ from eqprop.contrast import Contrast
 from eqprop.energy import displacement, norm
 from eqprop.model import Model
 from eqprop.ops import freeze
-from eqprop.solvers import Info, Iterative, Solver
+from eqprop.solvers import Info, Iterative, Solver, check_tolerance
 from eqprop.units import State
 
 
@@ -123,6 +123,7 @@ class ImplicitDifferentiation(Estimator):
     def __call__(
         self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        check_tolerance(self.tolerance, state)
         free, info = relax(model, x, state, self.solver)
         frozen = freeze(model)
         gmres = lx.GMRES(

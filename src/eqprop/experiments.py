@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from eqprop.display import TrainingBar, console
+from eqprop.display import TrainingBar, tell
+from eqprop.figures import draw_run
 from eqprop.fit import fit
 from eqprop.recipes import RECIPES, Recipe, to_config
 from eqprop.runs import Run, read_json, surroundings, write_json
@@ -70,10 +71,9 @@ def reproduce(
         **about,
     }
     path = write_json(out / name / "result.json", summary)
-    console.print(
-        f"[bold]{name}[/]: test error {errors.mean():.2f} ± {summary['test_error_percent']['std']:.2f} % "
-        f"over {len(seeds)} seeds; {path}",
-        highlight=False,
+    tell(
+        f"{name}: test error {errors.mean():.2f} ± {summary['test_error_percent']['std']:.2f} % "
+        f"over {len(seeds)} seeds; {path}"
     )
     return summary
 
@@ -83,8 +83,14 @@ def _seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
     finished = folder / "result.json"
     if finished.exists():
         Run(folder, to_config(name, recipe), resume=True)
-        return read_json(finished)
-    console.print(f"[bold]{name}[/] seed {recipe.seed} in {folder}", highlight=False)
+        result = read_json(finished)
+        tell(
+            f"{name} seed {recipe.seed}: finished before, at commit {result['commit']}, in {folder}"
+        )
+        return result
+    tell(f"{name} seed {recipe.seed} in {folder}")
     with TrainingBar(recipe.epochs) as bar:
         begun = (folder / "config.json").exists()
-        return fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)
+        result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)
+    draw_run(folder, data_dir)
+    return result

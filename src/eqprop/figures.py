@@ -6,21 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from eqprop import plots
-from eqprop.assemble import make_solver
+from eqprop.assemble import make_contrast, make_solver
 from eqprop.diagnose import Agreement
-from eqprop.estimators import relax
-from eqprop.fit import Task, audit_batch
+from eqprop.estimators import cast, relax
+from eqprop.fit import Task, audit_batch, load_best, prepare
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import freeze
-from eqprop.runs import read_rows
+from eqprop.recipes import from_config
+from eqprop.runs import read_json, read_rows
 from eqprop.solvers import Iterative
 from eqprop.units import embed
 
 TRACED = 60
+
+
+def draw_run(folder: Path, data_dir: Path | None = None) -> list[Path]:
+    """The figures of a run folder, finished or not, by its own recipe."""
+    task = prepare(from_config(read_json(folder / "config.json")), data_dir)
+    result = folder / "result.json"
+    audit = read_json(result)["audit"] if result.exists() else []
+    return draw(folder, task, load_best(task, folder), [Agreement(**row) for row in audit])
 
 
 def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list[Path]:
@@ -52,14 +62,18 @@ def traces(task: Task, model: Model) -> dict[str, tuple[np.ndarray, np.ndarray]]
     x, y = audit_batch(task, model)
     solver = make_solver(task.recipe)
     assert isinstance(solver, Iterative)
+    nudges = np.asarray(make_contrast(task.recipe).draw(jax.random.key(0))[0])
+    dtype = np.result_type(nudges.dtype, x.dtype)
     frozen = freeze(model)
+    lifted = cast(frozen, dtype)
 
     def follow(x, y, state):
         free, *free_path = solver.trace(frozen.free(x), state, TRACED)
+        inputs, start = cast((x, free), dtype)
         paths = {"free": tuple(free_path)}
-        for beta in (task.recipe.beta, -task.recipe.beta):
-            _, *path = solver.trace(frozen.nudged(x, y, beta), free, TRACED)
-            paths[f"β = {beta:+g}"] = tuple(path)
+        for beta in nudges[nudges != 0]:
+            phase = lifted.nudged(inputs, y, jnp.asarray(beta, dtype))
+            paths[f"β = {beta:.3g}"] = tuple(solver.trace(phase, start, TRACED)[1:])
         return paths
 
     found = jax.jit(jax.vmap(follow))(x, y, model.rest(x))

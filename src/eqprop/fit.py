@@ -179,8 +179,7 @@ def _conclude(
         "seed": recipe.seed,
         **about,
     }
-    write_json(run.folder / "result.json", result)
-    return result
+    return read_json(write_json(run.folder / "result.json", result))
 
 
 def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, float]:

@@ -69,12 +69,16 @@ class Network(Energy):
         if INPUT in layers:
             raise ValueError(f"Network: the name {INPUT!r} belongs to the input; rename the layer.")
         if len(self.edges) < len(edges):
-            raise ValueError("Network: two edges join the same pair; sum them in one operator.")
+            raise ValueError("Network: two edges join the same pair; add them up in one operator.")
         for name, layer in layers.items():
-            if jnp.broadcast_shapes(layer.bias.shape, layer.shape) != layer.shape:
+            if "-" in name or "." in name:
+                raise ValueError(
+                    f"Network: expected a layer's name without '-' and '.', got {name!r}."
+                )
+            if layer.bias.shape not in {layer.shape[i:] for i in range(len(layer.shape) + 1)}:
                 raise ValueError(
                     f"Network: layer {name!r} expected a bias that broadcasts to {layer.shape}, got "
-                    f"{layer.bias.shape}; give one number a channel."
+                    f"{layer.bias.shape}; give one number a channel (the last axis)."
                 )
         for name, edge in self.edges.items():
             self._check(name, edge)

@@ -157,8 +157,10 @@ class Chain(eqx.Module):
         ops = list(self.ops)
         while ops:
             op = ops.pop(0)
-            if isinstance(op, Conv | FrozenConv) and ops and isinstance(ops[0], AveragePool):
-                op = op.pooled(ops.pop(0).size, u.shape)
+            pool = ops[0] if ops else None
+            if isinstance(op, Conv | FrozenConv) and isinstance(pool, AveragePool):
+                op = op.pooled(pool.size, u.shape)
+                ops.pop(0)
             u = op(u)
         return u
 
@@ -166,13 +168,11 @@ class Chain(eqx.Module):
 def _pooled(conv: Conv | FrozenConv, size: int, image: tuple[int, ...]) -> Array:
     """The kernel averaged over the ``size^2`` offsets ``stride * (0 .. size - 1)`` of a window."""
     kernel, stride = conv.kernel, conv.stride
-    _check_windows(
-        *(
-            (n + 2 * conv.padding - k) // stride + 1
-            for n, k in zip(image[:2], kernel.shape[:2], strict=True)
-        ),
-        size,
+    height, width = (
+        (n + 2 * conv.padding - k) // stride + 1
+        for n, k in zip(image[:2], kernel.shape[:2], strict=True)
     )
+    _check_windows(height, width, size)
     reach = stride * (size - 1)
     offsets = [(stride * i, stride * j) for i in range(size) for j in range(size)]
     shifted = [

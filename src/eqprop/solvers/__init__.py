@@ -9,6 +9,7 @@ from eqprop.solvers._solver import (
     Info,
     Iterative,
     Solver,
+    check_tolerance,
 )
 from eqprop.solvers.blockwise import Blockwise
 from eqprop.solvers.flow import Flow
@@ -30,4 +31,5 @@ __all__ = [
     "Momentum",
     "Solver",
     "Spectral",
+    "check_tolerance",
 ]
