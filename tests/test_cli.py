@@ -299,7 +299,7 @@ def unboxed(text):
         ),
         (["train", "digits", "--warmup", "60"], "warmup: expected fewer than the 60 epochs"),
         (["train", "digits", "--epochs", "-3"], "epochs: expected a number > 0, got -3"),
-        (["train", "digits", "--gain", "nan"], "gain: expected a number > 0, got nan"),
+        (["train", "digits", "--gain", "nan"], r"gain: expected numbers > 0, got \(nan,\)"),
         (["train"], r"Expected one of \{digits, mnist-dense"),
         ([], r"Expected one of \{train, audit, plot, reproduce, list\}"),
     ],

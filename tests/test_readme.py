@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from experiments import tables
 
 from eqprop import cli, commands
 
@@ -28,6 +29,10 @@ def test_python_block(block, tmp_path):
     command = [sys.executable, "-W", "error", "-c", block]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{block}\n{done.stderr}"
+
+
+def test_tables_are_those_of_the_committed_results():
+    assert tables.with_tables(TEXT) == TEXT, "run make tables"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

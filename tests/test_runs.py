@@ -543,3 +543,17 @@ def test_json_is_strict(tmp_path):
     path = write_json(tmp_path / "a.json", {"x": [np.nan, 1.0], "y": np.float32(np.inf)})
     assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
     assert read_json(path) == {"x": [None, 1.0], "y": None}
+
+
+def test_a_kill_between_the_first_row_and_its_checkpoint(unbroken, tmp_path):
+    result, whole = unbroken
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(whole / "config.json", folder)
+    (folder / "metrics.jsonl").write_text(
+        (whole / "metrics.jsonl").read_text().splitlines()[0] + "\n"
+    )
+    again = fit("digits", TINY, folder, resume=True)
+    assert again["test_accuracy"] == result["test_accuracy"]
+    assert again["audit"] == result["audit"]
+    assert len(read_rows(folder)) == TINY.epochs

@@ -332,7 +332,7 @@ def test_what_is_not_finite_is_named(name, value):
 
 @pytest.mark.usefixtures("promotion")
 def test_three_epochs_on_digits():
-    changes = {"hidden": (64,), "gain": 0.5, "learning_rate": 1e-2, "epochs": 3}
+    changes = {"hidden": (64,), "gain": (0.5,), "learning_rate": 1e-2, "epochs": 3}
     recipe = dataclasses.replace(RECIPES["digits"], **changes)
     task = prepare(recipe)
     model = recipe.build(task.data)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeVar
 
 import jax
 from jaxtyping import PRNGKeyArray
@@ -14,6 +16,17 @@ from eqprop.ops import AveragePool, Chain, Conv, Dense, MaxPool
 from eqprop.units import Box, Linear, Unit
 
 OUTPUT = "out"
+T = TypeVar("T", int, float)
+
+
+def each(name: str, values: T | Sequence[T], count: int) -> list[T]:
+    """One value for each of ``count`` edges, from one for all or one each."""
+    given = list(values) if isinstance(values, Sequence) else [values]
+    if len(given) not in (1, count):
+        raise ValueError(
+            f"{name}: expected one number for all edges, or {count} in order from the input, got {values}."
+        )
+    return given * count if len(given) == 1 else given
 
 
 def layered(
@@ -21,23 +34,25 @@ def layered(
     key: PRNGKeyArray,
     unit: Unit | None = None,
     output: Unit | None = None,
-    gain: float = 1.0,
+    gain: float | Sequence[float] = 1.0,
 ) -> Model:
     """A chain of dense layers with a squared error: ``layered((784, 512, 10), key)``.
 
     Layers are named ``h1``, ``h2``, ... and ``out``. Hidden units clip to [0, 1] and the output is
-    linear unless given; weights are ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``.
+    linear unless given; weights are ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with one gain for
+    all edges or one each.
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"layered: expected two or more positive sizes, got {tuple(sizes)}.")
     unit, output = unit or Box(), output or Linear()
+    keys, gains = jax.random.split(key, len(sizes) - 1), each("gain", gain, len(sizes) - 1)
     names = [INPUT, *(f"h{i}" for i in range(1, len(sizes) - 1)), OUTPUT]
     layers = {name: Layer(size, unit) for name, size in zip(names[1:], sizes[1:], strict=True)}
     layers[OUTPUT] = Layer(sizes[-1], output)
     edges: list[tuple[str, str, Op]] = [
-        (source, target, Dense.init(k, inputs, outputs, gain))
-        for source, target, inputs, outputs, k in zip(
-            names, names[1:], sizes, sizes[1:], jax.random.split(key, len(sizes) - 1), strict=False
+        (source, target, Dense.init(k, inputs, outputs, g))
+        for (source, target), (inputs, outputs), k, g in zip(
+            pairwise(names), pairwise(sizes), keys, gains, strict=True
         )
     ]
     return Model(Network(sizes[0], layers, edges), SquaredError(OUTPUT))
@@ -52,7 +67,7 @@ def convolutional(
     output: Unit | None = None,
     kernel: int | Sequence[int] = 3,
     pool: type[AveragePool] | type[MaxPool] = AveragePool,
-    gain: float = 1.0,
+    gain: float | Sequence[float] = 1.0,
 ) -> Model:
     """Convolutions, each followed by 2x2 pooling, then a dense output.
 
@@ -65,26 +80,20 @@ def convolutional(
         )
     unit, output = unit or Box(), output or Linear()
     keys = jax.random.split(key, len(channels) + 1)
-    kernels = [kernel] * len(channels) if isinstance(kernel, int) else list(kernel)
-    if len(kernels) != len(channels):
-        raise ValueError(
-            f"convolutional: expected one kernel size for each of {len(channels)} convolutions, got "
-            f"{len(kernels)}; give one number for all, or {len(channels)}."
-        )
+    kernels, gains = each("kernel", kernel, len(channels)), each("gain", gain, len(keys))
     height, width, depth = image
     layers: dict[str, Layer] = {}
     edges: list[tuple[str, str, Op]] = []
     source = INPUT
-    for i, (features, k, size) in enumerate(zip(channels, keys, kernels, strict=False), start=1):
-        height, width, name = height // 2, width // 2, f"c{i}"
+    for i, (features, size) in enumerate(zip(channels, kernels, strict=True)):
+        height, width, name = height // 2, width // 2, f"c{i + 1}"
         layers[name] = Layer((height, width, features), unit)
-        edges.append(
-            (source, name, Chain((Conv.init(k, depth, features, size, gain=gain), pool(2))))
-        )
+        conv = Conv.init(keys[i], depth, features, size, gain=gains[i])
+        edges.append((source, name, Chain((conv, pool(2)))))
         source, depth = name, features
     features = height * width * depth
     layers[OUTPUT] = Layer(classes, output)
-    edges.append((source, OUTPUT, Dense.init(keys[-1], features, classes, gain)))
+    edges.append((source, OUTPUT, Dense.init(keys[-1], features, classes, gains[-1])))
     return Model(Network(image, layers, edges), SquaredError(OUTPUT))
 
 

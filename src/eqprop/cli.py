@@ -70,8 +70,11 @@ def main(arguments: list[str] | None = None) -> None:
     """
     try:
         job = _parse(arguments)
+        import jax
+
         from eqprop import commands
 
+        jax.config.update("jax_default_matmul_precision", "highest")
         commands.run(job)
     except KeyboardInterrupt:
         _fail(

@@ -48,8 +48,8 @@ class Recipe:
     """Unit of the output layer."""
     cost: Literal["squared-error", "cross-entropy"] = "squared-error"
     """Cost; cross-entropy replaces the output layer by a trained softmax read-out."""
-    gain: float = 1.0
-    """Initial weights are uniform in +-gain / sqrt(fan_in)."""
+    gain: tuple[float, ...] = (1.0,)
+    """Initial weights are uniform in +-gain / sqrt(fan_in): one for all edges, or one each."""
 
     estimator: EstimatorName = "ep"
     """Gradient: equilibrium propagation, implicit differentiation or back-propagation through time."""
@@ -94,7 +94,9 @@ class Recipe:
 
     def check(self) -> None:
         """Raise ``ValueError`` where a value makes no sense."""
-        positive = ("gain", "tolerance", "max_steps", "learning_rate", "epochs", "batch_size")
+        if not all(gain > 0 for gain in self.gain):
+            raise ValueError(f"gain: expected numbers > 0, got {self.gain}.")
+        positive = ("tolerance", "max_steps", "learning_rate", "epochs", "batch_size")
         for name in (*positive, "validation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}.")
@@ -126,7 +128,7 @@ class Recipe:
         weights, read_out = jax.random.split(jax.random.key(self.seed))
         model = self.network(data, weights)
         if self.cost == "cross-entropy":
-            return with_read_out(model, data.classes, read_out, self.gain)
+            return with_read_out(model, data.classes, read_out, self.gain[-1])
         return model
 
 

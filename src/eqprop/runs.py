@@ -167,7 +167,7 @@ class Run:
         return _combine(like, found, where)
 
     def _nothing(self, like: PyTree) -> PyTree:
-        if self.rows():
+        if len(self.rows()) > 1:  # a kill may fall between the first row and its checkpoint
             raise RunError(
                 f"{self.folder}: expected a checkpoint of the epochs in metrics.jsonl, got none; restore "
                 "the folder `checkpoints`, or start anew with another --out."
