@@ -15,14 +15,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Inexact, PRNGKeyArray
+
+Phases = Inexact[Array, " phases"]
 
 
 class Contrast(eqx.Module):
     """A source of ``(betas, coefficients)``, both of shape (phases,)."""
 
     @abstractmethod
-    def draw(self, key: PRNGKeyArray) -> tuple[Array, Array]:
+    def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
         """The nudges and the weights of one gradient."""
 
 
@@ -33,7 +35,7 @@ class Fixed(Contrast):
     coefficients: np.ndarray
     order: int = eqx.field(static=True)
 
-    def draw(self, key: PRNGKeyArray) -> tuple[Array, Array]:
+    def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
         return jnp.asarray(self.betas), jnp.asarray(self.coefficients)
 
 
@@ -46,7 +48,7 @@ class RandomSign(Contrast):
     def __check_init__(self):
         _nonzero(self.beta)
 
-    def draw(self, key: PRNGKeyArray) -> tuple[Array, Array]:
+    def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
         beta = jax.random.rademacher(key, (), jnp.result_type(float)) * self.beta
         return jnp.stack([jnp.zeros_like(beta), beta]), jnp.stack([-1 / beta, 1 / beta])
 

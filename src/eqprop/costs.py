@@ -5,7 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Inexact, PRNGKeyArray
 
 from eqprop.ops import uniform
 from eqprop.units import State
@@ -17,7 +17,7 @@ class Cost(eqx.Module):
     output: eqx.AbstractVar[str]
 
     @abstractmethod
-    def __call__(self, shown: State, y: Array) -> Array:
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
         """The cost of one example."""
 
     @abstractmethod
@@ -42,7 +42,7 @@ class SquaredError(Cost):
 
     output: str = eqx.field(default="out", static=True)
 
-    def __call__(self, shown: State, y: Array) -> Array:
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
         _check_target("SquaredError", y, shown[self.output].shape)
         error = shown[self.output] - y.astype(shown[self.output].dtype)
         return 0.5 * jnp.sum(error * error)
@@ -75,7 +75,7 @@ class CrossEntropy(Cost):
     def predict(self, shown: State) -> Array:
         return shown[self.output].reshape(-1) @ self.weight + self.bias
 
-    def __call__(self, shown: State, y: Array) -> Array:
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
         scores = self.predict(shown)
         _check_target("CrossEntropy", y, scores.shape)
         shift = jax.lax.stop_gradient(jnp.max(jnp.real(scores))).astype(scores.dtype)

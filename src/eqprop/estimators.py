@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 from jax import lax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree, Shaped
 
 from eqprop.contrast import Contrast
 from eqprop.energy import displacement, norm
@@ -25,6 +25,9 @@ from eqprop.model import Model
 from eqprop.ops import freeze
 from eqprop.solvers import Info, Iterative, Solver, check_tolerance
 from eqprop.units import State
+
+Batch = Shaped[Array, "batch ..."]
+Scalar = Inexact[Array, ""]
 
 
 class Report(NamedTuple):
@@ -50,17 +53,17 @@ class Estimator(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate: ...
 
 
-def relax(model: Model, x: Array, state: State, solver: Solver) -> tuple[State, Info]:
+def relax(model: Model, x: Batch, state: State, solver: Solver) -> tuple[State, Info]:
     """The free equilibria of a batch. Nothing is differentiated."""
     frozen = freeze(model)
     return jax.vmap(lambda x, state: solver.settle(frozen.free(x), state))(x, state)
 
 
-def mean_loss(model: Model, state: State, y: Array) -> Array:
+def mean_loss(model: Model, state: State, y: Batch) -> Scalar:
     """Mean cost over the batch."""
     return jnp.mean(jax.vmap(model.loss)(state, y))
 
@@ -76,7 +79,7 @@ class EquilibriumPropagation(Estimator):
     nudged_solver: Solver | None = None
 
     def __call__(
-        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         free, free_info = relax(model, x, state, self.solver)
         real = jnp.result_type(*jax.tree.leaves(state))
@@ -121,7 +124,7 @@ class ImplicitDifferentiation(Estimator):
     max_steps: int = eqx.field(default=400, static=True)
 
     def __call__(
-        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         check_tolerance(self.tolerance, state)
         free, info = relax(model, x, state, self.solver)
@@ -165,7 +168,7 @@ class Backpropagation(Estimator):
     steps: int = eqx.field(default=30, static=True)
 
     def __call__(
-        self, model: Model, x: Array, y: Array, state: State, key: PRNGKeyArray
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         def unrolled(model: Model):
             def settle(x, state):
