@@ -211,9 +211,10 @@ RECIPES: dict[str, Recipe] = {
     "fashion-mnist-dense": _images("fashion-mnist"),
     "mnist-conv": ConvRecipe(
         data="mnist",
-        epochs=18,
+        epochs=15,
         batch_size=100,
-        beta=0.3,
+        beta=0.2,
+        gain=(5.0, 1.0, 1.0),
         shift=1,
         solver="momentum",
         learning_rate=2e-3,
