@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
-from functools import singledispatch
+from functools import cache, singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -183,12 +183,15 @@ def _tensorboard(folder: Path):
         raise ImportError(
             "--tensorboard needs tensorboardX; install it with pip install 'eqprop[tensorboard]'."
         ) from error
-    writer = SummaryWriter(str(folder))
+
+    @cache
+    def writer() -> Any:
+        return SummaryWriter(str(folder))
 
     def note(row: Mapping[str, float]) -> None:
         for name, value in row.items():
-            writer.add_scalar(name, value, int(row["epoch"]))
-        writer.flush()
+            writer().add_scalar(name, value, int(row["epoch"]))
+        writer().flush()
 
     return note
 
