@@ -211,12 +211,13 @@ RECIPES: dict[str, Recipe] = {
     "fashion-mnist-dense": _images("fashion-mnist"),
     "mnist-conv": ConvRecipe(
         data="mnist",
-        epochs=15,
+        epochs=12,
         batch_size=100,
         beta=0.2,
         gain=(5.0, 1.0, 1.0),
         shift=1,
         solver="momentum",
-        learning_rate=2e-3,
+        learning_rate=8e-4,
+        weight_decay=0.3,
     ),
 }
