@@ -205,7 +205,7 @@ def _images(name: DataName) -> DenseRecipe:
 
 RECIPES: dict[str, Recipe] = {
     "digits": DenseRecipe(
-        hidden=(256,), epochs=60, batch_size=32, validation=200, learning_rate=2e-3
+        hidden=(256,), beta=0.1, epochs=60, batch_size=32, validation=200, learning_rate=2e-3
     ),
     "mnist-dense": _images("mnist"),
     "fashion-mnist-dense": _images("fashion-mnist"),
