@@ -16,6 +16,7 @@ from eqprop import (
     Logistic,
     Model,
     Network,
+    Oscillator,
     SquaredError,
     Tanh,
     convolutional,
@@ -26,6 +27,7 @@ from eqprop import (
 from eqprop.ops import Conv, Dense, Lateral, MaxPool
 
 BATCH = 3
+SIGNS = SquaredError(low=-1.0, high=1.0)
 
 quickly = partial(eqx.filter_jit, compiler_options={"xla_backend_optimization_level": 0})
 """Compiled with less care: these tests compile for seconds what runs for milliseconds."""
@@ -67,7 +69,7 @@ def excited(model, seed, scale=0.3):
 def with_data(name, model, seed):
     """A batch of inputs around zero and of targets in [0, 1]."""
     x = normal(seed, (BATCH, *model.energy.input_shape))
-    y = 0.5 + 0.5 * jnp.tanh(normal(seed + 1, (BATCH, *model.energy.shapes["out"])))
+    y = 0.5 + 0.5 * jnp.tanh(normal(seed + 1, (BATCH, *model.energy.layers["out"].shape)))
     return System(name, excited(model, seed + 2), x, y)
 
 
@@ -165,6 +167,40 @@ def read_out():
     return System("read_out", model, normal(103, (BATCH, 4)), y)
 
 
+@cache
+def oscillators():
+    """Phases canted by their injections, a coupling inside a layer and a skip."""
+    layers = {
+        "h1": Layer(5, Oscillator(normal(1030, (5,), 0.3) - 0.7)),
+        "h2": Layer(4, Oscillator(normal(1031, (), 0.3) - 0.7)),
+        "out": Layer(3, Oscillator(-0.35)),
+    }
+    edges = [
+        ("x", "h1", dense_op(1032, 4, 5)),
+        ("h1", "h1", lateral_op(1033, 5, 0.7)),
+        ("h1", "h2", dense_op(1034, 5, 4)),
+        ("h1", "out", dense_op(1035, 5, 3, 0.7)),
+        ("h2", "out", dense_op(1036, 4, 3)),
+    ]
+    return with_data("oscillators", Model(Network(4, layers, edges), SIGNS), 1030)
+
+
+@cache
+def mixed():
+    """Oscillators on images between layers of numbers: canted by a negative injection."""
+    layers = {
+        "c": Layer((3, 2, 3), Oscillator(normal(150, (3,), 0.1) - 0.7)),
+        "h": Layer(5, Tanh()),
+        "out": Layer(3, Linear()),
+    }
+    edges = [
+        ("x", "c", conv_op(151, 2, 3, 2)),
+        ("c", "h", dense_op(152, 18, 5)),
+        ("h", "out", dense_op(153, 5, 3)),
+    ]
+    return with_data("mixed", Model(Network((6, 4, 2), layers, edges), SquaredError()), 150)
+
+
 def bowl(params, state, x):
     """``s'As / 2 - s'(Bx + b)``."""
     s = state["out"]
@@ -228,7 +264,8 @@ def scalar_answer(system):
 
 
 SMOOTH_NETWORKS = (
-    tanh, logistic, strided, average_pooled, skip, lateral, read_out, quadratic_network
+    tanh, logistic, strided, average_pooled, skip, lateral, read_out, quadratic_network,
+    oscillators, mixed,
 )  # fmt: skip
 NETWORKS = (*SMOOTH_NETWORKS, box, clipped, max_pooled, clipped_lateral)
 FUNCTIONS = (quadratic, scalar)

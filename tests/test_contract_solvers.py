@@ -30,6 +30,7 @@ from eqprop import (
     residual,
     with_read_out,
 )
+from eqprop.energy import retract
 from eqprop.ops import Dense, Lateral
 from eqprop.solvers import CONVERGED, DIVERGED, FIXED_STEPS, OUTCOMES, STEPS_SPENT
 from systems import normal
@@ -82,10 +83,14 @@ def judge(model, x, state):
 
 def random_state(model, seed, scale=1.5):
     """A batch of states in the domain, away from rest."""
-    return {
-        name: model.energy.units[name].retract(normal(seed + i, (systems.BATCH, *shape), scale))
-        for i, (name, shape) in enumerate(model.energy.shapes.items())
-    }
+
+    def one(states):
+        return retract(model.energy.units, states)
+
+    shapes = enumerate(model.energy.shapes.items())
+    return jax.vmap(one)(
+        {name: normal(seed + i, (systems.BATCH, *shape), scale) for i, (name, shape) in shapes}
+    )
 
 
 @pytest.mark.parametrize("solver, builder", CASES, ids=label)

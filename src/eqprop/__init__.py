@@ -25,7 +25,18 @@ from eqprop.estimators import (
 )
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
-from eqprop.solvers import Blockwise, Flow, GradientDescent, Info, Momentum, Solver, Spectral
+from eqprop.oscillator import Oscillator
+from eqprop.solvers import (
+    Blockwise,
+    Diffusion,
+    Flow,
+    GradientDescent,
+    Info,
+    Langevin,
+    Momentum,
+    Solver,
+    Spectral,
+)
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
 
 __all__ = [
@@ -36,6 +47,7 @@ __all__ = [
     "Contrast",
     "Cost",
     "CrossEntropy",
+    "Diffusion",
     "Edge",
     "Energy",
     "EquilibriumPropagation",
@@ -46,6 +58,7 @@ __all__ = [
     "GradientDescent",
     "ImplicitDifferentiation",
     "Info",
+    "Langevin",
     "Layer",
     "Linear",
     "Logistic",
@@ -53,6 +66,7 @@ __all__ = [
     "Momentum",
     "Network",
     "Nudged",
+    "Oscillator",
     "RandomSign",
     "Solver",
     "Spectral",

@@ -114,4 +114,4 @@ def _rates(recipe: Recipe, model: Model) -> PyTree:
         )
     factors = dict(zip(order, recipe.layer_rates, strict=True))
     factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
-    return jax.tree.map(lambda name: factors[name.rsplit(".", 1)[0]], names)
+    return jax.tree.map(lambda name: factors[name.split(".")[0]], names)

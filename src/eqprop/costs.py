@@ -38,13 +38,23 @@ def _check_target(cost: str, y: Array, shape: tuple[int, ...]) -> None:
 
 
 class SquaredError(Cost):
-    """``|u - y|^2 / 2``, summed over outputs (Scellier and Bengio 2017)."""
+    """``|u - t|^2 / 2``, summed over outputs, with ``t = low + (high - low) y`` (Scellier and Bengio 2017).
+
+    A one-hot ``y`` asks the right class for ``high`` and the others for ``low``. A small ``high`` keeps
+    the output's feedback weak: the same scores need smaller weights to a linear output.
+    """
 
     output: str = eqx.field(default="out", static=True)
+    low: float = eqx.field(default=0.0, static=True)
+    high: float = eqx.field(default=1.0, static=True)
+
+    def target(self, y: Array) -> Array:
+        """What the output is asked for."""
+        return self.low + (self.high - self.low) * y
 
     def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
         _check_target("SquaredError", y, shown[self.output].shape)
-        error = shown[self.output] - y.astype(shown[self.output].dtype)
+        error = shown[self.output] - self.target(y.astype(shown[self.output].dtype))
         return 0.5 * jnp.sum(error * error)
 
     def predict(self, shown: State) -> Array:

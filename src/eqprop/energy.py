@@ -76,9 +76,15 @@ def field(phase: Clamped, shown: State, names: tuple[str, ...]) -> State:
 
 
 def displacement(phase: Clamped, state: State) -> State:
-    """``retract(a) - z``: zero exactly at the equilibria, and always a direction of descent."""
+    """``retract(a) - z``, or the unit's own `velocity`: zero exactly at the equilibria, and always a
+    direction of descent."""
     fields = field(phase, embed(phase.units, state), tuple(state))
-    return {name: phase.units[name].retract(fields[name]) - z for name, z in state.items()}
+    return velocities(phase.units, state, fields)
+
+
+def velocities(units: Units, state: State, fields: State) -> State:
+    """The velocity of every layer in its field."""
+    return {name: units[name].velocity(z, fields[name]) for name, z in state.items()}
 
 
 def norm(state: State) -> Array:
@@ -94,7 +100,7 @@ def relative(move: State, state: State) -> Array:
 
 
 def residual(phase: Clamped, state: State) -> Array:
-    """Relative residual ``|retract(a) - z| / max(|z|, 1)`` of one example."""
+    """Relative residual ``|displacement| / max(|z|, 1)`` of one example."""
     return relative(displacement(phase, state), state)
 
 

@@ -9,6 +9,7 @@ starts, arrays of shape (batch, ...). ``gradient`` has the structure of the mode
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -24,8 +25,10 @@ from eqprop.energy import displacement, norm
 from eqprop.model import Model
 from eqprop.ops import freeze
 from eqprop.solvers import Info, Iterative, Solver, check_tolerance
-from eqprop.units import State
+from eqprop.units import State, Units
 
+NOISE, READ = 1, 2
+ReadOut = Callable[[Units, State, PRNGKeyArray], State]
 Batch = Shaped[Array, "batch ..."]
 Scalar = Inexact[Array, ""]
 
@@ -57,10 +60,17 @@ class Estimator(eqx.Module):
     ) -> Estimate: ...
 
 
-def relax(model: Model, x: Batch, state: State, solver: Solver) -> tuple[State, Info]:
-    """The free equilibria of a batch. Nothing is differentiated."""
+def relax(
+    model: Model, x: Batch, state: State, solver: Solver, key: PRNGKeyArray | None = None
+) -> tuple[State, Info]:
+    """The free equilibria of a batch; noise is independent between examples. Nothing is differentiated."""
     frozen = freeze(model)
-    return jax.vmap(lambda x, state: solver.settle(frozen.free(x), state))(x, state)
+    keys = None if key is None else jax.random.split(key, x.shape[0])
+
+    def settle(x, state, key):
+        return solver.settle(frozen.free(x), state, key)
+
+    return jax.vmap(settle)(x, state, keys)
 
 
 def mean_loss(model: Model, state: State, y: Batch) -> Scalar:
@@ -68,20 +78,42 @@ def mean_loss(model: Model, state: State, y: Batch) -> Scalar:
     return jnp.mean(jax.vmap(model.loss)(state, y))
 
 
+def contrast_gradient(
+    model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, states: State
+) -> PyTree:
+    """``d/d theta Re sum_k c_k mean F_{beta_k}(s_k)`` for states of shape (phases, batch, ...), frozen."""
+
+    def surrogate(model: Model) -> Array:
+        model = cast(model, betas.dtype)
+
+        def total(beta, x, y, state):
+            return model.nudged(x, y, beta)(state)
+
+        energies = _by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(betas, x, y, states)
+        return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
+
+    return eqx.filter_grad(surrogate)(model)
+
+
 class EquilibriumPropagation(Estimator):
     """The contrast of nudged phases, each relaxed from the free one (Scellier and Bengio 2017).
 
-    ``gradient = d/d theta Re sum_k c_k mean F_{beta_k}(s_k)`` with the states frozen.
+    ``gradient = d/d theta Re sum_k c_k mean F_{beta_k}(s_k)`` with the states frozen. Where the solver is
+    noisy, the nudged phases share their random numbers: what is common to them cancels. ``read_out`` is
+    what a device shows of a settled state (`eqprop.hardware`); it is also where the nudged phases start.
     """
 
     solver: Solver
     contrast: Contrast
     nudged_solver: Solver | None = None
+    read_out: ReadOut | None = None
 
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
-        free, free_info = relax(model, x, state, self.solver)
+        before, after = jax.random.split(jax.random.fold_in(key, NOISE))
+        free, free_info = relax(model, x, state, self.solver, before)
+        free = self._observe(model, free, before)
         real = jnp.result_type(*jax.tree.leaves(state))
         betas, coefficients = self.contrast.draw(key)
         if jnp.iscomplexobj(betas):
@@ -93,26 +125,25 @@ class EquilibriumPropagation(Estimator):
         frozen, inputs, starts = cast(freeze(model), dtype), cast(x, dtype), cast(free, dtype)
         solver = self.nudged_solver or self.solver
 
-        def settle(beta, x, y, start):
-            return solver.settle(frozen.nudged(x, y, beta), start)
+        def settle(beta, x, y, start, key):
+            end, info = solver.settle(frozen.nudged(x, y, beta), start, key)
+            return self._seen(model, end, key), info
 
-        states, nudged_info = _by_phase(settle, (None, 0, 0, 0), (0, None, None, None))(
-            betas, inputs, y, starts
+        states, nudged_info = _by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, None))(
+            betas, inputs, y, starts, jax.random.split(after, x.shape[0])
         )
 
-        def surrogate(model: Model) -> Array:
-            model = cast(model, dtype)
-
-            def total(beta, x, y, state):
-                return model.nudged(x, y, beta)(state)
-
-            energies = _by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(
-                betas, inputs, y, states
-            )
-            return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
-
-        gradient = eqx.filter_grad(surrogate)(model)
+        gradient = contrast_gradient(model, inputs, y, betas, coefficients, states)
         return Estimate(mean_loss(model, free, y), gradient, free, Report(free_info, nudged_info))
+
+    def _observe(self, model: Model, state: State, key: PRNGKeyArray) -> State:
+        keys = jax.random.split(key, len(jax.tree.leaves(state)[0]))
+        return jax.vmap(lambda state, key: self._seen(model, state, key))(state, keys)
+
+    def _seen(self, model: Model, state: State, key: PRNGKeyArray) -> State:
+        if self.read_out is None:
+            return state
+        return self.read_out(model.energy.units, state, jax.random.fold_in(key, READ))
 
 
 class ImplicitDifferentiation(Estimator):

@@ -7,7 +7,7 @@ from jaxtyping import Array
 
 from eqprop.costs import Cost
 from eqprop.energy import Clamped, Energy
-from eqprop.units import State, Units, embed
+from eqprop.units import State, Units, embed, read
 
 
 class Model(eqx.Module):
@@ -34,11 +34,14 @@ class Model(eqx.Module):
 
     def loss(self, state: State, y: Array) -> Array:
         """The cost of one example in ``state``."""
-        return self.cost(embed(self.energy.units, state), y)
+        return self.cost(self._read(state), y)
 
     def predict(self, state: State) -> Array:
         """The scores of one example in ``state``."""
-        return self.cost.predict(embed(self.energy.units, state))
+        return self.cost.predict(self._read(state))
+
+    def _read(self, state: State) -> State:
+        return read(self.energy.units, embed(self.energy.units, state))
 
     def rest(self, x: Array) -> State:
         """The resting states of a batch ``x`` of shape (batch, ...)."""
@@ -62,7 +65,7 @@ class Nudged(Clamped):
         return self.base.blocks
 
     def coupling(self, shown: State) -> Array:
-        return self.base.coupling(shown) + self.beta * self.cost(shown, self.y)
+        return self.base.coupling(shown) + self.beta * self.cost(read(self.units, shown), self.y)
 
     def curvature(self, name: str) -> Array | float:
         own = self.base.curvature(name)

@@ -3,7 +3,8 @@
     E(z, x) = sum_l potential_l(z_l) - sum_l <b_l, u_l> - sum_e <u_target, op_e(u_source)>
 
 with ``u = embed(z)`` and the input ``x`` one more source, fixed. A skip connection is one more edge; an
-edge from a layer to itself is a lateral coupling.
+edge from a layer to itself is a lateral coupling. Units of several components, such as oscillators,
+couple component by component to their like, and by what they `read` to everything else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jaxtyping import Array
 
 from eqprop.energy import Clamped, Energy
 from eqprop.graph import colour
-from eqprop.units import State, Unit, Units
+from eqprop.units import State, Unit, Units, read
 
 INPUT = "x"
 Op = Callable[[Array], Array]
@@ -84,7 +85,7 @@ class Network(Energy):
             self._check(name, edge)
 
     def _check(self, name: str, edge: Edge) -> None:
-        shapes = self.shapes | {INPUT: self.input_shape}
+        shapes = {n: layer.shape for n, layer in self.layers.items()} | {INPUT: self.input_shape}
         for end in (edge.source, edge.target):
             if end not in shapes or (end == INPUT and end is edge.target):
                 raise ValueError(
@@ -112,7 +113,8 @@ class Network(Energy):
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: self.layers[name].shape for name in self.order}
+        layers = {name: self.layers[name] for name in self.order}
+        return {name: layer.unit.components + layer.shape for name, layer in layers.items()}
 
     def clamp(self, x: Array) -> Clamped:
         if x.shape != self.input_shape:
@@ -120,9 +122,8 @@ class Network(Energy):
                 f"Network: expected one input of shape {self.input_shape}, got {x.shape}; "
                 "reshape the data (batches carry one leading axis)."
             )
-        drive = {
-            name: jnp.broadcast_to(self.layers[name].bias, self.shapes[name]) for name in self.order
-        }
+        layers = {name: self.layers[name] for name in self.order}
+        drive = {name: jnp.broadcast_to(layer.bias, layer.shape) for name, layer in layers.items()}
         inner = {}
         for name, edge in self.edges.items():
             if edge.source == INPUT:
@@ -140,10 +141,21 @@ class _ClampedNetwork(Clamped):
     blocks: tuple[tuple[str, ...], ...] | None = eqx.field(static=True)
 
     def coupling(self, shown: State) -> Array:
-        total = jnp.negative(sum(jnp.sum(self.drive[name] * u) for name, u in shown.items()))
+        seen = read(self.units, shown)
+        total = jnp.negative(sum(jnp.sum(self.drive[name] * u) for name, u in seen.items()))
         for edge in self.edges.values():
-            total = total - jnp.sum(shown[edge.target] * edge.op(shown[edge.source]))
+            total = total - self._bond(edge, shown, seen)
         return total
+
+    def _bond(self, edge: Edge, shown: State, seen: State) -> Array:
+        source, target = edge.source, edge.target
+        axes = self.units[source].components
+        if not axes or axes != self.units[target].components:
+            return jnp.sum(seen[target] * edge.op(seen[source]))
+        op = edge.op
+        for _ in axes:
+            op = jax.vmap(op)
+        return jnp.sum(shown[target] * op(shown[source]))
 
     def curvature(self, name: str) -> Array | float:
         lateral: list[Any] = [e.op for e in self.edges.values() if e.source == e.target == name]

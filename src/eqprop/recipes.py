@@ -12,6 +12,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from eqprop.build import convolutional, layered, with_read_out
+from eqprop.costs import SquaredError
 from eqprop.data import Dataset
 from eqprop.model import Model
 from eqprop.ops import AveragePool, MaxPool
@@ -48,6 +49,8 @@ class Recipe:
     """Unit of the output layer."""
     cost: Literal["squared-error", "cross-entropy"] = "squared-error"
     """Cost; cross-entropy replaces the output layer by a trained softmax read-out."""
+    target: tuple[float, float] = (0.0, 1.0)
+    """What a squared error asks of the wrong classes and of the right one."""
     gain: tuple[float, ...] = (1.0,)
     """Initial weights are uniform in +-gain / sqrt(fan_in): one for all edges, or one each."""
 
@@ -129,7 +132,8 @@ class Recipe:
         model = self.network(data, weights)
         if self.cost == "cross-entropy":
             return with_read_out(model, data.classes, read_out, self.gain[-1])
-        return model
+        low, high = self.target
+        return Model(model.energy, SquaredError(model.cost.output, low, high))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ A layer holds a state ``z`` and shows ``u = embed(z)`` to its neighbours and to 
 
 every unit here is normalised so that ``dE/du = z - a`` inside its domain. One rule follows for all
 of them: the layer answers a field with ``retract(a)``, which is the exact minimiser over the layer,
-and relaxes by ``z <- retract(z + dt (a - z))``.
+and relaxes by ``z <- retract(z + dt (a - z))``. A unit of another geometry, such as the circle of an
+oscillator, says itself how it moves.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from jaxtyping import Array
 
 
 class Unit(eqx.Module):
-    """The domain of one layer; shapes are those of the layer throughout."""
+    """The domain of one layer; shapes are those of the layer, after the unit's ``components``."""
 
     smooth: ClassVar[bool]
     """Whether the answer to a field is holomorphic, as complex nudges require."""
+    components: ClassVar[tuple[int, ...]] = ()
+    """Leading axes of the state of one neuron: none for a number, ``(2,)`` for a point of the plane."""
 
     @abstractmethod
     def embed(self, z: Array) -> Array:
@@ -49,6 +52,34 @@ class Unit(eqx.Module):
         ``u`` is at least 1. Not finite where there is no minimum.
         """
 
+    @abstractmethod
+    def saturation(self, z: Array) -> Array:
+        """For each neuron, from 0 where it responds to its field to 1 where it does not."""
+
+    def read(self, u: Array) -> Array:
+        """The part of what the layer shows that inputs, biases, costs and numbers couple to."""
+        return u
+
+    def velocity(self, z: Array, field: Array) -> Array:
+        """``dz/dt`` of the relaxation; zero exactly at the layer's equilibria, and a way downhill."""
+        return self.retract(field) - z
+
+    def move(self, z: Array, field: Array, dt: float) -> Array:
+        """One explicit step of length ``dt``, inside the domain."""
+        return self.retract(z + dt * (field - z))
+
+    def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
+        """The same step with one random displacement a neuron, reflected at the domain's walls."""
+        return self.reflect(z + dt * (field - z) + noise)
+
+    def tangent(self, z: Array, rate: Array) -> Array:
+        """``dz/dt`` of a motion along the domain at one rate a neuron."""
+        return rate
+
+    def reflect(self, z: Array) -> Array:
+        """``z`` mirrored at the walls of the domain, where it has any."""
+        return z
+
 
 class Linear(Unit):
     """The whole real line: ``u = z``, potential ``z^2 / 2``."""
@@ -66,7 +97,10 @@ class Linear(Unit):
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         stiffness = 1.0 + curvature
-        return jnp.where(jnp.real(stiffness) > 0, z + (field - z) / stiffness, jnp.inf)
+        return jnp.where(jnp.real(stiffness) > 0, (field + curvature * z) / stiffness, jnp.inf)
+
+    def saturation(self, z: Array) -> Array:
+        return jnp.zeros_like(z, jnp.finfo(z.dtype).dtype)
 
 
 class Box(Unit):
@@ -97,8 +131,16 @@ class Box(Unit):
 
         ends = jnp.where(energy(self.low) < energy(self.high), self.low, self.high)
         convex = stiffness > 0
-        inside = self.retract(z + pull / jnp.where(convex, stiffness, 1.0))
+        inside = self.retract((field + curvature * z) / jnp.where(convex, stiffness, 1.0))
         return jnp.where(convex, inside, ends.astype(z.dtype))
+
+    def saturation(self, z: Array) -> Array:
+        return ((z <= self.low) | (z >= self.high)).astype(z.dtype)
+
+    def reflect(self, z: Array) -> Array:
+        width = self.high - self.low
+        folded = jnp.mod(z - self.low, 2 * width)
+        return self.low + jnp.minimum(folded, 2 * width - folded)
 
 
 class Logistic(Unit):
@@ -120,7 +162,11 @@ class Logistic(Unit):
         return z
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
-        return z + (field - z) / (1.0 + jnp.abs(curvature)).astype(z.dtype)
+        weight = jnp.abs(curvature).astype(z.dtype)
+        return (field + weight * z) / (1.0 + weight)
+
+    def saturation(self, z: Array) -> Array:
+        return jnp.abs(2.0 * self.embed(z) - 1.0) ** 2
 
 
 class Tanh(Unit):
@@ -138,7 +184,11 @@ class Tanh(Unit):
         return z
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
-        return z + (field - z) / (1.0 + jnp.abs(curvature)).astype(z.dtype)
+        weight = jnp.abs(curvature).astype(z.dtype)
+        return (field + weight * z) / (1.0 + weight)
+
+    def saturation(self, z: Array) -> Array:
+        return jnp.abs(jnp.tanh(z)) ** 2
 
 
 def _log_two_cosh(z: Array) -> Array:
@@ -164,6 +214,11 @@ Units = dict[str, Unit]
 def embed(units: Units, state: State) -> State:
     """What every layer shows."""
     return {name: units[name].embed(z) for name, z in state.items()}
+
+
+def read(units: Units, shown: State) -> State:
+    """What costs see of what every layer shows."""
+    return {name: units[name].read(u) for name, u in shown.items()}
 
 
 def retract(units: Units, state: State) -> State:

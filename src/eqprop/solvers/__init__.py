@@ -12,8 +12,10 @@ from eqprop.solvers._solver import (
     check_tolerance,
 )
 from eqprop.solvers.blockwise import Blockwise
+from eqprop.solvers.diffusion import Diffusion
 from eqprop.solvers.flow import Flow
 from eqprop.solvers.gradient import GradientDescent
+from eqprop.solvers.langevin import Langevin
 from eqprop.solvers.momentum import Momentum
 from eqprop.solvers.spectral import Spectral
 
@@ -24,10 +26,12 @@ __all__ = [
     "OUTCOMES",
     "STEPS_SPENT",
     "Blockwise",
+    "Diffusion",
     "Flow",
     "GradientDescent",
     "Info",
     "Iterative",
+    "Langevin",
     "Momentum",
     "Solver",
     "Spectral",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, residual
 from eqprop.units import State
@@ -46,8 +46,10 @@ class Solver(eqx.Module):
     """How a landscape relaxes. Fields are hyper-parameters only."""
 
     @abstractmethod
-    def settle(self, phase: Clamped, state: State) -> tuple[State, Info]:
-        """The equilibrium reached from ``state``."""
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        """The equilibrium reached from ``state``; solvers without noise do not look at ``key``."""
 
 
 @runtime_checkable
@@ -84,7 +86,9 @@ class Iterative(Solver, Generic[C]):
                 f"{type(self).__name__}: expected max_steps >= 1, got {self.max_steps}."
             )
 
-    def settle(self, phase: Clamped, state: State) -> tuple[State, Info]:
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
         check_tolerance(self.tolerance, state)
         start = jnp.zeros((), jnp.int32), self.init(phase, state)
         if self.tolerance is None:

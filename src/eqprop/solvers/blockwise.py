@@ -17,8 +17,8 @@ def sweep(phase: Clamped, state: State) -> tuple[State, Array]:
     Also returns the relative residual that each block had when its turn came.
 
     A layer whose block of the coupling is linear goes to ``retract(a)``, its exact minimiser. Where
-    the coupling has a curvature ``q`` within the layer (a nudge, a lateral coupling) the step is that
-    of `Unit.minimise`: exact for a quadratic cost, and otherwise the minimiser of an upper bound.
+    the coupling has a curvature ``q`` within the layer (a nudge, a lateral coupling) the step is still
+    that of `Unit.minimise`: exact for a quadratic cost, and otherwise the minimiser of an upper bound.
     The energy never rises where operators are linear (dense, convolution, average pooling); `MaxPool`
     says what holds for it.
     """
@@ -33,13 +33,10 @@ def sweep(phase: Clamped, state: State) -> tuple[State, Array]:
         fields = field(phase, shown, names)
         for name in names:
             unit, z, a = phase.units[name], state[name], fields[name]
-            answer = unit.retract(a)
-            missed = missed | {name: answer - z}
-            q = phase.curvature(name)
-            if not (isinstance(q, float) and q == 0.0):
-                curvature = jnp.asarray(q, z.dtype)
-                curvature = curvature.reshape(z.shape) if curvature.ndim else curvature
-                answer = unit.minimise(z, a, curvature)
+            missed = missed | {name: unit.velocity(z, a)}
+            q = jnp.asarray(phase.curvature(name), z.dtype)
+            q = q.reshape(unit.read(z).shape) if q.ndim else q
+            answer = unit.minimise(z, a, q)
             state = state | {name: answer}
             shown = shown | {name: unit.embed(answer)}
     return state, relative(missed, state)

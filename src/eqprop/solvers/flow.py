@@ -6,6 +6,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from eqprop.energy import Clamped, displacement, residual
 from eqprop.solvers._solver import Info, Solver, check_tolerance, report
@@ -24,7 +25,9 @@ class Flow(Solver):
     max_time: float = eqx.field(default=1000.0, static=True)
     max_steps: int = eqx.field(default=4096, static=True)
 
-    def settle(self, phase: Clamped, state: State) -> tuple[State, Info]:
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
         check_tolerance(self.tolerance, state)
         leaves = jax.tree.leaves(state)
         if any(jnp.iscomplexobj(leaf) for leaf in leaves):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import equinox as eqx
 from jaxtyping import Array
 
-from eqprop.energy import Clamped, field, relative
+from eqprop.energy import Clamped, field, relative, velocities
 from eqprop.solvers._solver import Iterative
 from eqprop.units import State, embed
 
@@ -18,6 +18,8 @@ class _Descent(eqx.Module):
 
 class GradientDescent(Iterative[_Descent]):
     """``z <- retract(z + step_size (a - z))``: Euler's rule for ``dz/dt = a - z`` in the domain.
+
+    Units of another geometry take a step of the same length by their own `move`.
 
     For units that show their state this is projected gradient descent, ``z - step_size dE/dz``; for
     the others it is the leaky integrator of Hopfield (1984), which descends the same energy.
@@ -37,7 +39,7 @@ class GradientDescent(Iterative[_Descent]):
 
     def step(self, phase: Clamped, carry: _Descent) -> _Descent:
         state = {
-            name: phase.units[name].retract(z + self.step_size * (carry.fields[name] - z))
+            name: phase.units[name].move(z, carry.fields[name], self.step_size)
             for name, z in carry.state.items()
         }
         return _descent(phase, state)
@@ -45,5 +47,5 @@ class GradientDescent(Iterative[_Descent]):
 
 def _descent(phase: Clamped, state: State) -> _Descent:
     fields = field(phase, embed(phase.units, state), tuple(state))
-    move = {name: phase.units[name].retract(fields[name]) - z for name, z in state.items()}
+    move = velocities(phase.units, state, fields)
     return _Descent(state, fields, relative(move, state))

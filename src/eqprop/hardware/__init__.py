@@ -1,0 +1,49 @@
+"""The limits of real machines, as three seams: what a device makes of its parameters (`Program`), what it
+shows of a settled state (`ReadOut`), and how it takes an update (Optax transforms)."""
+
+from eqprop.hardware.channel import ReadBits, ReadNoise, ReadOut
+from eqprop.hardware.fault import Detuned, Stuck, detuned, stuck
+from eqprop.hardware.grid import to_circle, to_grid
+from eqprop.hardware.machine import Instance, gradient, programmed, read_back
+from eqprop.hardware.program import (
+    Asymmetry,
+    Limit,
+    Mismatch,
+    Program,
+    Programmed,
+    Quantise,
+    Sequence,
+    couplings,
+    fields,
+    injections,
+)
+from eqprop.hardware.write import clipped, on_grid, pulsed
+
+__all__ = [
+    "Asymmetry",
+    "Detuned",
+    "Instance",
+    "Limit",
+    "Mismatch",
+    "Program",
+    "Programmed",
+    "Quantise",
+    "ReadBits",
+    "ReadNoise",
+    "ReadOut",
+    "Sequence",
+    "Stuck",
+    "clipped",
+    "couplings",
+    "detuned",
+    "fields",
+    "gradient",
+    "injections",
+    "on_grid",
+    "programmed",
+    "pulsed",
+    "read_back",
+    "stuck",
+    "to_circle",
+    "to_grid",
+]

@@ -1,0 +1,218 @@
+"""A network of oscillators as a machine takes it, and a way back.
+
+    V(phi) = - sum_(i<j) J_ij cos(phi_i - phi_j) - sum_i h_i cos phi_i - sum_i (S_i / 2) cos 2 phi_i
+
+A squared error's nudge needs no new hardware: ``beta/2 (cos phi - t)^2`` is ``h -> h + beta t`` and
+``S -> S - beta / 2`` on the outputs. `programmed` gives the numbers of one phase, `read_back` takes the
+phases that were read, `gradient` makes the update of them.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from eqprop.costs import SquaredError
+from eqprop.estimators import contrast_gradient
+from eqprop.hardware.fault import bare
+from eqprop.model import Model
+from eqprop.network import INPUT, Network, Op
+from eqprop.oscillator import Oscillator, from_phases
+from eqprop.units import State
+
+Numbers = np.ndarray
+_FIELDS = ("rows", "columns", "couplings", "fields", "injections")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One landscape of ``N`` oscillators: ``couplings[k]`` joins ``rows[k] < columns[k]``, once a pair;
+    ``fields`` and ``injections`` have shape (N,). Oscillators are numbered layer by layer."""
+
+    rows: Numbers
+    columns: Numbers
+    couplings: Numbers
+    fields: Numbers
+    injections: Numbers
+
+    @classmethod
+    def from_matrix(cls, matrix: Any, fields: Any, injections: Any) -> Instance:
+        """From a symmetric ``J`` of shape (N, N) with a zero diagonal."""
+        matrix, fields, injections = (np.asarray(a) for a in (matrix, fields, injections))
+        size = len(fields)
+        if matrix.shape != (size, size) or injections.shape != (size,):
+            raise ValueError(
+                f"Instance: expected J, h, S of shapes ({size}, {size}), ({size},), ({size},), got "
+                f"{matrix.shape}, {fields.shape}, {injections.shape}."
+            )
+        if not np.array_equal(matrix, matrix.T) or np.any(np.diag(matrix)):
+            worst = float(np.max(np.abs(matrix - matrix.T)))
+            raise ValueError(
+                f"Instance: expected a symmetric J with a zero diagonal, got entries {worst:.3g} apart and "
+                f"a diagonal up to {float(np.max(np.abs(np.diag(matrix)))):.3g}; pass (J + J') / 2."
+            )
+        rows, columns = np.nonzero(np.triu(matrix))
+        return cls(rows, columns, matrix[rows, columns], fields, injections)
+
+    @property
+    def matrix(self) -> Numbers:
+        """The symmetric ``J``, dense."""
+        full = np.zeros((len(self.fields),) * 2, self.couplings.dtype)
+        full[self.rows, self.columns] = self.couplings
+        return full + full.T
+
+    def energy(self, phi: Numbers) -> float:
+        """``V(phi)``."""
+        pairs = np.sum(self.couplings * np.cos(phi[self.rows] - phi[self.columns]))
+        singles = self.fields * np.cos(phi) + 0.5 * self.injections * np.cos(2 * phi)
+        return float(-pairs - np.sum(singles))
+
+    def save(self, path: Path) -> Path:
+        """Write ``.npz`` with the five arrays under their names."""
+        with path.open("wb") as file:
+            np.savez(file, **{name: getattr(self, name) for name in _FIELDS})
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Instance:
+        """Read what `save` wrote."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+                return cls._from(path, dict(held))
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise ValueError(
+                f"{path}: expected a file that Instance.save wrote, got one that is cut or of another kind "
+                f"({error}); write it again."
+            ) from error
+
+    @classmethod
+    def _from(cls, path: Path, held: dict[str, Numbers]) -> Instance:
+        if missing := sorted(set(_FIELDS) - set(held)):
+            raise ValueError(
+                f"{path}: expected the arrays {', '.join(_FIELDS)}, got no {missing}; write it with "
+                "Instance.save."
+            )
+        return cls(*(held[name] for name in _FIELDS))
+
+    def write_text(self, path: Path) -> Path:
+        """Write one number a line: ``J i j value``, ``h i value``, ``S i value``, counted from 0."""
+        pairs = zip(self.rows, self.columns, self.couplings, strict=True)
+        lines = [f"# oscillators {len(self.fields)} couplings {len(self.couplings)}"]
+        lines += [f"J {i} {j} {float(value)!r}" for i, j, value in pairs]
+        lines += [f"h {i} {float(value)!r}" for i, value in enumerate(self.fields)]
+        lines += [f"S {i} {float(value)!r}" for i, value in enumerate(self.injections)]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+
+def programmed(model: Model, x: Array, y: Array | None = None, beta: float = 0.0) -> Instance:
+    """The machine's numbers for one input: the free phase, or with a target that nudged by ``beta``."""
+    network = _oscillators(model)
+    places = _places(network)
+    size = sum(int(np.prod(shape)) for _, shape in _layers(network))
+    landscape = network.clamp(x)
+    fields = np.concatenate([np.ravel(landscape.drive[name]) for name in places])  # type: ignore[attr-defined]
+    injections = np.concatenate([_injection(network, name) for name in places])
+    if y is not None:
+        fields, injections = _nudge(model, places, fields, injections, y, beta)
+    matrix = np.zeros((size, size), fields.dtype)
+    for edge in network.edges.values():
+        if edge.source != INPUT:
+            block = _matrix(edge.op, network.layers[edge.source].shape)
+            matrix[places[edge.target], places[edge.source]] += block
+            matrix[places[edge.source], places[edge.target]] += block.T
+    return Instance.from_matrix(matrix, fields, injections)
+
+
+def read_back(model: Model, phi: Any) -> State:
+    """The state of a batch from phases read from a machine, of shape (batch, N), in radians."""
+    network = _oscillators(model)
+    layers, places = _layers(network), _places(network)
+    size = sum(int(np.prod(shape)) for _, shape in layers)
+    phi = np.asarray(phi)
+    if phi.ndim != 2 or phi.shape[1] != size:
+        raise ValueError(
+            f"read_back: expected phases of shape (batch, {size}), oscillators in the order of "
+            f"{[name for name, _ in layers]}, got {phi.shape}."
+        )
+    if not np.all(np.isfinite(phi)):
+        raise ValueError("read_back: expected finite phases in radians, got some that are not.")
+    return {
+        name: jax.vmap(from_phases)(jnp.asarray(phi[:, places[name]]).reshape(len(phi), *shape))
+        for name, shape in layers
+    }
+
+
+def gradient(model: Model, x: Array, y: Array, betas: Any, coefficients: Any, phi: Any) -> PyTree:
+    """The update from phases read at each nudge: ``phi`` of shape (phases, batch, N), and a contrast's
+    ``betas`` and ``coefficients``, of shape (phases,)."""
+    read = [read_back(model, part) for part in phi]
+    if len(read) != len(betas):
+        raise ValueError(f"gradient: expected {len(betas)} phases, one a nudge, got {len(read)}.")
+    states = jax.tree.map(lambda *parts: jnp.stack(parts), *read)
+    return contrast_gradient(model, x, y, jnp.asarray(betas), jnp.asarray(coefficients), states)
+
+
+def _oscillators(model: Model) -> Network:
+    network = model.energy
+    if not isinstance(network, Network):
+        raise ValueError(f"machine: expected a Network, got a {type(network).__name__}.")
+    others = [n for n in network.order if not isinstance(bare(network.layers[n].unit), Oscillator)]
+    if others:
+        raise ValueError(
+            f"machine: expected oscillators in every layer, got other units in {others}."
+        )
+    return network
+
+
+def _layers(network: Network) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, network.layers[name].shape) for name in network.order]
+
+
+def _places(network: Network) -> dict[str, slice]:
+    places, at = {}, 0
+    for name, shape in _layers(network):
+        places[name] = slice(at, at + int(np.prod(shape)))
+        at = places[name].stop
+    return places
+
+
+def _injection(network: Network, name: str) -> Numbers:
+    layer = network.layers[name]
+    return np.ravel(np.broadcast_to(bare(layer.unit).injection, layer.shape))  # type: ignore[attr-defined]
+
+
+def _nudge(model: Model, places, fields, injections, y: Array, beta: float):
+    cost = model.cost
+    if not isinstance(cost, SquaredError):
+        raise ValueError(
+            f"machine: expected a SquaredError, whose nudge is a field and an injection, got "
+            f"{type(cost).__name__}."
+        )
+    fields, injections = fields.copy(), injections.copy()
+    fields[places[cost.output]] += beta * np.ravel(cost.target(jnp.asarray(y)))
+    injections[places[cost.output]] -= 0.5 * beta
+    return fields, injections
+
+
+def _matrix(op: Op, shape: tuple[int, ...]) -> Numbers:
+    """The matrix of a linear operator, (targets, sources)."""
+    size = int(np.prod(shape))
+
+    def flat(u: Array) -> Array:
+        return op(u.reshape(shape)).reshape(-1)
+
+    matrix = np.asarray(jax.vmap(flat, out_axes=1)(jnp.eye(size)))
+    probe = np.linspace(-1.0, 1.0, size)
+    if not np.allclose(flat(jnp.asarray(probe)), matrix @ probe, atol=1e-4):
+        raise ValueError(
+            f"machine: expected linear edges, but {type(op).__name__} is not; couplings are products."
+        )
+    return matrix

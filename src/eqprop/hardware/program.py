@@ -1,0 +1,221 @@
+"""What a device makes of the parameters it is given: ``program(model) -> model``.
+
+Programs are pure and compose. Each is straight-through: its value is the device's, its derivative that
+of the identity, so that a gradient measured on the device moves the parameters kept outside it (the
+master copy). `Programmed` puts one before any estimator.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.estimators import Batch, Estimate, Estimator
+from eqprop.hardware.grid import check_bits, check_limit, to_grid
+from eqprop.model import Model
+from eqprop.names import parameter_names
+from eqprop.network import INPUT, Edge, Network, Op
+from eqprop.ops import Lateral
+from eqprop.units import State
+
+Where = Callable[[str], bool]
+
+
+def everything(name: str) -> bool:
+    """Every parameter."""
+    return True
+
+
+def couplings(name: str) -> bool:
+    """Weights and kernels."""
+    return name.endswith((".weight", ".kernel"))
+
+
+def fields(name: str) -> bool:
+    """Biases."""
+    return name.endswith(".bias")
+
+
+def injections(name: str) -> bool:
+    """Second-harmonic injections of oscillators."""
+    return name.endswith(".injection")
+
+
+@jax.custom_jvp
+def straight_through(given: Array, made: Array) -> Array:
+    """The value of ``made`` with the derivative of ``given``."""
+    return made
+
+
+@straight_through.defjvp
+def _straight_through_jvp(primals, tangents):
+    return primals[1], tangents[0]
+
+
+class Program(eqx.Module):
+    """``model -> model``, as the device has it."""
+
+    @abstractmethod
+    def __call__(self, model: Model) -> Model: ...
+
+    def then(self, after: Program) -> Program:
+        """This program followed by another."""
+        return Sequence((self, after))
+
+
+class Sequence(Program):
+    """One program after another; none at all is a perfect device."""
+
+    programs: tuple[Program, ...] = ()
+
+    def __call__(self, model: Model) -> Model:
+        for program in self.programs:
+            model = program(model)
+        return model
+
+
+class Quantise(Program):
+    """``2^bits`` levels in ``[-limit, limit]``."""
+
+    bits: int = eqx.field(static=True)
+    limit: float = eqx.field(static=True)
+    where: Where = eqx.field(default=everything, static=True)
+
+    def __check_init__(self):
+        check_bits("Quantise", self.bits)
+        check_limit("Quantise", self.limit)
+
+    def __call__(self, model: Model) -> Model:
+        def made(value: Array) -> Array:
+            return to_grid(value, self.bits, -self.limit, self.limit)
+
+        return _each(model, self.where, made)
+
+
+class Limit(Program):
+    """Values outside ``[-limit, limit]`` stay at its ends."""
+
+    limit: float = eqx.field(static=True)
+    where: Where = eqx.field(default=everything, static=True)
+
+    def __check_init__(self):
+        check_limit("Limit", self.limit)
+
+    def __call__(self, model: Model) -> Model:
+        return _each(model, self.where, lambda value: jnp.clip(value, -self.limit, self.limit))
+
+
+class Mismatch(Program):
+    """Device-to-device variation: each value times a fixed ``1 + sigma N(0, 1)``."""
+
+    factors: PyTree
+
+    @classmethod
+    def draw(
+        cls, model: Model, sigma: float, key: PRNGKeyArray, where: Where = everything
+    ) -> Mismatch:
+        """One device: the same key gives the same."""
+        return cls(_factors(model, sigma, key, where))
+
+    def __call__(self, model: Model) -> Model:
+        values, rest = eqx.partition(model, eqx.is_inexact_array)
+        made = jax.tree.map(lambda v, f: straight_through(v, v * f), values, self.factors)
+        return eqx.combine(made, rest)
+
+
+class Asymmetry(Program):
+    """``J_ij != J_ji``: what a layer sends back to its source passes other devices, each wrong by a fixed
+    factor ``1 + sigma N(0, 1)``. There is no energy any more, and EP is an approximation."""
+
+    factors: PyTree
+
+    @classmethod
+    def draw(cls, model: Model, sigma: float, key: PRNGKeyArray) -> Asymmetry:
+        """One device: the same key gives the same."""
+        network = _network("Asymmetry", model)
+        if any(isinstance(edge.op, Lateral) for edge in network.edges.values()):
+            raise ValueError(
+                "Asymmetry: expected edges between layers, but a Lateral edge is symmetric by its form."
+            )
+        return cls(_factors(model, sigma, key, couplings).energy.edges)
+
+    def __call__(self, model: Model) -> Model:
+        network = _network("Asymmetry", model)
+        edges = {
+            name: edge
+            if edge.source == INPUT
+            else Edge(_TwoWay(edge.op, self._back(name, edge.op)), edge.source, edge.target)
+            for name, edge in network.edges.items()
+        }
+        return eqx.tree_at(lambda m: m.energy.edges, model, edges)
+
+    def _back(self, name: str, op: Op) -> Op:
+        values, rest = eqx.partition(op, eqx.is_inexact_array)
+        made = jax.tree.map(lambda v, f: straight_through(v, v * f), values, self.factors[name].op)
+        return eqx.combine(made, rest)
+
+
+class _TwoWay(eqx.Module):
+    """An operator whose transpose belongs to another one."""
+
+    there: Op
+    back: Op
+
+    def __call__(self, u: Array) -> Array:
+        back = self.back(u)
+        return back + jax.lax.stop_gradient(self.there(u) - back)
+
+
+class Programmed(Estimator):
+    """Any estimator on the device: states and gradient come from ``program(model)``, and the gradient is
+    handed to the parameters that were given."""
+
+    estimator: Estimator
+    program: Program
+
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        given, rest = eqx.partition(model, eqx.is_inexact_array)
+
+        def values(given: PyTree) -> PyTree:
+            return eqx.filter(self.program(eqx.combine(given, rest)), eqx.is_inexact_array)
+
+        _, pull_back = jax.vjp(values, given)
+        estimate = self.estimator(self.program(model), x, y, state, key)
+        gradient = eqx.filter(estimate.gradient, eqx.is_inexact_array)
+        return estimate._replace(gradient=pull_back(gradient)[0])
+
+
+def _each(model: Model, where: Where, made: Callable[[Array], Array]) -> Model:
+    values, rest = eqx.partition(model, eqx.is_inexact_array)
+    chosen = jax.tree.map(
+        lambda name, v: straight_through(v, made(v)) if where(name) else v,
+        parameter_names(model),
+        values,
+    )
+    return eqx.combine(chosen, rest)
+
+
+def _factors(model: Model, sigma: float, key: PRNGKeyArray, where: Where) -> PyTree:
+    if not sigma >= 0:
+        raise ValueError(f"Mismatch: expected sigma >= 0, got {sigma}.")
+    values, tree = jax.tree.flatten(eqx.filter(model, eqx.is_inexact_array))
+    names = jax.tree.leaves(parameter_names(model))
+    keys = jax.random.split(key, len(values))
+    factors = [
+        1.0 + sigma * jax.random.normal(k, v.shape, v.dtype) if where(name) else jnp.ones_like(v)
+        for k, v, name in zip(keys, values, names, strict=True)
+    ]
+    return jax.tree.unflatten(tree, factors)
+
+
+def _network(name: str, model: Model) -> Network:
+    if not isinstance(model.energy, Network):
+        raise ValueError(f"{name}: expected a Network, got a {type(model.energy).__name__}.")
+    return model.energy

@@ -1,0 +1,84 @@
+"""How a device takes an update: transforms for the end of an Optax chain, that need the parameters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.hardware.grid import check_bits, check_limit, to_grid
+
+
+class Draws(NamedTuple):
+    """The random numbers still to come."""
+
+    key: PRNGKeyArray
+
+
+def clipped(limit: float) -> optax.GradientTransformation:
+    """No write goes beyond ``[-limit, limit]``."""
+    check_limit("clipped", limit)
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(
+            lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params
+        )
+    )
+
+
+def on_grid(
+    bits: int, limit: float, key: PRNGKeyArray | None = None
+) -> optax.GradientTransformation:
+    """No master copy: what is written lies on ``2^bits`` levels in ``[-limit, limit]``, and what is not a
+    whole level is lost. With a key, rounding is stochastic and loses nothing on average."""
+    check_bits("on_grid", bits)
+    check_limit("on_grid", limit)
+
+    def written(value: Array, draw: PRNGKeyArray | None) -> Array:
+        return to_grid(value, bits, -limit, limit, draw)
+
+    return _writing(written, key)
+
+
+def pulsed(
+    pulse: float, limit: float, key: PRNGKeyArray, spread: float = 0.0
+) -> optax.GradientTransformation:
+    """Whole pulses of size ``pulse``, fewer the nearer the limit: a write of ``n`` pulses changes ``w`` by
+    ``n pulse (1 - sign(n) w / limit)`` (soft bounds), times ``1 + spread N(0, 1)``.
+
+    The number of pulses is rounded stochastically, so that small updates count on average.
+    """
+    check_limit("pulsed", limit)
+    if not pulse > 0 or not spread >= 0:
+        raise ValueError(f"pulsed: expected pulse > 0 and spread >= 0, got {pulse} and {spread}.")
+
+    def write(update: Array, value: Array, draw: PRNGKeyArray) -> Array:
+        dither, blur = jax.random.split(draw)
+        pulses = jnp.floor(update / pulse + jax.random.uniform(dither, update.shape, update.dtype))
+        room = 1.0 - jnp.sign(pulses) * value / limit
+        change = pulses * pulse * room
+        change = change * (1.0 + spread * jax.random.normal(blur, update.shape, update.dtype))
+        return jnp.clip(value + change, -limit, limit) - value
+
+    return _with_draws(write, key)
+
+
+def _writing(written: Any, key: PRNGKeyArray | None) -> optax.GradientTransformation:
+    if key is None:
+        return optax.stateless(
+            lambda updates, params: jax.tree.map(
+                lambda u, p: written(p + u, None) - p, updates, params
+            )
+        )
+    return _with_draws(lambda u, p, draw: written(p + u, draw) - p, key)
+
+
+def _with_draws(write: Any, key: PRNGKeyArray) -> optax.GradientTransformation:
+    def update(updates: PyTree, state: Draws, params: PyTree = None) -> tuple[PyTree, Draws]:
+        now, later = jax.random.split(state.key)
+        draws = optax.tree.split_key_like(now, updates)
+        return jax.tree.map(write, updates, params, draws), Draws(later)
+
+    return optax.GradientTransformation(lambda params: Draws(key), update)

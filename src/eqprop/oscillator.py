@@ -1,0 +1,99 @@
+"""Oscillators: phases on a circle, pulled to 0 and pi by a second-harmonic injection.
+
+    V(phi) = - sum_(i<j) J_ij cos(phi_i - phi_j) - sum_i h_i cos phi_i - sum_i (S_i / 2) cos 2 phi_i
+
+An oscillator is the point ``z = (cos phi, sin phi)``, on a leading axis of two. Since
+``cos(a - b) = cos a cos b + sin a sin b``, every edge of a network couples oscillators component by
+component, the fields ``h`` and the cost see the cosine, and no trigonometric function is left.
+Gower, arXiv 2510.12934.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from eqprop.units import Unit
+
+
+class Oscillator(Unit):
+    """The circle: ``u = z = (cos phi, sin phi)``, shape (2, ...); potential ``-(S / 2) cos 2 phi``.
+
+    ``injection`` is ``S``, an array that broadcasts to the layer's shape and learns, or a number that does
+    not. It relaxes by ``dphi/dt = -dV/dphi``, and rests at ``phi = pi / 2``.
+    """
+
+    injection: Array | float = 0.0
+    smooth: ClassVar[bool] = True
+    components: ClassVar[tuple[int, ...]] = (2,)
+
+    def embed(self, z: Array) -> Array:
+        return z
+
+    def read(self, u: Array) -> Array:
+        return u[0]
+
+    def potential(self, z: Array) -> Array:
+        cos, sin = z
+        return -0.5 * self.injection * (cos * cos - sin * sin)
+
+    def retract(self, z: Array) -> Array:
+        square = z[0] * z[0] + z[1] * z[1]
+        known = square != 0
+        unit = z / jnp.sqrt(jnp.where(known, square, 1.0))
+        upright = jnp.stack([jnp.zeros_like(square), jnp.ones_like(square)])
+        return jnp.where(known, unit, upright)
+
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        """The minimiser over the circle of ``-<a + S (cos, -sin) + (|S| + |q|) z, u>``, which bounds the
+        energy from above and touches it at ``z``."""
+        cos, sin = z
+        pull = self.injection * jnp.stack([cos, -sin])
+        hold = (jnp.abs(self.injection) + jnp.abs(curvature)).astype(z.dtype)
+        return self.retract(field + pull + hold * z)
+
+    def force(self, z: Array, field: Array) -> Array:
+        """``-dV/dphi = a_sin cos phi - a_cos sin phi - S sin 2 phi``, in the layer's shape."""
+        cos, sin = z
+        return field[1] * cos - field[0] * sin - 2.0 * self.injection * sin * cos
+
+    def velocity(self, z: Array, field: Array) -> Array:
+        """``dz/dt``: the force along the circle, and a pull back to it where rounding left it."""
+        inward = 0.5 * (1.0 - z[0] * z[0] - z[1] * z[1])
+        return self.tangent(z, self.force(z, field)) + inward * z
+
+    def tangent(self, z: Array, rate: Array) -> Array:
+        return rate * jnp.stack([-z[1], z[0]])
+
+    def move(self, z: Array, field: Array, dt: float) -> Array:
+        """The rotation by ``2 arctan(dt F / 2)`` (Cayley's form): Euler's step in ``phi`` but for its third
+        order, with the same fixed points."""
+        return self.rotate(z, dt * self.force(z, field))
+
+    def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
+        return self.rotate(z, dt * self.force(z, field) + noise)
+
+    def saturation(self, z: Array) -> Array:
+        """``1 - |sin phi|``: at ``phi = 0`` and ``pi`` no nudge has a hold."""
+        return 1.0 - jnp.abs(z[1])
+
+    @staticmethod
+    def rotate(z: Array, angle: Array) -> Array:
+        """``z`` turned by ``2 arctan(angle / 2)``; what rounding moved off the circle goes back to it."""
+        half = 0.5 * angle
+        square = half * half
+        cos, sin = 1.0 - square, 2.0 * half
+        size = (1.5 - 0.5 * (z[0] * z[0] + z[1] * z[1])) / (1.0 + square)
+        return size * jnp.stack([cos * z[0] - sin * z[1], sin * z[0] + cos * z[1]])
+
+
+def phases(z: Array) -> Array:
+    """``phi`` in (-pi, pi] of oscillators ``(2, ...)``."""
+    return jnp.arctan2(z[1], z[0])
+
+
+def from_phases(phi: Array) -> Array:
+    """``(cos phi, sin phi)`` on a leading axis."""
+    return jnp.stack([jnp.cos(phi), jnp.sin(phi)])

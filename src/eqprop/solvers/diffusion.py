@@ -1,0 +1,67 @@
+"""Continuous time with noise: the relaxation as a stochastic differential equation, by Diffrax."""
+
+from __future__ import annotations
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jaxtyping import PRNGKeyArray
+
+from eqprop.energy import Clamped, displacement
+from eqprop.solvers._solver import Info, Solver, report
+from eqprop.units import Box, State, retract
+
+
+class Diffusion(Solver):
+    """``dz = (retract(a) - z) dt + sqrt(2 T) dW`` along the domain, for a time ``time``.
+
+    Heun's rule (Stratonovich), of second order in ``step_size`` for additive noise: the cross-check of
+    `Langevin`. Domains must have no walls.
+    """
+
+    temperature: float = eqx.field(static=True)
+    time: float = eqx.field(default=40.0, static=True)
+    step_size: float = eqx.field(default=0.02, static=True)
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        if walled := [name for name, unit in phase.units.items() if isinstance(unit, Box)]:
+            raise ValueError(
+                f"Diffusion: expected domains without walls, but {walled} are intervals; use Langevin, "
+                "which reflects."
+            )
+        if key is None:
+            raise ValueError("Diffusion: expected a random key, got none; pass `key` to `relax`.")
+        numbers = {name: jax.eval_shape(phase.units[name].read, z) for name, z in state.items()}
+        path = diffrax.VirtualBrownianTree(
+            0.0, self.time, tol=0.5 * self.step_size, shape=numbers, key=key
+        )
+
+        def spread(t, z, args):
+            def along(noise: State) -> State:
+                size = (2.0 * self.temperature) ** 0.5
+                return {
+                    name: size * phase.units[name].tangent(z[name], noise[name]) for name in noise
+                }
+
+            return lx.FunctionLinearOperator(along, numbers)
+
+        terms: diffrax.MultiTerm = diffrax.MultiTerm(
+            diffrax.ODETerm(lambda t, z, args: displacement(phase, z)),
+            diffrax.ControlTerm(spread, path),
+        )
+        solution = diffrax.diffeqsolve(
+            terms,
+            diffrax.Heun(),
+            t0=0.0,
+            t1=self.time,
+            dt0=self.step_size,
+            y0=state,
+            max_steps=None,
+            adjoint=diffrax.ForwardMode(),
+        )
+        end = retract(phase.units, jax.tree.map(lambda path: path[-1], solution.ys))
+        return end, report(phase, end, jnp.asarray(solution.stats["num_steps"], jnp.int32), None)

@@ -1,0 +1,63 @@
+"""Langevin dynamics: relaxation with thermal noise."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.energy import Clamped, field
+from eqprop.solvers._solver import Info, Solver, report
+from eqprop.units import State, embed
+
+
+class Langevin(Solver):
+    """``dz = -dE/dz dt + sqrt(2 T) dW`` by Euler-Maruyama: a step ``dt`` carries noise ``sqrt(2 T dt)``.
+
+    The law of units that show their state, and of oscillators, tends to ``exp(-E / T)``, up to an error
+    of order ``dt``; walls reflect. Units that show a function of their state (`Logistic`, `Tanh`) get the
+    noise on their pre-activation, and another law. The residual reported is that of the last state.
+    """
+
+    temperature: float = eqx.field(static=True)
+    step_size: float = eqx.field(default=0.1, static=True)
+    steps: int = eqx.field(default=400, static=True)
+
+    def __check_init__(self):
+        if not self.temperature >= 0 or not self.step_size > 0 or self.steps < 1:
+            raise ValueError(
+                "Langevin: expected temperature >= 0, step_size > 0 and steps >= 1, got "
+                f"{self.temperature}, {self.step_size} and {self.steps}."
+            )
+
+    @classmethod
+    def phase_noise(cls, xi: float, step_size: float = 0.1, steps: int = 400) -> Langevin:
+        """The noise ``step_size * xi * N(0, 1)`` a step of Gower (arXiv 2510.12934): the temperature
+        ``step_size * xi^2 / 2``, which depends on the step."""
+        return cls(0.5 * step_size * xi * xi, step_size, steps)
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        if key is None:
+            raise ValueError("Langevin: expected a random key, got none; pass `key` to `relax`.")
+        size = (2.0 * self.temperature * self.step_size) ** 0.5
+
+        def advance(step: Array, state: State) -> State:
+            fields = field(phase, embed(phase.units, state), tuple(state))
+            keys = jax.random.split(jax.random.fold_in(key, step), len(state))
+            return {
+                name: phase.units[name].diffuse(
+                    z, fields[name], self.step_size, size * _noise(phase, name, z, draw)
+                )
+                for (name, z), draw in zip(state.items(), keys, strict=True)
+            }
+
+        end = lax.fori_loop(0, self.steps, advance, state)
+        return end, report(phase, end, jnp.asarray(self.steps, jnp.int32), None)
+
+
+def _noise(phase: Clamped, name: str, z: Array, key: PRNGKeyArray) -> Array:
+    return jax.random.normal(key, phase.units[name].read(z).shape, jnp.real(z).dtype)

@@ -1,0 +1,332 @@
+"""Hardware: grids, programs, read-outs, faults, writes, and a machine in the loop."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
+import systems
+from eqprop import (
+    Blockwise,
+    EquilibriumPropagation,
+    GradientDescent,
+    ImplicitDifferentiation,
+    Model,
+    Oscillator,
+    SquaredError,
+    hardware,
+    layered,
+    relax,
+    symmetric,
+)
+from eqprop.oscillator import phases
+
+KEY = jax.random.key(0)
+SOLVER = GradientDescent(1e-10, 2000, 0.3)
+EP = EquilibriumPropagation(SOLVER, symmetric(0.05))
+
+estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
+
+
+def apply(estimator, system, key=KEY):
+    _, model, x, y = system
+    return estimate(estimator, model, x, y, model.rest(x), key)
+
+
+def values(tree):
+    return np.concatenate([np.ravel(a) for a in jax.tree.leaves(eqx.filter(tree, eqx.is_array))])
+
+
+def cosine(a, b):
+    a, b = values(a), values(b)
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+@given(bits=st.integers(1, 8), limit=st.floats(0.1, 5), seed=st.integers(0, 99))
+def test_a_grid_has_its_levels_inside_its_range(bits, limit, seed):
+    value = systems.normal(seed, (2000,), 2 * limit)
+    made = np.unique(hardware.to_grid(value, bits, -limit, limit))
+    assert len(made) <= 2**bits
+    assert np.all(np.abs(made) <= limit * (1 + 1e-12))
+    inside = value[np.abs(value) <= limit]
+    step = 2 * limit / (2**bits - 1)
+    error = np.abs(hardware.to_grid(inside, bits, -limit, limit) - inside)
+    assert np.all(error <= step / 2 * (1 + 1e-9))
+
+
+@given(bits=st.integers(1, 6))
+def test_a_circle_has_its_angles_once(bits):
+    phi = jnp.linspace(-np.pi, np.pi, 5001)
+    made = hardware.to_circle(phi, bits)
+    points = np.round(np.stack([np.cos(made), np.sin(made)], 1), 9) + 0.0
+    assert len(np.unique(points, axis=0)) == 2**bits
+    assert np.max(np.abs(made - phi)) <= np.pi / 2**bits * (1 + 1e-9)
+
+
+def test_stochastic_rounding_keeps_the_mean():
+    value = jnp.full(100_000, 0.3)
+    made = hardware.to_grid(value, 2, -1.0, 1.0, KEY)
+    assert len(np.unique(made)) == 2
+    np.testing.assert_allclose(np.mean(made), 0.3, atol=5 * np.std(made) / 300)
+
+
+def programs(model):
+    return {
+        "none": (hardware.Sequence(), 0.0),
+        "limit": (hardware.Limit(1e3), 0.0),
+        "bits": (hardware.Quantise(24, 4.0), 1e-6),
+        "mismatch": (hardware.Mismatch.draw(model, 0.0, KEY), 0.0),
+        "asymmetry": (hardware.Asymmetry.draw(model, 0.0, KEY), 1e-12),
+        "stuck": (hardware.stuck(model, 0.0, KEY), 0.0),
+    }
+
+
+@pytest.mark.parametrize("name", ["none", "limit", "bits", "mismatch", "asymmetry", "stuck"])
+@pytest.mark.parametrize("builder", [systems.tanh, systems.average_pooled, systems.box])
+def test_identity_at_zero_strength(builder, name):
+    system = builder()
+    program, slack = programs(system.model)[name]
+    plain, made = apply(EP, system), apply(hardware.Programmed(EP, program), system)
+    np.testing.assert_allclose(
+        values(made.gradient), values(plain.gradient), atol=100 * slack + 1e-12
+    )
+    np.testing.assert_allclose(made.value, plain.value, atol=10 * slack + 1e-12)
+
+
+def test_oscillators_without_detuning_are_as_they_were():
+    system = systems.oscillators()
+    plain = apply(EP, system)
+    program = hardware.detuned(system.model, 0.0, KEY).then(hardware.stuck(system.model, 0.0, KEY))
+    made = apply(hardware.Programmed(EP, program), system)
+    np.testing.assert_allclose(values(made.gradient), values(plain.gradient), atol=1e-9)
+
+
+def test_a_program_changes_the_states_and_the_gradient_reaches_the_master():
+    system = systems.tanh()
+    program = hardware.Quantise(3, 0.5, hardware.couplings)
+    made = apply(hardware.Programmed(EP, program), system)
+    on_device = eqx.tree_at(lambda s: s, system, system._replace(model=program(system.model)))
+    np.testing.assert_allclose(
+        values(made.gradient), values(apply(EP, on_device).gradient), atol=1e-12
+    )
+    coupled = program(system.model).energy
+    for edge in coupled.edges.values():
+        assert len(np.unique(edge.op.weight)) <= 8
+        assert np.max(np.abs(edge.op.weight)) <= 0.5
+    for name, layer in coupled.layers.items():
+        np.testing.assert_array_equal(layer.bias, system.model.energy.layers[name].bias)
+
+
+def test_mismatch_has_its_spread_and_is_one_device():
+    model = layered((300, 200, 10), KEY)
+    factor = hardware.Mismatch.draw(model, 0.2, KEY)
+    weight = factor(model).energy.edges["x-h1"].op.weight / model.energy.edges["x-h1"].op.weight
+    np.testing.assert_allclose([np.mean(weight), np.std(weight)], [1.0, 0.2], atol=3e-3)
+    again = hardware.Mismatch.draw(model, 0.2, KEY)
+    np.testing.assert_array_equal(values(factor(model)), values(again(model)))
+
+
+def test_asymmetry_sends_back_by_other_weights():
+    """A linear pair ``a = W u``, back by ``W'``: the equilibrium of the unsymmetric equations."""
+    from eqprop import Layer, Linear, Network
+    from eqprop.ops import Dense
+
+    layers = {"h": Layer(3, Linear(), jnp.asarray([0.3, -0.1, 0.5])), "out": Layer(2, Linear())}
+    weight = systems.normal(1, (3, 2), 0.3)
+    model = Model(Network(1, layers, [("h", "out", Dense(weight))]), SquaredError())
+    program = hardware.Asymmetry.draw(model, 0.5, KEY)
+    back = weight * program.factors["h-out"].op.weight
+    x = jnp.zeros((1, 1))
+    state, _ = relax(program(model), x, model.rest(x), GradientDescent(1e-12, 3000))
+    h = np.linalg.solve(np.eye(3) - back @ weight.T, np.asarray(layers["h"].bias))
+    np.testing.assert_allclose(state["h"][0], h, atol=1e-9)
+    np.testing.assert_allclose(state["out"][0], h @ weight, atol=1e-9)
+
+
+def test_stuck_neurons_stay_and_get_no_gradient():
+    system = systems.oscillators()
+    program = hardware.stuck(system.model, 0.5, KEY)
+    dead = program(system.model).energy.layers["h1"].unit.dead
+    assert 0 < np.sum(dead) < 5
+    made = apply(hardware.Programmed(EP, program), system)
+    shown = made.state["h1"][:, :, dead]
+    np.testing.assert_array_equal(shown, np.broadcast_to([[0.0], [1.0]], shown.shape))
+    np.testing.assert_array_equal(made.gradient.energy.layers["h1"].bias[dead], 0.0)
+    assert np.all(made.gradient.energy.layers["h1"].bias[~dead] != 0)
+
+
+@pytest.mark.parametrize("solver", [SOLVER, Blockwise(1e-12, 3000)], ids=["gradient", "blockwise"])
+def test_detuned_oscillators_balance_their_frequency(solver):
+    """``0 = detuning - dV/dphi`` at the fixed point."""
+    _, model, x, _ = systems.oscillators()
+    program = hardware.detuned(model, 0.1, KEY)
+    state, info = relax(program(model), x, model.rest(x), solver)
+    assert info.converged == 1
+    phi = jax.tree.map(lambda z: phases(z[0]), state)
+
+    def energy(phi):
+        turned = {name: jnp.stack([jnp.cos(p), jnp.sin(p)]) for name, p in phi.items()}
+        return model.energy(turned, x[0])
+
+    slopes = jax.grad(energy)(phi)
+    for name, layer in program(model).energy.layers.items():
+        np.testing.assert_allclose(slopes[name], layer.unit.detuning, atol=1e-8)
+
+
+def test_read_bits_and_noise():
+    _, model, x, _ = systems.oscillators()
+    state, _ = relax(model, x, model.rest(x), SOLVER)
+    one = jax.tree.map(lambda z: z[0], state)
+    read = hardware.ReadBits(3)(model.energy.units, one, KEY)
+    for name, z in read.items():
+        turns = np.asarray(phases(z)) / (2 * np.pi / 8)
+        np.testing.assert_allclose(turns, np.round(turns), atol=1e-9)
+        assert np.max(np.abs(phases(z) - phases(one[name]))) <= np.pi / 8 + 1e-9
+    many = {"h1": jnp.broadcast_to(one["h1"][:, :1], (2, 50_000))}
+    noisy = hardware.ReadNoise(0.1)({"h1": Oscillator()}, many, KEY)
+    error = np.asarray(phases(noisy["h1"]) - phases(many["h1"]))
+    np.testing.assert_allclose([np.mean(error), np.std(error)], [0, 0.1], atol=2e-3)
+    same = hardware.ReadNoise(0.0)(model.energy.units, one, KEY)
+    for name, z in same.items():
+        np.testing.assert_allclose(z, one[name], atol=1e-12)
+
+
+def reading(read_out):
+    return EquilibriumPropagation(SOLVER, symmetric(0.05), read_out=read_out)
+
+
+def test_a_read_out_acts_on_every_phase_of_ep():
+    system = systems.oscillators()
+    fine = apply(reading(hardware.ReadBits(20)), system)
+    np.testing.assert_allclose(values(fine.gradient), values(apply(EP, system).gradient), atol=1e-3)
+    coarse = apply(reading(hardware.ReadBits(2)), system)
+    turns = np.asarray(jax.vmap(phases)(coarse.state["h1"])) / (np.pi / 2)
+    np.testing.assert_allclose(turns, np.round(turns), atol=1e-9)
+    assert cosine(coarse.gradient, fine.gradient) < 0.99
+
+
+def test_writes_on_a_grid_lose_small_updates_and_stochastic_ones_do_not():
+    params, small = {"w": jnp.zeros(20_000)}, {"w": jnp.full(20_000, 0.01)}
+    for transform, mean in (
+        (hardware.on_grid(3, 0.7), 0.1),
+        (hardware.on_grid(3, 0.7, KEY), 0.01),
+    ):
+        updates, _ = transform.update(small, transform.init(params), params)
+        written = np.asarray(optax.apply_updates(params, updates)["w"])
+        steps = (written + 0.7) / (1.4 / 7)
+        np.testing.assert_allclose(steps, np.round(steps), atol=1e-9)
+        if mean == 0.01:
+            np.testing.assert_allclose(np.mean(written), mean, atol=4e-3)
+        else:
+            assert len(np.unique(written)) == 1
+
+
+def test_pulses_saturate_and_count_on_average():
+    params = {"w": jnp.asarray([0.0, 0.5, 1.0, -1.0]).repeat(20_000)}
+    updates = jax.tree.map(lambda p: jnp.full_like(p, 0.005), params)
+    transform = hardware.pulsed(0.01, 1.0, KEY)
+    state = transform.init(params)
+    changes, after = transform.update(updates, state, params)
+    change = np.mean(np.asarray(changes["w"]).reshape(4, -1), axis=1)
+    np.testing.assert_allclose(change, [0.005, 0.0025, 0.0, 0.01], atol=2e-4)
+    assert len(np.unique(np.asarray(changes["w"][:20_000]).round(9))) == 2
+    more, _ = transform.update(updates, after, params)
+    assert np.any(np.asarray(more["w"]) != np.asarray(changes["w"]))
+
+
+def test_clipped_writes_stay_inside():
+    params, updates = {"w": jnp.asarray([0.9, -0.9])}, {"w": jnp.asarray([0.5, 0.05])}
+    moved, _ = (t := hardware.clipped(1.0)).update(updates, t.init(params), params)
+    np.testing.assert_allclose(moved["w"], [0.1, 0.05], atol=1e-12)
+
+
+def machine(instance, start, time=200.0):
+    """An independent simulation: ``dphi/dt = -dV/dphi``, trigonometric, by SciPy."""
+    matrix, h, s = instance.matrix, instance.fields, instance.injections
+
+    def slope(t, phi):
+        differences = np.sin(phi[:, None] - phi)
+        return -np.sum(matrix * differences, 1) - h * np.sin(phi) - s * np.sin(2 * phi)
+
+    return solve_ivp(slope, (0, time), start, rtol=1e-10, atol=1e-12).y[:, -1]
+
+
+def test_a_machine_in_the_loop(tmp_path):
+    """Out through files, phases of another simulator in: the gradient is EP's."""
+    system = systems.oscillators()
+    _, model, x, y = system
+    contrast = symmetric(0.05)
+    free, read = [], []
+    for i in range(len(x)):
+        path = hardware.programmed(model, x[i]).save(tmp_path / f"{i}.npz")
+        free.append(machine(hardware.Instance.load(path), np.full(12, np.pi / 2)))
+    for beta in contrast.betas:
+        nudged = [hardware.programmed(model, x[i], y[i], beta) for i in range(len(x))]
+        read.append([machine(n, f) for n, f in zip(nudged, free, strict=True)])
+    state = hardware.read_back(model, np.stack(free))
+    plain = apply(EquilibriumPropagation(GradientDescent(1e-12, 5000, 0.3), contrast), system)
+    for name, z in plain.state.items():
+        np.testing.assert_allclose(state[name], z, atol=1e-7)
+    found = hardware.gradient(model, x, y, contrast.betas, contrast.coefficients, np.asarray(read))
+    np.testing.assert_allclose(values(found), values(plain.gradient), atol=1e-5)
+    exact = apply(ImplicitDifferentiation(GradientDescent(1e-12, 5000, 0.3), 1e-10), system)
+    assert cosine(found, exact.gradient) > 0.9999
+
+
+def test_an_instance_has_the_energy_of_the_model(tmp_path):
+    _, model, x, y = systems.oscillators()
+    instance = hardware.programmed(model, x[0], y[0], 0.2)
+    phi = np.random.default_rng(0).uniform(-3, 3, (2, 12))
+    states = hardware.read_back(model, phi)
+    one, two = (
+        float(value) for value in jax.vmap(model.nudged(x[0], y[0], jnp.asarray(0.2)))(states)
+    )
+    np.testing.assert_allclose(instance.energy(phi[0]) - instance.energy(phi[1]), one - two)
+    lines = instance.write_text(tmp_path / "one.txt").read_text().splitlines()
+    assert lines[0] == f"# oscillators 12 couplings {len(instance.couplings)}"
+    assert len(lines) == 1 + len(instance.couplings) + 12 + 12
+
+
+def test_what_a_machine_cannot_take_is_refused(tmp_path):
+    _, model, x, y = systems.oscillators()
+    with pytest.raises(ValueError, match=r"shape \(batch, 12\).*got \(3, 11\)"):
+        hardware.read_back(model, np.zeros((3, 11)))
+    with pytest.raises(ValueError, match="finite phases"):
+        hardware.read_back(model, np.full((3, 12), np.nan))
+    with pytest.raises(ValueError, match="expected 2 phases, one a nudge, got 1"):
+        hardware.gradient(model, x, y, np.zeros(2), np.zeros(2), np.zeros((1, 3, 12)))
+    skewed = np.asarray([[0.0, 1.0], [0.5, 0.0]])
+    with pytest.raises(ValueError, match="symmetric J"):
+        hardware.Instance.from_matrix(skewed, np.zeros(2), np.zeros(2))
+    with pytest.raises(ValueError, match="other units in"):
+        hardware.programmed(systems.mixed().model, systems.mixed().x[0])
+    whole = hardware.programmed(model, x[0]).save(tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "bad.npz").write_bytes(whole[:60])
+    with pytest.raises(ValueError, match="cut or of another kind"):
+        hardware.Instance.load(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize(
+    "make, match",
+    [
+        (lambda: hardware.Quantise(0, 1.0), "1 to 24 bits"),
+        (lambda: hardware.Quantise(4, 0.0), "limit > 0"),
+        (lambda: hardware.ReadBits(0), "1 to 24 bits"),
+        (lambda: hardware.on_grid(0, 1.0), "1 to 24 bits"),
+        (lambda: hardware.on_grid(4, -1.0), "limit > 0"),
+        (lambda: hardware.clipped(0.0), "limit > 0"),
+        (lambda: hardware.pulsed(0.0, 1.0, KEY), "pulse > 0"),
+        (lambda: hardware.ReadNoise(-0.1), "sigma >= 0"),
+        (lambda: hardware.stuck(systems.tanh().model, 1.0, KEY), r"fraction in \[0, 1\)"),
+        (lambda: hardware.detuned(systems.tanh().model, 0.1, KEY), "with oscillators"),
+        (lambda: hardware.Asymmetry.draw(systems.lateral().model, 0.1, KEY), "Lateral"),
+    ],
+)
+def test_nonsense_is_refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()

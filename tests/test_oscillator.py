@@ -1,0 +1,148 @@
+"""Oscillators: the energy on the circle, its force, and how a layer moves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import systems
+from eqprop import Blockwise, GradientDescent, Model, Network, Oscillator, SquaredError, relax
+from eqprop.network import Layer
+from eqprop.ops import Dense
+from eqprop.oscillator import from_phases, phases
+
+ANGLES = st.floats(-3.1, 3.1)
+PULLS = st.floats(-3, 3)
+
+
+def along(injection, a, b):
+    """``V(phi)`` of one oscillator in the field ``(a, b)``."""
+    return lambda phi: -a * jnp.cos(phi) - b * jnp.sin(phi) - 0.5 * injection * jnp.cos(2 * phi)
+
+
+@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS)
+def test_force_is_minus_the_slope(phi, a, b, injection):
+    unit, field = Oscillator(injection), jnp.asarray([a, b])
+    slope = jax.grad(along(injection, a, b))(phi)
+    z = from_phases(jnp.asarray(phi))
+    np.testing.assert_allclose(unit.force(z, field), -slope, atol=1e-12)
+    np.testing.assert_allclose(unit.potential(z), along(injection, 0, 0)(phi), atol=1e-12)
+    moving = unit.velocity(z, field)
+    np.testing.assert_allclose(moving, -slope * jnp.stack([-z[1], z[0]]), atol=1e-12)
+
+
+@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, q=st.floats(0, 3), target=PULLS)
+def test_minimise_never_raises_the_energy(phi, a, b, injection, q, target):
+    """On ``V`` with a nudge ``q (cos phi - target)^2 / 2``."""
+    unit = Oscillator(injection)
+
+    def energy(phi):
+        return along(injection, a, b)(phi) + 0.5 * q * (jnp.cos(phi) - target) ** 2
+
+    z = from_phases(jnp.asarray(phi))
+    field = jnp.asarray([a - q * (z[0] - target), b])
+    end = unit.minimise(z, field, jnp.asarray(q))
+    np.testing.assert_allclose(jnp.sum(end**2), 1.0, rtol=1e-12)
+    assert energy(phases(end)) <= energy(phi) + 1e-10
+
+
+def test_rotation_is_eulers_step_to_third_order():
+    phi, field, unit = 0.4, jnp.asarray([0.3, -0.8]), Oscillator(0.5)
+    z = from_phases(jnp.asarray(phi))
+    force = unit.force(z, field)
+    errors = [phases(unit.move(z, field, dt)) - phi - dt * force for dt in (0.2, 0.1)]
+    np.testing.assert_allclose(errors[0] / errors[1], 8, rtol=0.01)
+
+
+def test_rotation_stays_on_the_circle():
+    """Ten thousand steps in single precision, from a point beside it."""
+    start = jnp.asarray([0.6, 0.9], jnp.float32)
+    angle = jnp.asarray(0.3, jnp.float32)
+    end = jax.lax.fori_loop(0, 10_000, lambda i, z: Oscillator.rotate(z, angle), start)
+    np.testing.assert_allclose(jnp.sum(end**2), 1.0, rtol=1e-6)
+
+
+def test_rest_is_upright_and_zero_fields_keep_it():
+    unit = Oscillator()
+    rest = unit.retract(jnp.zeros((2, 3)))
+    np.testing.assert_array_equal(rest, [[0, 0, 0], [1, 1, 1]])
+    assert np.all(np.isfinite(jax.jacobian(unit.retract)(jnp.zeros((2, 3)))))
+
+
+def test_the_energy_is_that_of_the_paper():
+    """Against the double sum over all pairs of oscillators."""
+    _, model, x, _ = systems.oscillators()
+    network = model.energy
+    rng = np.random.default_rng(0)
+    phi = {name: rng.uniform(-3, 3, layer.shape) for name, layer in network.layers.items()}
+    state = {name: from_phases(jnp.asarray(p)) for name, p in phi.items()}
+    flat = np.concatenate([phi[name] for name in network.order])
+    at = {"h1": slice(0, 5), "h2": slice(5, 9), "out": slice(9, 12)}
+    coupling = np.zeros((12, 12))
+    for edge in network.edges.values():
+        if edge.source == "x":
+            continue
+        if edge.source == edge.target:
+            coupling[at["h1"], at["h1"]] = edge.op.matrix
+        else:
+            coupling[at[edge.source], at[edge.target]] = edge.op.weight
+            coupling[at[edge.target], at[edge.source]] = edge.op.weight.T
+    fields = np.concatenate([np.broadcast_to(network.layers[n].bias, (len(phi[n]),)) for n in at])
+    fields[at["h1"]] += x[0] @ network.edges["x-h1"].op.weight
+    strength = [np.broadcast_to(network.layers[n].unit.injection, (len(phi[n]),)) for n in at]
+    expected = -0.5 * np.sum(coupling * np.cos(flat[:, None] - flat))
+    expected -= np.sum(fields * np.cos(flat) + 0.5 * np.concatenate(strength) * np.cos(2 * flat))
+    np.testing.assert_allclose(network(state, x[0]), expected, rtol=1e-12)
+
+
+def test_the_nudge_is_a_field_and_an_injection():
+    """``h -> h + beta t``, ``S -> S - beta / 2``: the same trajectory as the nudged energy."""
+    _, model, x, y = systems.oscillators()
+    beta, out = 0.3, model.energy.layers["out"]
+    solver = GradientDescent(None, 25, 0.3)
+
+    def mapped(target):
+        layer = Layer(
+            out.shape, Oscillator(out.unit.injection - beta / 2), out.bias + beta * target
+        )
+        edges = [(e.source, e.target, e.op) for e in model.energy.edges.values()]
+        return Network(4, model.energy.layers | {"out": layer}, edges)
+
+    start = jax.tree.map(lambda z: z[0], model.rest(x))
+    nudged, _ = solver.settle(model.nudged(x[0], y[0], beta), start)
+    same, _ = solver.settle(mapped(model.cost.target(y[0])).clamp(x[0]), start)
+    for name, z in nudged.items():
+        np.testing.assert_allclose(z, same[name], atol=1e-13)
+
+
+def test_fields_alone_lock_and_a_negative_injection_cants():
+    """``cos phi = clip(h / (2 |S|))``: with ``S < 0`` an oscillator is a hard-tanh unit."""
+    drive = jnp.asarray([-0.3, 0.1, 0.5, 1.5])
+    for injection, expected in ((0.0, jnp.sign(drive)), (-0.5, jnp.clip(drive, -1, 1))):
+        layers = {"out": Layer(4, Oscillator(injection), drive)}
+        model = Model(Network(1, layers, []), SquaredError())
+        x = jnp.zeros((1, 1))
+        state, info = relax(model, x, model.rest(x), Blockwise(1e-9, 20_000))
+        assert info.converged == 1
+        np.testing.assert_allclose(state["out"][0, 0], expected, atol=1e-6)
+        assert np.all(model.energy.units["out"].saturation(state["out"][0]) >= 0)
+
+
+def test_costs_read_the_cosine():
+    layers = {"h": Layer(3, Oscillator()), "out": Layer(2, Oscillator())}
+    edges = [("x", "h", Dense(jnp.ones((1, 3)))), ("h", "out", Dense(jnp.ones((3, 2))))]
+    model = Model(Network(1, layers, edges), SquaredError(low=-1.0, high=1.0))
+    state = {"h": jnp.zeros((2, 3)), "out": from_phases(jnp.asarray([0.0, 2.0]))}
+    expected = 0.5 * ((1 - 1) ** 2 + (np.cos(2.0) + 1) ** 2)
+    np.testing.assert_allclose(model.loss(state, jnp.asarray([1.0, 0.0])), expected)
+    np.testing.assert_allclose(model.predict(state), [1.0, np.cos(2.0)])
+
+
+@pytest.mark.parametrize("shape", [(4,), (5, 2)])
+def test_a_target_of_the_wrong_shape_is_refused(shape):
+    _, model, x, _ = systems.oscillators()
+    state = jax.tree.map(lambda z: z[0], model.rest(x))
+    with pytest.raises(ValueError, match="expected one target of shape"):
+        model.loss(state, jnp.zeros(shape))
