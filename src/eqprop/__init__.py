@@ -37,7 +37,7 @@ from eqprop.solvers import (
     Solver,
     Spectral,
 )
-from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
+from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
 __all__ = [
     "Backpropagation",
@@ -87,6 +87,7 @@ __all__ = [
     "one_sided",
     "ops",
     "relax",
+    "relu",
     "relu6",
     "residual",
     "solvers",

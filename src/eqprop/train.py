@@ -19,8 +19,10 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from eqprop.estimators import Estimator, mean_loss, relax
 from eqprop.model import Model
 from eqprop.solvers import CONVERGED, Info, Solver
+from eqprop.units import State
 
 STEPS_A_CALL = 100
+SATURATED = 0.99
 Augment = Callable[[Array, PRNGKeyArray], Array]
 
 
@@ -140,6 +142,7 @@ def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
             "loss": estimate.value,
             "accuracy": _hits(scores, images.y[indices]).mean(),
             "gradient_norm": optax.tree.norm(estimate.gradient),
+            "saturated": _saturated(model, estimate.state),
         }
         logs |= _summary("free", estimate.report.free) | _summary("nudged", estimate.report.nudged)
         if estimate.report.adjoint is not None:
@@ -152,6 +155,13 @@ def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
 
 def _hits(scores: Array, labels: Array) -> Array:
     return jnp.argmax(scores, 1).astype(labels.dtype) == labels
+
+
+def _saturated(model: Model, state: State) -> Array:
+    """The fraction of neurons that hardly respond to their field."""
+    units = model.energy.units
+    parts = [jax.vmap(units[name].saturation)(z).ravel() for name, z in state.items()]
+    return jnp.mean(jnp.concatenate(parts) > SATURATED)
 
 
 def _summary(phase: str, info: Info | None) -> dict[str, Array]:
@@ -187,7 +197,7 @@ def evaluate(model: Model, images: Images, solver: Solver, batch_size: int = 500
 @eqx.filter_jit
 def _evaluate(model: Model, images: Images, solver: Solver) -> Array:
     x, y = images.batch(images.x, images.y, model.energy.input_shape)
-    state, info = relax(model, x, model.rest(x), solver)
+    state, info = relax(model, x, model.rest(x), solver, jax.random.key(0))
     right = _hits(jax.vmap(model.predict)(state), images.y)
     sums = [
         jnp.sum(right),

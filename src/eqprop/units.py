@@ -138,6 +138,8 @@ class Box(Unit):
         return ((z <= self.low) | (z >= self.high)).astype(z.dtype)
 
     def reflect(self, z: Array) -> Array:
+        if math.isinf(self.high):
+            return self.low + jnp.abs(z - self.low)
         width = self.high - self.low
         folded = jnp.mod(z - self.low, 2 * width)
         return self.low + jnp.minimum(folded, 2 * width - folded)
@@ -200,6 +202,11 @@ def _log_two_cosh(z: Array) -> Array:
 def hard_tanh() -> Box:
     """The interval [-1, 1]."""
     return Box(-1.0, 1.0)
+
+
+def relu() -> Box:
+    """The half-line from 0: rectified, for networks whose feedback is weak enough to stay bounded."""
+    return Box(0.0, math.inf)
 
 
 def relu6() -> Box:
