@@ -43,14 +43,13 @@ class Oscillator(Unit):
         square = z[0] * z[0] + z[1] * z[1]
         known = square != 0
         unit = z / jnp.sqrt(jnp.where(known, square, 1.0))
-        upright = jnp.stack([jnp.zeros_like(square), jnp.ones_like(square)])
+        upright = jnp.arange(2, dtype=z.dtype).reshape(2, *(1 for _ in square.shape))
         return jnp.where(known, unit, upright)
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         """The minimiser over the circle of ``-<a + S (cos, -sin) + (|S| + |q|) z, u>``, which bounds the
         energy from above and touches it at ``z``."""
-        cos, sin = z
-        pull = self.injection * jnp.stack([cos, -sin])
+        pull = self.injection * jnp.concatenate([z[:1], -z[1:]])
         hold = (jnp.abs(self.injection) + jnp.abs(curvature)).astype(z.dtype)
         return self.retract(field + pull + hold * z)
 
@@ -65,7 +64,7 @@ class Oscillator(Unit):
         return self.tangent(z, self.force(z, field)) + inward * z
 
     def tangent(self, z: Array, rate: Array) -> Array:
-        return rate * jnp.stack([-z[1], z[0]])
+        return rate * turned(z)
 
     def move(self, z: Array, field: Array, dt: float) -> Array:
         """The rotation by ``2 arctan(dt F / 2)`` (Cayley's form): Euler's step in ``phi`` but for its third
@@ -84,9 +83,13 @@ class Oscillator(Unit):
         """``z`` turned by ``2 arctan(angle / 2)``; what rounding moved off the circle goes back to it."""
         half = 0.5 * angle
         square = half * half
-        cos, sin = 1.0 - square, 2.0 * half
         size = (1.5 - 0.5 * (z[0] * z[0] + z[1] * z[1])) / (1.0 + square)
-        return size * jnp.stack([cos * z[0] - sin * z[1], sin * z[0] + cos * z[1]])
+        return size * (1.0 - square) * z + 2.0 * size * half * turned(z)
+
+
+def turned(z: Array) -> Array:
+    """``(-sin phi, cos phi)``: a quarter turn."""
+    return jnp.concatenate([-z[1:], z[:1]])
 
 
 def phases(z: Array) -> Array:

@@ -21,9 +21,7 @@ from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, rel
 
 PoolName = Literal["average", "max"]
 DataName = Literal["digits", "mnist", "fashion-mnist", "cifar-10"]
-UnitName = Literal[
-    "clip", "relu", "relu6", "hard-tanh", "linear", "logistic", "tanh", "oscillator"
-]
+UnitName = Literal["clip", "relu", "relu6", "hard-tanh", "linear", "logistic", "tanh", "oscillator"]
 SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow", "langevin"]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 ScheduleName = Literal["cosine", "constant"]
@@ -248,6 +246,26 @@ def _images(name: DataName) -> DenseRecipe:
     )
 
 
+def _oscillators(name: DataName) -> DenseRecipe:
+    return DenseRecipe(
+        data=name,
+        hidden=(500,),
+        unit="oscillator",
+        output="oscillator",
+        target=(-1.0, 1.0),
+        gain=(0.5, 0.25),
+        beta=0.1,
+        solver="gradient",
+        step_size=0.5,
+        max_steps=40,
+        nudged_steps=8,
+        learning_rate=3e-4,
+        weight_decay=0.5,
+        epochs=30,
+        batch_size=50,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     "digits": DenseRecipe(
         hidden=(256,), beta=0.1, epochs=60, batch_size=32, validation=200, learning_rate=2e-3
@@ -256,13 +274,18 @@ RECIPES: dict[str, Recipe] = {
     "fashion-mnist-dense": _images("fashion-mnist"),
     "mnist-conv": ConvRecipe(
         data="mnist",
-        epochs=12,
+        unit="relu",
+        pool="max",
+        cost="cross-entropy",
+        epochs=9,
         batch_size=100,
-        beta=0.2,
-        gain=(5.0, 1.0, 1.0),
+        beta=0.1,
+        gain=(9.6, 0.6, 1.0),
+        layer_rates=(4.0, 0.25, 1.0),
+        learning_rate=2e-3,
+        tolerance=5e-6,
         shift=1,
-        solver="momentum",
-        learning_rate=8e-4,
-        weight_decay=0.3,
     ),
+    "mnist-oscillators": _oscillators("mnist"),
+    "fashion-mnist-oscillators": _oscillators("fashion-mnist"),
 }
