@@ -1,5 +1,7 @@
 """Hardware: grids, programs, read-outs, faults, writes, and a machine in the loop."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -24,7 +26,9 @@ from eqprop import (
     relax,
     symmetric,
 )
+from eqprop.fit import fit, load_best, prepare, warn_if_locked
 from eqprop.oscillator import phases
+from eqprop.recipes import RECIPES
 
 KEY = jax.random.key(0)
 SOLVER = GradientDescent(1e-10, 2000, 0.3)
@@ -330,3 +334,69 @@ def test_what_a_machine_cannot_take_is_refused(tmp_path):
 def test_nonsense_is_refused(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+# --- recipes on a device ----------------------------------------------------------------------
+
+SMALL = dataclasses.replace(
+    RECIPES["digits"],
+    hidden=(8,),
+    unit="oscillator",
+    output="oscillator",
+    target=(-1.0, 1.0),
+    injection=-0.25,
+    epochs=1,
+    batch_size=100,
+    max_steps=10,
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameter_bits": 4, "parameter_range": 0.3},
+        {"parameter_bits": 4, "parameter_range": 0.3, "without_master": True},
+        {"state_bits": 4},
+        {"solver": "langevin", "noise": 0.2, "step_size": 0.1},
+        {"train_injection": True, "injection_rate": 0.5, "bias_rate": 0.1},
+    ],
+    ids=["master", "without_master", "state_bits", "noise", "injection"],
+)
+def test_a_recipe_runs_on_its_device(change, tmp_path):
+    recipe = dataclasses.replace(SMALL, **change)
+    with jax.numpy_dtype_promotion("standard"):
+        result = fit("small", recipe, tmp_path / "run")
+    assert np.isfinite(result["test_error_percent"])
+    if recipe.without_master:
+        task = prepare(recipe)
+        trained = values(load_best(task, tmp_path / "run"))
+        place = (trained + 0.3) / (0.6 / 15)
+        np.testing.assert_allclose(place, np.round(place), atol=1e-3)
+
+
+def test_oscillators_learn(tmp_path):
+    """Digits, three epochs: far better than chance."""
+    recipe = dataclasses.replace(SMALL, hidden=(64,), epochs=3, batch_size=20, learning_rate=5e-3)
+    with jax.numpy_dtype_promotion("standard"):
+        result = fit("small", recipe, tmp_path / "run")
+    assert result["validation_accuracy"] > 0.7
+
+
+def test_a_step_too_large_is_said(tmp_path):
+    recipe = dataclasses.replace(SMALL, solver="gradient", step_size=8.0, gain=(5.0, 1.0))
+    with (
+        jax.numpy_dtype_promotion("standard"),
+        pytest.warns(UserWarning, match="The energy rises in .*Use a smaller step_size"),
+    ):
+        fit("small", recipe, tmp_path / "run")
+
+
+def test_locked_oscillators_are_said():
+    with pytest.warns(UserWarning, match=r"Epoch 3: 99.95% of all neurons are saturated"):
+        warn_if_locked(0.9995, 3)
+
+
+@pytest.mark.parametrize("change", [{"noise": 0.1}, {"parameter_bits": -1}, {"state_bits": -2}])
+def test_a_recipe_that_makes_no_sense_is_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        dataclasses.replace(SMALL, **change).check()

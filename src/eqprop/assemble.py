@@ -120,10 +120,8 @@ def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTr
     if warmup:
         rise = optax.linear_schedule(0.0, recipe.learning_rate, warmup)
         schedule = optax.join_schedules([rise, schedule], [warmup])
-    no_master = recipe.parameter_bits and not recipe.master_copy
-    write = (
-        on_grid(recipe.parameter_bits, recipe.parameter_range) if no_master else optax.identity()
-    )
+    rounds = recipe.parameter_bits and recipe.without_master
+    write = on_grid(recipe.parameter_bits, recipe.parameter_range) if rounds else optax.identity()
     return optax.chain(
         OPTIMISERS[recipe.optimiser](),
         optax.add_decayed_weights(recipe.weight_decay),

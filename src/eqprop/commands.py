@@ -16,7 +16,7 @@ from eqprop import jobs, plots
 from eqprop.assemble import make_contrast, make_solver
 from eqprop.diagnose import ALL, Agreement, BetaSweep, exact_gradient, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
-from eqprop.experiments import EXPERIMENTS, reproduce
+from eqprop.experiments import EXPERIMENTS, GROUPS, reproduce
 from eqprop.figures import draw_run
 from eqprop.fit import Task, audit_batch, audit_recipe, fit, load_best, prepare
 from eqprop.model import Model
@@ -101,10 +101,12 @@ def _(job: jobs.Plot) -> None:
 def _(job: jobs.List) -> None:
     print("recipes  (eqprop train NAME, eqprop audit NAME)")
     for name, recipe in RECIPES.items():
-        print(f"  {name:22} {recipe.data}: {_shape(recipe)}")
+        print(f"  {name:26} {recipe.data}: {_shape(recipe)}")
     print("experiments  (eqprop reproduce NAME)")
+    for group, names in GROUPS.items():
+        print(f"  {group:26} all of {', '.join(names)}")
     for experiment in EXPERIMENTS.values():
-        print(f"  {experiment.name:22} {experiment.about}")
+        print(f"  {experiment.name:26} {experiment.about}")
 
 
 @run.register
@@ -112,10 +114,11 @@ def _(job: jobs.Reproduce) -> None:
     if not job.name:
         run(jobs.List())
         return
-    if job.name not in EXPERIMENTS:
-        raise ValueError(f"reproduce: expected one of {', '.join(EXPERIMENTS)}; got {job.name!r}.")
-    result = reproduce(EXPERIMENTS[job.name], job.out, job.data_dir, job.quick)
-    _say(job.json, result)
+    known = (*GROUPS, *EXPERIMENTS)
+    if job.name not in known:
+        raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.")
+    for name in GROUPS.get(job.name, (job.name,)):
+        _say(job.json, reproduce(EXPERIMENTS[name], job.out, job.data_dir, job.quick))
 
 
 def _folder(job: jobs.Train) -> Path:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
@@ -20,7 +21,9 @@ from eqprop.estimators import (
 )
 from eqprop.model import Model
 from eqprop.names import parameter_names
-from eqprop.solvers import GradientDescent, Momentum, Solver
+from eqprop.ops import freeze
+from eqprop.solvers import GradientDescent, Iterative, Momentum, Solver
+from eqprop.units import State
 
 ALL = "all parameters"
 
@@ -81,6 +84,19 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
             "this model does not settle, so that it has no equilibrium gradient."
         )
     return found.gradient
+
+
+@eqx.filter_jit
+def energy_rises(model: Model, x: Array, solver: Iterative, steps: int = 60) -> Array:
+    """The fraction of examples whose free energy rises, beyond rounding, at a step from rest."""
+    frozen = freeze(model)
+
+    def one(x: Array, state: State) -> Array:
+        _, energies, _ = solver.trace(frozen.free(x), state, steps)
+        slack = 1e3 * jnp.finfo(energies.dtype).eps * (1.0 + jnp.max(jnp.abs(energies)))
+        return jnp.any(energies[1:] > energies[:-1] + slack)
+
+    return jnp.mean(jax.vmap(one)(x, model.rest(x)), dtype=x.dtype)
 
 
 class BetaSweep(NamedTuple):

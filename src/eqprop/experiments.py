@@ -30,6 +30,19 @@ def _named(name: str, about: str, recipe: Recipe, seeds: tuple[int, ...] = (0, 1
     return name, Experiment(name, about, recipe, seeds)
 
 
+def _local(recipe: Recipe) -> Recipe:
+    """The same by the paper's plain local rule: one rate a parameter, no optimiser."""
+    return dataclasses.replace(
+        recipe,
+        optimiser="sgd",
+        learning_rate=1.0,
+        layer_rates=(0.1, 0.015),
+        bias_rate=0.1,
+        weight_decay=0.0,
+    )
+
+
+FIVE = (0, 1, 2, 3, 4)
 EXPERIMENTS: dict[str, Experiment] = dict(
     (
         _named("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
@@ -43,8 +56,33 @@ EXPERIMENTS: dict[str, Experiment] = dict(
             "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
         ),
         _named("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
+        _named("oim-mnist", "oscillators on MNIST", RECIPES["mnist-oscillators"], FIVE),
+        _named(
+            "oim-fashion-mnist",
+            "oscillators on Fashion-MNIST",
+            RECIPES["fashion-mnist-oscillators"],
+            FIVE,
+        ),
+        _named(
+            "oim-mnist-local",
+            "the same by the plain local rule",
+            _local(RECIPES["mnist-oscillators"]),
+            FIVE,
+        ),
+        _named(
+            "oim-fashion-mnist-local",
+            "the same by the plain local rule",
+            _local(RECIPES["fashion-mnist-oscillators"]),
+            FIVE,
+        ),
     )
 )
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "oim": tuple(name for name in EXPERIMENTS if name.startswith("oim-")),
+}
+"""All the experiments of one paper."""
 
 
 def reproduce(

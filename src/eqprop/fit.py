@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from eqprop import data as data_sets
-from eqprop.assemble import make_estimator, make_optimiser, make_solver
+from eqprop.assemble import make_estimator, make_optimiser, make_program, make_solver
 from eqprop.data import Dataset, Split
-from eqprop.diagnose import Agreement, compare, estimate, exact_gradient
+from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gradient
 from eqprop.model import Model
 from eqprop.recipes import Recipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
+from eqprop.solvers import GradientDescent
 from eqprop.train import (
     Evaluation,
     Images,
@@ -36,6 +38,7 @@ from eqprop.train import (
 
 AUDITED = 32
 SHUFFLES = 1
+LOCKED = 0.999
 WATCHED = ("loss", "gradient_norm")
 Observe = Callable[[Progress], None]
 EpochObserve = Callable[[Mapping[str, float]], None]
@@ -100,15 +103,42 @@ def fit(
 def _try_out(task: Task, model: Model) -> None:
     """Trace one step, so that a recipe that cannot run fails before it has a folder."""
     x, y = audit_batch(task, model)
+    _warn_if_rising(task, model)
     estimator = make_estimator(task.recipe)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
+
+
+def _warn_if_rising(task: Task, model: Model) -> None:
+    solver = make_solver(task.recipe)
+    if not isinstance(solver, GradientDescent):
+        return
+    x, _ = audit_batch(task, model)
+    rising = energy_rises(model, x, solver)
+    if rising > 0:
+        warnings.warn(
+            f"The energy rises in {rising:.0%} of {len(x)} examples while they relax by steps of "
+            f"{solver.step_size:g}, where it should fall: the step is too large for these weights. Use a "
+            "smaller step_size, or another solver.",
+            stacklevel=2,
+        )
+
+
+def warn_if_locked(saturated: float, epoch: int) -> None:
+    """Warn where hardly a neuron is left that a nudge can move."""
+    if saturated > LOCKED:
+        warnings.warn(
+            f"Epoch {epoch}: {saturated:.2%} of all neurons are saturated (oscillators locked at 0 or pi, "
+            "units at the ends of their interval); they answer no nudge and learn nothing. Lower the "
+            "learning rate or the gain; give oscillators a negative injection.",
+            stacklevel=2,
+        )
 
 
 def _epochs(
     task: Task, state: TrainState, optimiser, run: Run, observe, observe_epoch
 ) -> TrainState:
     recipe = task.recipe
-    estimator, solver = make_estimator(recipe), make_solver(recipe)
+    estimator, solver, program = make_estimator(recipe), make_solver(recipe), make_program(recipe)
     augment = random_shift(recipe.shift) if recipe.shift else None
     key = jax.random.fold_in(jax.random.key(recipe.seed), SHUFFLES)
     rows = run.rows()
@@ -125,12 +155,13 @@ def _epochs(
             require_finite({k: progress.metrics[k] for k in WATCHED}, where)
             calls.append(progress.metrics)
             observe(progress)
-        held_out = evaluate(state.model, task.validation, solver)
+        held_out = evaluate(program(state.model), task.validation, solver)
         require_finite({"validation loss": held_out.loss}, f"after epoch {int(state.epoch) + 1}")
         state = keep_best(state, held_out.accuracy)
         row = {"epoch": int(state.epoch), "seconds": before + time.perf_counter() - began}
         row |= {key: float(np.mean([call[key] for call in calls])) for key in calls[0]}
         row |= {f"validation_{key}": value for key, value in held_out._asdict().items()}
+        warn_if_locked(row["saturated"], int(state.epoch))
         run.log(row)
         run.save(int(state.epoch), state)
         observe_epoch(row)
@@ -159,7 +190,10 @@ def _conclude(
     best = end.best_model
     recipe, rows = task.recipe, run.rows()
     solver = make_solver(recipe)
-    validation, test = (evaluate(best, split, solver) for split in (task.validation, task.test))
+    on_device = make_program(recipe)(best)
+    _warn_if_rising(task, on_device)
+    splits = (task.validation, task.test)
+    validation, test = (evaluate(on_device, split, solver) for split in splits)
     try:
         agreement, not_audited = audit_recipe(task, best), None
     except RuntimeError as error:

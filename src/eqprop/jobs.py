@@ -66,7 +66,7 @@ class Reproduce:
     """Run an experiment over its seeds and write experiments/<name>/result.json."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
-    """Experiment; without one, those that exist are listed."""
+    """Experiment, or a paper (oim) with all of its own; without one, those that exist are listed."""
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
     out: Path = Path("experiments")

@@ -117,8 +117,8 @@ class Recipe:
     """Bits of every parameter on the device; 0 is floating point."""
     parameter_range: float = 1.0
     """Quantised parameters lie in +- this."""
-    master_copy: bool = True
-    """Whether updates go to floating-point parameters outside the device, or are rounded on it."""
+    without_master: bool = False
+    """Round every update to the device's levels, instead of keeping floating-point parameters beside it."""
     state_bits: int = 0
     """Bits with which settled states are read while training; 0 is floating point."""
 
