@@ -484,7 +484,14 @@ def test_cifar_download(server, cache, monkeypatch):
 
 
 def test_names():
-    assert data.NAMES == ("digits", "mnist", "fashion-mnist", "cifar-10")
+    assert data.NAMES == (
+        "digits",
+        "mnist",
+        "mnist-100",
+        "mnist-1000",
+        "fashion-mnist",
+        "cifar-10",
+    )
 
 
 @pytest.mark.parametrize(("name", "close"), [("MNIST", "mnist"), ("cifar10", "cifar-10")])
@@ -640,6 +647,17 @@ def test_real_mnist():
     assert test == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert mnist.train.y[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     np.testing.assert_allclose(np.ravel(moments(mnist.train.x)), [0.1307, 0.3081], atol=5e-5)
+
+
+@needs("mnist")
+def test_real_mnist_100_is_the_first_of_each_class():
+    whole, small, all_tests = (load(n, REAL_DATA) for n in ("mnist", "mnist-100", "mnist-1000"))
+    assert np.bincount(small.train.y).tolist() == [100] * 10
+    assert np.bincount(small.test.y).tolist() == [10] * 10
+    threes = whole.train.x[whole.train.y == 3][:100]
+    np.testing.assert_array_equal(small.train.x[small.train.y == 3], threes)
+    np.testing.assert_array_equal(small.train.x, all_tests.train.x)
+    np.testing.assert_array_equal(whole.test.x, all_tests.test.x)
 
 
 @needs("fashion-mnist")

@@ -10,6 +10,7 @@ import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.integrate import solve_ivp
 
 import systems
@@ -21,11 +22,13 @@ from eqprop import (
     Model,
     Oscillator,
     SquaredError,
+    animate,
     hardware,
     layered,
     relax,
     symmetric,
 )
+from eqprop.figures import draw_run
 from eqprop.fit import fit, load_best, prepare, warn_if_locked
 from eqprop.oscillator import phases
 from eqprop.recipes import RECIPES
@@ -380,6 +383,22 @@ def test_oscillators_learn(tmp_path):
     with jax.numpy_dtype_promotion("standard"):
         result = fit("small", recipe, tmp_path / "run")
     assert result["validation_accuracy"] > 0.7
+
+
+def test_phases_are_animated(tmp_path):
+    with jax.numpy_dtype_promotion("standard"):
+        fit("small", SMALL, tmp_path / "run")
+        paths = draw_run(tmp_path / "run")
+    assert paths[-1].name == "phases.gif"
+    image = Image.open(paths[-1])
+    assert image.n_frames > 20
+    image.close()
+
+
+def test_an_animation_needs_the_same_layers():
+    angles = np.zeros((3, 2))
+    with pytest.raises(ValueError, match="with the same layers"):
+        animate.phases({"free": {"h": angles}, "nudged": {"out": angles}})
 
 
 def test_a_step_too_large_is_said(tmp_path):

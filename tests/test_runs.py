@@ -497,8 +497,10 @@ def test_the_result_is_that_of_the_best_epoch(unbroken):
 def test_patience_ends_a_run(tmp_path, monkeypatch):
     """Accuracies that never rise: the first epoch stays the best."""
 
+    metrics = {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0}
+
     def idle(state, *unused):
-        yield state, train.Progress(int(state.epoch), 1, 1, {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0})
+        yield state, train.Progress(int(state.epoch), 1, 1, metrics)
 
     def same(*unused):
         return train.Evaluation(0.9, 1.0, 1.0, 0.0, 1.0)

@@ -22,6 +22,7 @@ __all__ = [
     "Dataset",
     "Split",
     "check",
+    "first_of_each",
     "load",
     "read_idx",
     "split_validation",
@@ -147,6 +148,25 @@ def _read_digits(_: Path | None) -> tuple[Split, Split]:
     return Split(x[:n], y[:n]), Split(x[n:], y[n:])
 
 
+def first_of_each(split: Split, count: int) -> Split:
+    """The first ``count`` examples of every class, in the order of ``split``."""
+    chosen = [np.flatnonzero(split.y == label)[:count] for label in np.unique(split.y)]
+    at = np.sort(np.concatenate(chosen))
+    return Split(split.x[at], split.y[at])
+
+
+def _read_small_mnist(root: Path | None) -> tuple[Split, Split]:
+    """The first 100 training images of every class; all the test images."""
+    train, test = MNIST.read(root)
+    return first_of_each(train, 100), test
+
+
+def _read_mnist_100(root: Path | None) -> tuple[Split, Split]:
+    """The same, and the first 10 test images of every class: the subset known as MNIST/100."""
+    train, test = _read_small_mnist(root)
+    return train, first_of_each(test, 10)
+
+
 class _Entry(NamedTuple):
     read: Callable[[Path | None], tuple[Split, Split]]
     classes: int = 10
@@ -156,6 +176,8 @@ class _Entry(NamedTuple):
 _ENTRIES = {
     "digits": _Entry(_read_digits, scale=16.0),
     "mnist": _Entry(MNIST.read),
+    "mnist-100": _Entry(_read_mnist_100),
+    "mnist-1000": _Entry(_read_small_mnist),
     "fashion-mnist": _Entry(FASHION_MNIST.read),
     "cifar-10": _Entry(CIFAR_10.read),
 }

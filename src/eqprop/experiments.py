@@ -56,6 +56,18 @@ EXPERIMENTS: dict[str, Experiment] = dict(
             "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
         ),
         _named("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
+        _named(
+            "oim-mnist-100",
+            "oscillators on MNIST/100: 1000 training and 100 test images",
+            RECIPES["mnist-100-oscillators"],
+            FIVE,
+        ),
+        _named(
+            "oim-mnist-1000",
+            "the same, tested on all 10,000 images",
+            dataclasses.replace(RECIPES["mnist-100-oscillators"], data="mnist-1000"),
+            FIVE,
+        ),
         _named("oim-mnist", "oscillators on MNIST", RECIPES["mnist-oscillators"], FIVE),
         _named(
             "oim-fashion-mnist",

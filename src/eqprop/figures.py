@@ -8,21 +8,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from eqprop import plots
-from eqprop.assemble import make_contrast, make_solver
+from eqprop import animate, plots
+from eqprop.assemble import make_contrast, make_nudged_solver, make_solver
 from eqprop.diagnose import Agreement
+from eqprop.energy import Clamped
 from eqprop.estimators import cast, relax
 from eqprop.fit import Task, audit_batch, load_best, prepare
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import freeze
+from eqprop.oscillator import Oscillator, phases
 from eqprop.recipes import from_config
 from eqprop.runs import read_json, read_rows
 from eqprop.solvers import Iterative
-from eqprop.units import embed
+from eqprop.units import State, embed
 
-TRACED = 60
+TRACED, FOLLOWED = 60, 40
 KEY = jax.random.key(0)
 
 
@@ -48,7 +51,43 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
     weight = first_weight(model)
     if weight is not None:
         figures["weights"] = plots.first_layer_weights(weight, task.data.image_shape)
-    return [plots.save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    paths = [plots.save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    return [*paths, *_animated(folder, task, model)]
+
+
+def _animated(folder: Path, task: Task, model: Model) -> list[Path]:
+    """The oscillators of one example, settling and being nudged."""
+    if not isinstance(make_solver(task.recipe), Iterative) or not _oscillating(model):
+        return []
+    labels = {model.cost.output: [str(label) for label in range(task.data.classes)]}
+    animation = animate.phases(phase_paths(task, model), labels)
+    return [animate.save(animation, folder / "phases.gif")]
+
+
+def _oscillating(model: Model) -> list[str]:
+    return [n for n, unit in model.energy.units.items() if isinstance(unit, Oscillator)]
+
+
+def phase_paths(task: Task, model: Model) -> dict[str, dict[str, np.ndarray]]:
+    """Angles of every layer of oscillators, (steps, neurons), for the first audited example: the free
+    phase, and the one with the largest nudge from its end."""
+    x, y = audit_batch(task, model)
+    names, frozen = _oscillating(model), freeze(model)
+    free, nudged = make_solver(task.recipe), make_nudged_solver(task.recipe)
+    assert isinstance(free, Iterative) and isinstance(nudged, Iterative)
+    beta = float(np.max(np.real(make_contrast(task.recipe).draw(KEY)[0])))
+
+    def follow(phase: Clamped, solver: Iterative, state: State, steps: int):
+        def advance(carry, _):
+            angles = {name: phases(carry.state[name]).reshape(-1) for name in names}
+            return solver.step(phase, carry), angles
+
+        carry, angles = lax.scan(advance, solver.init(phase, state), length=steps)
+        return carry.state, jax.tree.map(np.asarray, angles)
+
+    settled, quiet = follow(frozen.free(x[0]), free, model.energy.rest(x.dtype), FOLLOWED)
+    _, pulled = follow(frozen.nudged(x[0], y[0], beta), nudged, settled, FOLLOWED // 2)
+    return {"free": quiet, f"β = {beta:.3g}": pulled}
 
 
 def shown(task: Task, model: Model) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from eqprop.oscillator import Oscillator
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
 PoolName = Literal["average", "max"]
-DataName = Literal["digits", "mnist", "fashion-mnist", "cifar-10"]
+DataName = Literal["digits", "mnist", "mnist-100", "mnist-1000", "fashion-mnist", "cifar-10"]
 UnitName = Literal["clip", "relu", "relu6", "hard-tanh", "linear", "logistic", "tanh", "oscillator"]
 SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow", "langevin"]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
@@ -287,5 +287,13 @@ RECIPES: dict[str, Recipe] = {
         shift=1,
     ),
     "mnist-oscillators": _oscillators("mnist"),
+    "mnist-100-oscillators": dataclasses.replace(
+        _oscillators("mnist-100"),
+        hidden=(120,),
+        validation=100,
+        batch_size=20,
+        learning_rate=1e-3,
+        epochs=60,
+    ),
     "fashion-mnist-oscillators": _oscillators("fashion-mnist"),
 }
