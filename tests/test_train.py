@@ -361,6 +361,8 @@ CASES = [
     ("ep", "n-point", "flow", "tanh", "hard-tanh", "squared-error", "sgd"),
     ("ep", "holomorphic", "momentum", "logistic", "tanh", "squared-error", "sgd"),
     ("ep", "holomorphic", "blockwise", "tanh", "linear", "cross-entropy", "sgd"),
+    ("ep", "symmetric", "langevin", "oscillator", "oscillator", "squared-error", "sgd"),
+    ("ep", "symmetric", "momentum", "relu", "relu", "squared-error", "sgd"),
     ("implicit", "symmetric", "spectral", "linear", "linear", "cross-entropy", "adam"),
     ("bptt", "symmetric", "momentum", "clip", "logistic", "squared-error", "sgd"),
 ]
