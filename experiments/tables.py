@@ -36,12 +36,13 @@ def accuracy() -> list[str]:
         kind = "dense" if "hidden" in recipe else "conv"
         spread = f" ± {error['std']:.2f}" if len(result["seeds"]) > 1 else ""
         phases = ("free_converged", "nudged_converged")
-        settled = min(run["relaxation"][phase] for run in runs for phase in phases)
+        converged = min(run["relaxation"][phase] for run in runs for phase in phases)
+        settled = f"{converged:.1%}" if recipe["tolerance"] else "fixed steps"
         longest = max(run["seconds"] for run in runs)
         rows.append(
             f"| `eqprop reproduce {result['name']}` | {kind} {'-'.join(map(str, inner))} | "
             f"{error['mean']:.2f}{spread} | {len(result['seeds'])} | {recipe['epochs']} | "
-            f"{result['seconds']['mean']:.0f} ({longest:.0f}) | {settled:.1%} |"
+            f"{result['seconds']['mean']:.0f} ({longest:.0f}) | {settled} |"
         )
     return rows
 

@@ -1,5 +1,7 @@
 """Noisy solvers against the laws they must tend to."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +109,21 @@ def test_at_zero_temperature_it_is_gradient_descent():
         np.testing.assert_allclose(z, same[name], atol=1e-6)
 
 
+def test_at_zero_temperature_an_interval_settles_at_its_wall():
+    z = samples(Box(), 1.7, Langevin(0.0, 0.3, 60))
+    np.testing.assert_array_equal(z, 1.0)
+
+
+@pytest.mark.parametrize("low, high", [(-np.inf, 0.0), (0.0, np.inf), (-np.inf, np.inf), (0, 1)])
+def test_walls_reflect(low, high):
+    z = jnp.linspace(-0.9, 0.9, 7)
+    inside = Box(low, high).reflect(z)
+    np.testing.assert_array_equal(inside, Box(low, high).retract(inside))
+    held = (z >= low) & (z <= high)
+    np.testing.assert_allclose(inside[held], z[held])
+    np.testing.assert_allclose(np.abs(inside), np.abs(z), atol=1e-12)
+
+
 def test_noise_differs_by_example_and_key_and_repeats():
     solver = Langevin(0.5, 0.1, 10)
     once, again = (samples(Linear(), 0.0, solver) for _ in range(2))
@@ -126,6 +143,9 @@ def test_phases_share_their_noise():
     exact = quiet(model, x, y, model.rest(x), KEY).gradient.energy.layers["out"].bias
     np.testing.assert_allclose(exact, [0.3 - 1, -0.2 - 1], atol=1e-3)
     assert 0 < np.max(np.abs(bias - exact)) < 1.0
+    apart = dataclasses.replace(noisy, common_noise=False)
+    bias = apart(model, x, y, model.rest(x), KEY).gradient.energy.layers["out"].bias
+    assert np.max(np.abs(bias - exact)) > 2.0
 
 
 def test_errors_say_what_to_do():
@@ -133,8 +153,9 @@ def test_errors_say_what_to_do():
     for solver in (Langevin(0.1), Diffusion(0.1)):
         with pytest.raises(ValueError, match="pass `key` to `relax`"):
             relax(model, x, model.rest(x), solver)
-    with pytest.raises(ValueError, match="temperature >= 0"):
-        Langevin(-1.0)
+    for solver in (Langevin, Diffusion):
+        with pytest.raises(ValueError, match="temperature >= 0"):
+            solver(-1.0)
     model, x = single(Box(), 0.0)
     with pytest.raises(ValueError, match="use Langevin"):
         relax(model, x, model.rest(x), Diffusion(0.1), KEY)

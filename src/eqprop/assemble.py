@@ -34,10 +34,12 @@ from eqprop.solvers import (
 from eqprop.train import scale_layers
 
 SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
-    "blockwise": lambda recipe, steps: Blockwise(recipe.tolerance, steps),
-    "momentum": lambda recipe, steps: Momentum(recipe.tolerance, steps),
-    "spectral": lambda recipe, steps: Spectral(recipe.tolerance, steps),
-    "gradient": lambda recipe, steps: GradientDescent(recipe.tolerance, steps, recipe.step_size),
+    "blockwise": lambda recipe, steps: Blockwise(recipe.tolerance or None, steps),
+    "momentum": lambda recipe, steps: Momentum(recipe.tolerance or None, steps),
+    "spectral": lambda recipe, steps: Spectral(recipe.tolerance or None, steps),
+    "gradient": lambda recipe, steps: GradientDescent(
+        recipe.tolerance or None, steps, recipe.step_size
+    ),
     "flow": lambda recipe, steps: Flow(recipe.tolerance, max_steps=steps),
     "langevin": lambda recipe, steps: Langevin.phase_noise(recipe.noise, recipe.step_size, steps),
 }
@@ -93,6 +95,7 @@ def _propagation(recipe: Recipe) -> EquilibriumPropagation:
         make_contrast(recipe),
         make_nudged_solver(recipe),
         ReadBits(recipe.state_bits) if recipe.state_bits else None,
+        recipe.common_noise,
     )
 
 
@@ -124,11 +127,17 @@ def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTr
     write = on_grid(recipe.parameter_bits, recipe.parameter_range) if rounds else optax.identity()
     return optax.chain(
         OPTIMISERS[recipe.optimiser](),
-        optax.add_decayed_weights(recipe.weight_decay),
+        optax.add_decayed_weights(recipe.weight_decay, _decays),
         scale_layers(_rates(recipe, model)),
         optax.scale_by_learning_rate(schedule),
         write,
     )
+
+
+def _decays(parameters: PyTree) -> PyTree:
+    """Which parameters the weight decay acts on: all but injections, whose zero is no neutral value."""
+    names = parameter_names(parameters)
+    return jax.tree.map(lambda name: not name.endswith(".injection"), names)
 
 
 def _rates(recipe: Recipe, model: Model) -> PyTree:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from eqprop import jobs, plots
-from eqprop.assemble import make_contrast, make_solver
+from eqprop.assemble import make_contrast, make_program, make_solver
 from eqprop.diagnose import ALL, Agreement, BetaSweep, exact_gradient, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
 from eqprop.experiments import EXPERIMENTS, GROUPS, reproduce
@@ -39,7 +39,7 @@ def _(job: jobs.Train) -> None:
     recipe = _changed(job.recipe, job.name, folder) if job.resume else job.recipe
     note = _tensorboard(folder) if job.tensorboard else lambda row: None
     tell(f"{job.name} in {folder}")
-    with TrainingBar(recipe.epochs) as bar:
+    with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
 
         def seen(row: Mapping[str, float]) -> None:
             bar.epoch(row)
@@ -65,6 +65,7 @@ def _(job: jobs.Train) -> None:
 @run.register
 def _(job: jobs.Audit) -> None:
     name, task, model = _audited(job)
+    recipe = task.recipe
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
         sweep = _sweep(task, model)
@@ -72,7 +73,7 @@ def _(job: jobs.Audit) -> None:
         agreement_table(rows, f"{task.recipe.estimator} against implicit differentiation")
     )
     tell(
-        f"{task.recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {task.recipe.tolerance:g} "
+        f"{recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {recipe.tolerance:g} "
         f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})"
     )
     drawn = {
@@ -117,8 +118,11 @@ def _(job: jobs.Reproduce) -> None:
     known = (*GROUPS, *EXPERIMENTS)
     if job.name not in known:
         raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.")
-    for name in GROUPS.get(job.name, (job.name,)):
-        _say(job.json, reproduce(EXPERIMENTS[name], job.out, job.data_dir, job.quick))
+    found = [
+        reproduce(EXPERIMENTS[name], job.out, job.data_dir, job.quick)
+        for name in GROUPS.get(job.name, (job.name,))
+    ]
+    _say(job.json, found if job.name in GROUPS else found[0])
 
 
 def _folder(job: jobs.Train) -> Path:
@@ -164,8 +168,9 @@ def _audited(job: jobs.Audit) -> tuple[str, Task, Model]:
 
 
 def _sweep(task: Task, model: Model) -> BetaSweep:
-    x, y = audit_batch(task, model)
     recipe = task.recipe
+    x, y = audit_batch(task, model)
+    model = make_program(recipe)(model)
     solver, exact = make_solver(recipe), exact_gradient(model, x, y)
 
     def contrast(beta: float):
@@ -199,6 +204,6 @@ def _tensorboard(folder: Path):
     return note
 
 
-def _say(wanted: bool, result: Mapping[str, Any]) -> None:
+def _say(wanted: bool, result: Mapping[str, Any] | list[dict[str, Any]]) -> None:
     if wanted:
         print(dumps(result))

@@ -93,8 +93,8 @@ def energy_rises(model: Model, x: Array, solver: Iterative, steps: int = 60) -> 
 
     def one(x: Array, state: State) -> Array:
         _, energies, _ = solver.trace(frozen.free(x), state, steps)
-        slack = 1e3 * jnp.finfo(energies.dtype).eps * (1.0 + jnp.max(jnp.abs(energies)))
-        return jnp.any(energies[1:] > energies[:-1] + slack)
+        slack = 1e3 * jnp.finfo(energies.dtype).eps * (1.0 + jnp.abs(energies[:-1]))
+        return jnp.any(~(energies[1:] <= energies[:-1] + slack))
 
     return jnp.mean(jax.vmap(one)(x, model.rest(x)), dtype=x.dtype)
 

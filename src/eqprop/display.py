@@ -24,11 +24,13 @@ def tell(text: str) -> None:
 class TrainingBar:
     """A bar over the steps of a run, with its accuracy and the share of examples that settled.
 
-    Where stderr is no terminal, one line an epoch.
+    Where stderr is no terminal, one line an epoch. With ``fixed_steps`` nothing is asked to settle, and the
+    free phases' mean residual is shown instead.
     """
 
-    def __init__(self, epochs: int, console: Console = console):
+    def __init__(self, epochs: int, fixed_steps: bool = False, console: Console = console):
         self.epochs = epochs
+        self.fixed_steps = fixed_steps
         self.console = console
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -70,16 +72,18 @@ class TrainingBar:
             f"{row['seconds']:.0f} s"
         )
         if "free_converged" in row:
-            settled = min(row["free_converged"], row.get("nudged_converged", 1.0))
-            steps = f"{row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f}"
-            text += f"  {steps} sweeps, {settled:.1%} settled"
-            if settled < SETTLED:
-                text += (
-                    "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
-                )
+            text += f"  {row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f} steps, "
+            text += self._settled(row)
         if row.get("adjoint_residual", 0.0) > ADJOINT:
             text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"
         self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _settled(self, row: Mapping[str, float]) -> str:
+        if self.fixed_steps:
+            return f"residual {row['free_residual']:.0e}"
+        settled = min(row["free_converged"], row.get("nudged_converged", 1.0))
+        advice = "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
+        return f"{settled:.1%} settled" + (advice if settled < SETTLED else "")
 
 
 def agreement_table(rows: Sequence[Agreement], title: str) -> Table:

@@ -27,7 +27,7 @@ from eqprop.ops import freeze
 from eqprop.solvers import Info, Iterative, Solver, check_tolerance
 from eqprop.units import State, Units
 
-NOISE, READ = 1, 2
+NOISE = 1
 ReadOut = Callable[[Units, State, PRNGKeyArray], State]
 Batch = Shaped[Array, "batch ..."]
 Scalar = Inexact[Array, ""]
@@ -99,21 +99,24 @@ class EquilibriumPropagation(Estimator):
     """The contrast of nudged phases, each relaxed from the free one (Scellier and Bengio 2017).
 
     ``gradient = d/d theta Re sum_k c_k mean F_{beta_k}(s_k)`` with the states frozen. Where the solver is
-    noisy, the nudged phases share their random numbers: what is common to them cancels. ``read_out`` is
-    what a device shows of a settled state (`eqprop.hardware`); it is also where the nudged phases start.
+    noisy, the nudged phases share their random numbers, and what is common to them cancels, unless
+    ``common_noise`` is false, as on a machine that runs them one after another. ``read_out`` is what a
+    device shows of a settled state (`eqprop.hardware`), wrong in each phase by another error; it is also
+    where the nudged phases start.
     """
 
     solver: Solver
     contrast: Contrast
     nudged_solver: Solver | None = None
     read_out: ReadOut | None = None
+    common_noise: bool = eqx.field(default=True, static=True)
 
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
-        before, after = jax.random.split(jax.random.fold_in(key, NOISE))
+        before, after, *reading = jax.random.split(jax.random.fold_in(key, NOISE), 4)
         free, free_info = relax(model, x, state, self.solver, before)
-        free = self._observe(model, free, before)
+        free = self._read(model, free, reading[0])
         real = jnp.result_type(*jax.tree.leaves(state))
         betas, coefficients = self.contrast.draw(key)
         if jnp.iscomplexobj(betas):
@@ -126,24 +129,26 @@ class EquilibriumPropagation(Estimator):
         solver = self.nudged_solver or self.solver
 
         def settle(beta, x, y, start, key):
-            end, info = solver.settle(frozen.nudged(x, y, beta), start, key)
-            return self._seen(model, end, key), info
+            return solver.settle(frozen.nudged(x, y, beta), start, key)
 
-        states, nudged_info = _by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, None))(
-            betas, inputs, y, starts, jax.random.split(after, x.shape[0])
+        draws = jax.random.split(after, (1 if self.common_noise else len(betas), x.shape[0]))
+        draws = jnp.broadcast_to(draws, (len(betas), x.shape[0]))
+        states, nudged_info = _by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, 0))(
+            betas, inputs, y, starts, draws
+        )
+        states = jax.vmap(lambda state, key: self._read(model, state, key))(
+            states, jax.random.split(reading[1], len(betas))
         )
 
         gradient = contrast_gradient(model, inputs, y, betas, coefficients, states)
         return Estimate(mean_loss(model, free, y), gradient, free, Report(free_info, nudged_info))
 
-    def _observe(self, model: Model, state: State, key: PRNGKeyArray) -> State:
-        keys = jax.random.split(key, len(jax.tree.leaves(state)[0]))
-        return jax.vmap(lambda state, key: self._seen(model, state, key))(state, keys)
-
-    def _seen(self, model: Model, state: State, key: PRNGKeyArray) -> State:
-        if self.read_out is None:
+    def _read(self, model: Model, state: State, key: PRNGKeyArray) -> State:
+        read_out = self.read_out
+        if read_out is None:
             return state
-        return self.read_out(model.energy.units, state, jax.random.fold_in(key, READ))
+        keys = jax.random.split(key, len(jax.tree.leaves(state)[0]))
+        return jax.vmap(lambda one, key: read_out(model.energy.units, one, key))(state, keys)
 
 
 class ImplicitDifferentiation(Estimator):

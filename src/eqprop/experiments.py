@@ -139,7 +139,7 @@ def _seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
         )
         return result
     tell(f"{name} seed {recipe.seed} in {folder}")
-    with TrainingBar(recipe.epochs) as bar:
+    with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
         begun = (folder / "config.json").exists()
         result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)
     draw_run(folder, data_dir)

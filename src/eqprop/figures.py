@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from eqprop import animate, plots
-from eqprop.assemble import make_contrast, make_nudged_solver, make_solver
+from eqprop.assemble import make_contrast, make_nudged_solver, make_program, make_solver
 from eqprop.diagnose import Agreement
 from eqprop.energy import Clamped
 from eqprop.estimators import cast, relax
@@ -34,7 +34,8 @@ def draw_run(folder: Path, data_dir: Path | None = None) -> list[Path]:
     task = prepare(from_config(read_json(folder / "config.json")), data_dir)
     result = folder / "result.json"
     audit = read_json(result)["audit"] if result.exists() else []
-    return draw(folder, task, load_best(task, folder), [Agreement(**row) for row in audit])
+    model = make_program(task.recipe)(load_best(task, folder))
+    return draw(folder, task, model, [Agreement(**row) for row in audit])
 
 
 def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list[Path]:
@@ -47,7 +48,7 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
     if audit:
         figures["agreement"] = plots.agreement(audit)
     if isinstance(make_solver(recipe), Iterative):
-        figures["relaxation"] = plots.relaxation(traces(task, model), recipe.tolerance)
+        figures["relaxation"] = plots.relaxation(traces(task, model), recipe.tolerance or None)
     weight = first_weight(model)
     if weight is not None:
         figures["weights"] = plots.first_layer_weights(weight, task.data.image_shape)

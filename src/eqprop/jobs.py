@@ -74,4 +74,4 @@ class Reproduce:
     quick: bool = False
     """One seed and one epoch, in a folder of its own: does everything work?"""
     json: bool = False
-    """Print the result as one JSON line on stdout; everything else goes to stderr."""
+    """Print the result (of a paper, the list) as one JSON line on stdout; all else goes to stderr."""

@@ -37,7 +37,8 @@ UNITS: dict[UnitName, Callable[[], Unit]] = {
     "tanh": Tanh,
     "oscillator": Oscillator,
 }
-NOT_NEGATIVE = ("nudged_steps", "noise", "parameter_bits", "state_bits")
+NOT_NEGATIVE = ("tolerance", "nudged_steps", "noise", "parameter_bits", "state_bits")
+EP_ONLY = ("state_bits", "nudged_steps")
 POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}
 
 
@@ -74,7 +75,7 @@ class Recipe:
     solver: SolverName = "blockwise"
     """How the network relaxes."""
     tolerance: float = 1e-3
-    """Relative residual at which an example counts as settled."""
+    """Relative residual at which an example counts as settled; 0 takes exactly max_steps steps."""
     max_steps: int = 60
     """Steps after which a relaxation gives up (and is counted); bptt unrolls this many."""
     nudged_steps: int = 0
@@ -83,6 +84,8 @@ class Recipe:
     """Step of the solvers gradient and langevin."""
     noise: float = 0.0
     """Phase noise xi of the solver langevin: step_size * xi * N(0, 1) a step."""
+    common_noise: bool = True
+    """Whether the nudged phases share their noise; on a machine that runs them in turn they do not."""
 
     optimiser: Literal["adam", "momentum", "sgd"] = "adam"
     """Optimiser (momentum is Nesterov's, 0.9)."""
@@ -126,13 +129,34 @@ class Recipe:
         """Raise ``ValueError`` where a value makes no sense."""
         if not all(gain > 0 for gain in self.gain):
             raise ValueError(f"gain: expected numbers > 0, got {self.gain}.")
-        positive = ("tolerance", "max_steps", "learning_rate", "epochs", "batch_size")
+        positive = ("step_size", "max_steps", "learning_rate", "epochs", "batch_size")
         for name in (*positive, "validation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}.")
         for name in ("weight_decay", "warmup", "shift", "patience", *NOT_NEGATIVE):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
+        if self.tolerance == 0 and (self.solver == "flow" or self.estimator == "implicit"):
+            raise ValueError(
+                "tolerance: expected a number > 0 with the solver flow or the estimator implicit, got 0 "
+                f"with {self.solver} and {self.estimator}."
+            )
+        for name in EP_ONLY:
+            if getattr(self, name) and self.estimator != "ep":
+                raise ValueError(
+                    f"{name}: expected the estimator ep, whose phases it acts on, got {self.estimator}."
+                )
+        if self.solver == "langevin" and self.estimator != "ep":
+            raise ValueError(
+                f"solver: expected the estimator ep with the noise of langevin, got {self.estimator}."
+            )
+        if self.without_master and not self.parameter_bits:
+            raise ValueError("without_master: expected parameter_bits of 1 or more, got 0.")
+        oscillators = "oscillator" in (self.unit, self.output)
+        if (self.injection or self.train_injection) and not oscillators:
+            raise ValueError(
+                f"injection: expected oscillators, got the units {self.unit} and {self.output}."
+            )
         if self.noise and self.solver != "langevin":
             raise ValueError(
                 f"noise: expected the solver langevin with noise {self.noise}, got {self.solver}."
@@ -146,12 +170,18 @@ class Recipe:
                 f"beta: expected a finite nudge other than 0, got {self.beta}; 0.1 to 0.5 is usual."
             )
         lowest = self.beta if self.contrast == "one-sided" else -abs(self.beta)
-        if self.estimator == "ep" and self.cost == "squared-error" and lowest <= -1:
+        bounded = self.output == "oscillator" or self.cost != "squared-error"
+        if self.estimator == "ep" and not bounded and lowest <= -1:
             raise ValueError(
                 f"beta: expected nudges above -1 with a squared error, got {lowest} ({self.contrast}); "
                 "from -1 on, E + beta C is not convex in the output and may have no minimum. Use a "
                 "smaller beta, or one-sided with a positive one."
             )
+
+    @property
+    def fixed_steps(self) -> bool:
+        """Whether relaxations take a number of steps, and are not asked to settle."""
+        return self.tolerance == 0 or self.solver == "langevin"
 
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
         """The model with a squared error, before the choice of a cost."""
@@ -197,6 +227,14 @@ class ConvRecipe(Recipe):
     """Size of each convolution's kernel."""
     pool: PoolName = "average"
     """Pooling after each convolution."""
+
+    def check(self) -> None:
+        super().check()
+        if self.pool == "max" and self.unit == "oscillator":
+            raise ValueError(
+                "pool: expected average with oscillators, whose two components have no common largest, "
+                "got max."
+            )
 
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
         return convolutional(
@@ -256,6 +294,7 @@ def _oscillators(name: DataName) -> DenseRecipe:
         gain=(0.5, 0.25),
         beta=0.1,
         solver="gradient",
+        tolerance=0.0,
         step_size=0.5,
         max_steps=40,
         nudged_steps=8,

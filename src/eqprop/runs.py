@@ -41,7 +41,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     return write_text(path, dumps(content, indent=1) + "\n")
 
 
-def dumps(content: Mapping[str, Any], indent: int | None = None) -> str:
+def dumps(content: Mapping[str, Any] | list[dict[str, Any]], indent: int | None = None) -> str:
     """Strict JSON of arrays, paths and dataclasses, too."""
     return json.dumps(_finite(json.loads(json.dumps(content, default=_plain))), indent=indent)
 

@@ -184,20 +184,28 @@ class Evaluation(NamedTuple):
     converged: float
 
 
-def evaluate(model: Model, images: Images, solver: Solver, batch_size: int = 500) -> Evaluation:
-    """Free phases only, over all examples."""
+def evaluate(
+    model: Model,
+    images: Images,
+    solver: Solver,
+    batch_size: int = 500,
+    key: PRNGKeyArray | None = None,
+) -> Evaluation:
+    """Free phases only, over all examples; noisy solvers take their noise from ``key``, or from seed 0."""
+    key = jax.random.key(0) if key is None else key
     total = images.x.shape[0]
     sums = jnp.zeros(len(Evaluation._fields))
     for begin in range(0, total, batch_size):
         part = slice(begin, min(begin + batch_size, total))
-        sums = sums + _evaluate(model, images._replace(x=images.x[part], y=images.y[part]), solver)
+        batch = images._replace(x=images.x[part], y=images.y[part])
+        sums = sums + _evaluate(model, batch, solver, jax.random.fold_in(key, begin))
     return Evaluation(*(float(value) / total for value in sums))
 
 
 @eqx.filter_jit
-def _evaluate(model: Model, images: Images, solver: Solver) -> Array:
+def _evaluate(model: Model, images: Images, solver: Solver, key: PRNGKeyArray) -> Array:
     x, y = images.batch(images.x, images.y, model.energy.input_shape)
-    state, info = relax(model, x, model.rest(x), solver, jax.random.key(0))
+    state, info = relax(model, x, model.rest(x), solver, key)
     right = _hits(jax.vmap(model.predict)(state), images.y)
     sums = [
         jnp.sum(right),

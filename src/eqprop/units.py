@@ -28,6 +28,8 @@ class Unit(eqx.Module):
 
     smooth: ClassVar[bool]
     """Whether the answer to a field is holomorphic, as complex nudges require."""
+    walled: ClassVar[bool] = False
+    """Whether the domain ends somewhere, so that noise must be reflected."""
     components: ClassVar[tuple[int, ...]] = ()
     """Leading axes of the state of one neuron: none for a number, ``(2,)`` for a point of the plane."""
 
@@ -70,7 +72,7 @@ class Unit(eqx.Module):
 
     def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
         """The same step with one random displacement a neuron, reflected at the domain's walls."""
-        return self.reflect(z + dt * (field - z) + noise)
+        return self.reflect(self.move(z, field, dt) + noise)
 
     def tangent(self, z: Array, rate: Array) -> Array:
         """``dz/dt`` of a motion along the domain at one rate a neuron."""
@@ -109,6 +111,7 @@ class Box(Unit):
     low: float = eqx.field(default=0.0, static=True)
     high: float = eqx.field(default=1.0, static=True)
     smooth: ClassVar[bool] = False
+    walled: ClassVar[bool] = True
 
     def __check_init__(self):
         if not self.low < self.high:
@@ -138,8 +141,12 @@ class Box(Unit):
         return ((z <= self.low) | (z >= self.high)).astype(z.dtype)
 
     def reflect(self, z: Array) -> Array:
+        if math.isinf(self.high) and math.isinf(self.low):
+            return z
         if math.isinf(self.high):
             return self.low + jnp.abs(z - self.low)
+        if math.isinf(self.low):
+            return self.high - jnp.abs(z - self.high)
         width = self.high - self.low
         folded = jnp.mod(z - self.low, 2 * width)
         return self.low + jnp.minimum(folded, 2 * width - folded)

@@ -6,15 +6,17 @@ then starts the nudged phases, and to the nudged states.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.hardware.fault import bare
 from eqprop.hardware.grid import check_bits, to_circle, to_grid
-from eqprop.oscillator import Oscillator, from_phases, phases
+from eqprop.oscillator import Oscillator, from_phases, phases, turned
 from eqprop.units import Box, State, Unit, Units
 
 
@@ -54,11 +56,11 @@ class ReadBits(ReadOut):
     def _read(self, name: str, unit: Unit, z: Array) -> Array:
         if isinstance(unit, Oscillator):
             return from_phases(to_circle(phases(z), self.bits))
-        if isinstance(unit, Box):
+        if isinstance(unit, Box) and math.isfinite(unit.low) and math.isfinite(unit.high):
             return to_grid(z, self.bits, unit.low, unit.high)
         raise ValueError(
-            f"ReadBits: layer {name!r} expected oscillators or an interval, whose range is known, got "
-            f"{type(unit).__name__}."
+            f"ReadBits: layer {name!r} expected oscillators or an interval with two ends, which levels can "
+            f"divide, got {unit}."
         )
 
 
@@ -74,10 +76,12 @@ class ReadNoise(ReadOut):
     def __call__(self, units: Units, state: State, key: PRNGKeyArray) -> State:
         keys = jax.random.split(key, len(state))
         return {
-            name: self._read(units[name], z, k)
+            name: self._read(bare(units[name]), z, k)
             for (name, z), k in zip(state.items(), keys, strict=True)
         }
 
     def _read(self, unit: Unit, z: Array, key: PRNGKeyArray) -> Array:
         noise = self.sigma * jax.random.normal(key, unit.read(z).shape, z.dtype)
-        return unit.diffuse(z, z, 0.0, noise)
+        if isinstance(unit, Oscillator):
+            return jnp.cos(noise) * z + jnp.sin(noise) * turned(z)
+        return unit.reflect(z + noise)

@@ -26,6 +26,10 @@ class Faulty(Unit):
         return self.unit.smooth
 
     @property
+    def walled(self) -> bool:  # type: ignore[override]
+        return self.unit.walled
+
+    @property
     def components(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.unit.components
 
@@ -59,6 +63,9 @@ class Faulty(Unit):
     def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
         return self.unit.diffuse(z, field, dt, noise)
 
+    def reflect(self, z: Array) -> Array:
+        return self.unit.reflect(z)
+
 
 def bare(unit: Unit) -> Unit:
     """The unit without its faults."""
@@ -85,6 +92,9 @@ class Stuck(Faulty):
 
     def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
         return self._held(self.unit.diffuse(z, field, dt, noise))
+
+    def tangent(self, z: Array, rate: Array) -> Array:
+        return jnp.where(self.dead, 0.0, self.unit.tangent(z, rate))
 
     def saturation(self, z: Array) -> Array:
         return jnp.where(self.dead, 1.0, self.unit.saturation(z))

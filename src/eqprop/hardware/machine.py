@@ -21,7 +21,8 @@ from jaxtyping import Array, PyTree
 
 from eqprop.costs import SquaredError
 from eqprop.estimators import contrast_gradient
-from eqprop.hardware.fault import bare
+from eqprop.hardware.fault import Faulty, bare
+from eqprop.hardware.program import one_way
 from eqprop.model import Model
 from eqprop.network import INPUT, Network, Op
 from eqprop.oscillator import Oscillator, from_phases
@@ -115,11 +116,19 @@ class Instance:
 def programmed(model: Model, x: Array, y: Array | None = None, beta: float = 0.0) -> Instance:
     """The machine's numbers for one input: the free phase, or with a target that nudged by ``beta``."""
     network = _oscillators(model)
+    faulty = [name for name in network.order if isinstance(network.layers[name].unit, Faulty)]
+    if faulty or one_way(model):
+        raise ValueError(
+            "programmed: expected a model without faults and asymmetry, which are the machine's own and no "
+            f"numbers to send it, got {faulty or 'asymmetric couplings'}."
+        )
     places = _places(network)
     size = sum(int(np.prod(shape)) for _, shape in _layers(network))
     landscape = network.clamp(x)
     fields = np.concatenate([np.ravel(landscape.drive[name]) for name in places])  # type: ignore[attr-defined]
     injections = np.concatenate([_injection(network, name) for name in places])
+    if y is None and beta:
+        raise ValueError(f"programmed: expected a target y with the nudge beta={beta}, got none.")
     if y is not None:
         fields, injections = _nudge(model, places, fields, injections, y, beta)
     matrix = np.zeros((size, size), fields.dtype)
@@ -154,8 +163,11 @@ def gradient(model: Model, x: Array, y: Array, betas: Any, coefficients: Any, ph
     """The update from phases read at each nudge: ``phi`` of shape (phases, batch, N), and a contrast's
     ``betas`` and ``coefficients``, of shape (phases,)."""
     read = [read_back(model, part) for part in phi]
-    if len(read) != len(betas):
-        raise ValueError(f"gradient: expected {len(betas)} phases, one a nudge, got {len(read)}.")
+    if not len(read) == len(betas) == len(coefficients):
+        raise ValueError(
+            f"gradient: expected a phase and a coefficient for each of {len(betas)} nudges, got "
+            f"{len(read)} and {len(coefficients)}."
+        )
     states = jax.tree.map(lambda *parts: jnp.stack(parts), *read)
     return contrast_gradient(model, x, y, jnp.asarray(betas), jnp.asarray(coefficients), states)
 
@@ -197,6 +209,11 @@ def _nudge(model: Model, places, fields, injections, y: Array, beta: float):
             f"{type(cost).__name__}."
         )
     fields, injections = fields.copy(), injections.copy()
+    outputs = places[cost.output].stop - places[cost.output].start
+    if np.size(y) != outputs:
+        raise ValueError(
+            f"programmed: expected one target y of {outputs} numbers, got {np.shape(y)}."
+        )
     fields[places[cost.output]] += beta * np.ravel(cost.target(jnp.asarray(y)))
     injections[places[cost.output]] -= 0.5 * beta
     return fields, injections

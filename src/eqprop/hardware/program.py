@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.estimators import Batch, Estimate, Estimator
+from eqprop.estimators import Batch, EquilibriumPropagation, Estimate, Estimator
 from eqprop.hardware.grid import check_bits, check_limit, to_grid
 from eqprop.model import Model
 from eqprop.names import parameter_names
@@ -80,7 +80,11 @@ class Sequence(Program):
 
 
 class Quantise(Program):
-    """``2^bits`` levels in ``[-limit, limit]``."""
+    """``2^bits`` levels in ``[-limit, limit]``, symmetric about zero, which is none of them.
+
+    With ``where=couplings`` biases stay as they are. The couplings inside a layer (`Lateral`) are rounded
+    as the pairs that they are.
+    """
 
     bits: int = eqx.field(static=True)
     limit: float = eqx.field(static=True)
@@ -94,7 +98,7 @@ class Quantise(Program):
         def made(value: Array) -> Array:
             return to_grid(value, self.bits, -self.limit, self.limit)
 
-        return _each(model, self.where, made)
+        return _each(_paired(model), self.where, made)
 
 
 class Limit(Program):
@@ -124,13 +128,21 @@ class Mismatch(Program):
 
     def __call__(self, model: Model) -> Model:
         values, rest = eqx.partition(model, eqx.is_inexact_array)
+        if jax.tree.leaves(parameter_names(model)) != jax.tree.leaves(
+            parameter_names(self.factors)
+        ):
+            raise ValueError(
+                "Mismatch: expected the model that it was drawn for, got one with other parameters; faults "
+                "and asymmetry come after it in a sequence."
+            )
         made = jax.tree.map(lambda v, f: straight_through(v, v * f), values, self.factors)
         return eqx.combine(made, rest)
 
 
 class Asymmetry(Program):
     """``J_ij != J_ji``: what a layer sends back to its source passes other devices, each wrong by a fixed
-    factor ``1 + sigma N(0, 1)``. There is no energy any more, and EP is an approximation."""
+    factor ``1 + sigma N(0, 1)``. There is no energy any more, and EP is an approximation; no other
+    estimator runs on it."""
 
     factors: PyTree
 
@@ -149,7 +161,7 @@ class Asymmetry(Program):
         edges = {
             name: edge
             if edge.source == INPUT
-            else Edge(_TwoWay(edge.op, self._back(name, edge.op)), edge.source, edge.target)
+            else Edge(TwoWay(edge.op, self._back(name, edge.op)), edge.source, edge.target)
             for name, edge in network.edges.items()
         }
         return eqx.tree_at(lambda m: m.energy.edges, model, edges)
@@ -160,8 +172,9 @@ class Asymmetry(Program):
         return eqx.combine(made, rest)
 
 
-class _TwoWay(eqx.Module):
-    """An operator whose transpose belongs to another one."""
+class TwoWay(eqx.Module):
+    """An operator whose transpose belongs to another one: the derivative of ``back``, the value of
+    ``there``."""
 
     there: Op
     back: Op
@@ -172,7 +185,7 @@ class _TwoWay(eqx.Module):
 
 
 class Programmed(Estimator):
-    """Any estimator on the device: states and gradient come from ``program(model)``, and the gradient is
+    """An estimator on the device: states and gradient come from ``program(model)``, and the gradient is
     handed to the parameters that were given."""
 
     estimator: Estimator
@@ -187,15 +200,41 @@ class Programmed(Estimator):
             return eqx.filter(self.program(eqx.combine(given, rest)), eqx.is_inexact_array)
 
         _, pull_back = jax.vjp(values, given)
-        estimate = self.estimator(self.program(model), x, y, state, key)
+        device = self.program(model)
+        if one_way(device) and not isinstance(self.estimator, EquilibriumPropagation):
+            raise ValueError(
+                "Programmed: expected EquilibriumPropagation on a device of asymmetric couplings, got "
+                f"{type(self.estimator).__name__}, which differentiates an energy that is not there."
+            )
+        estimate = self.estimator(device, x, y, state, key)
         gradient = eqx.filter(estimate.gradient, eqx.is_inexact_array)
         return estimate._replace(gradient=pull_back(gradient)[0])
+
+
+def one_way(model: Model) -> bool:
+    """Whether some couplings are asymmetric."""
+    edges = getattr(model.energy, "edges", {}).values()
+    return any(isinstance(edge.op, TwoWay) for edge in edges)
+
+
+def _set(name: str, where: Where) -> bool:
+    """Whether a parameter is one that the device sets; what a fault is made of is not."""
+    return where(name) and not name.endswith((".at", ".detuning"))
+
+
+def _paired(model: Model) -> Model:
+    """The couplings inside layers in their symmetric form, one value a pair."""
+
+    def lateral(node: PyTree) -> bool:
+        return isinstance(node, Lateral)
+
+    return jax.tree.map(lambda n: Lateral(n.matrix) if lateral(n) else n, model, is_leaf=lateral)
 
 
 def _each(model: Model, where: Where, made: Callable[[Array], Array]) -> Model:
     values, rest = eqx.partition(model, eqx.is_inexact_array)
     chosen = jax.tree.map(
-        lambda name, v: straight_through(v, made(v)) if where(name) else v,
+        lambda name, v: straight_through(v, made(v)) if _set(name, where) else v,
         parameter_names(model),
         values,
     )
@@ -209,7 +248,9 @@ def _factors(model: Model, sigma: float, key: PRNGKeyArray, where: Where) -> PyT
     names = jax.tree.leaves(parameter_names(model))
     keys = jax.random.split(key, len(values))
     factors = [
-        1.0 + sigma * jax.random.normal(k, v.shape, v.dtype) if where(name) else jnp.ones_like(v)
+        1.0 + sigma * jax.random.normal(k, v.shape, v.dtype)
+        if _set(name, where)
+        else jnp.ones_like(v)
         for k, v, name in zip(keys, values, names, strict=True)
     ]
     return jax.tree.unflatten(tree, factors)

@@ -31,8 +31,8 @@ def clipped(limit: float) -> optax.GradientTransformation:
 def on_grid(
     bits: int, limit: float, key: PRNGKeyArray | None = None
 ) -> optax.GradientTransformation:
-    """No master copy: what is written lies on ``2^bits`` levels in ``[-limit, limit]``, and what is not a
-    whole level is lost. With a key, rounding is stochastic and loses nothing on average."""
+    """No master copy: what is written is the nearest of ``2^bits`` levels in ``[-limit, limit]``, so that
+    an update below half a step is lost. With a key, rounding is stochastic and loses nothing on average."""
     check_bits("on_grid", bits)
     check_limit("on_grid", limit)
 

@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from eqprop.energy import Clamped, displacement
 from eqprop.solvers._solver import Info, Solver, report
-from eqprop.units import Box, State, retract
+from eqprop.units import State, retract
 
 
 class Diffusion(Solver):
@@ -25,10 +25,17 @@ class Diffusion(Solver):
     time: float = eqx.field(default=40.0, static=True)
     step_size: float = eqx.field(default=0.02, static=True)
 
+    def __check_init__(self):
+        if not self.temperature >= 0 or not self.step_size > 0 or not self.time >= self.step_size:
+            raise ValueError(
+                "Diffusion: expected temperature >= 0, step_size > 0 and time >= step_size, got "
+                f"{self.temperature}, {self.step_size} and {self.time}."
+            )
+
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, Info]:
-        if walled := [name for name, unit in phase.units.items() if isinstance(unit, Box)]:
+        if walled := [name for name, unit in phase.units.items() if unit.walled]:
             raise ValueError(
                 f"Diffusion: expected domains without walls, but {walled} are intervals; use Langevin, "
                 "which reflects."
