@@ -427,6 +427,7 @@ SMALL = dataclasses.replace(
 PERFECT = {
     "parameter_bits": 0,
     "without_master": False,
+    "stochastic_rounding": False,
     "state_bits": 0,
     "noise": 0.0,
     "train_injection": False,
@@ -438,11 +439,17 @@ PERFECT = {
     [
         {"parameter_bits": 4, "parameter_range": 0.3},
         {"parameter_bits": 4, "parameter_range": 0.3, "without_master": True},
+        {
+            "parameter_bits": 4,
+            "parameter_range": 0.3,
+            "without_master": True,
+            "stochastic_rounding": True,
+        },
         {"state_bits": 4},
         {"solver": "langevin", "noise": 0.2, "step_size": 0.1},
         {"train_injection": True, "injection_rate": 0.5, "bias_rate": 0.1},
     ],
-    ids=["master", "without_master", "state_bits", "noise", "injection"],
+    ids=["master", "without_master", "stochastic", "state_bits", "noise", "injection"],
 )
 def test_a_recipe_runs_on_its_device(change, tmp_path):
     """To its end, and not as on a perfect device."""
@@ -509,6 +516,7 @@ def test_locked_oscillators_are_said():
         {"nudged_steps": 3, "estimator": "implicit"},
         {"solver": "langevin", "estimator": "bptt"},
         {"without_master": True},
+        {"stochastic_rounding": True},
         {"injection": 0.5, "unit": "clip", "output": "linear"},
         {"tolerance": 0.0, "solver": "flow"},
     ],

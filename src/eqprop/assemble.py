@@ -54,6 +54,7 @@ SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {
     "cosine": optax.cosine_decay_schedule,
     "constant": lambda rate, steps: optax.constant_schedule(rate),
 }
+WRITES = 2
 OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": optax.scale_by_adam,
     "momentum": lambda: optax.trace(0.9, nesterov=True),
@@ -95,7 +96,7 @@ def _propagation(recipe: Recipe) -> EquilibriumPropagation:
         make_contrast(recipe),
         make_nudged_solver(recipe),
         ReadBits(recipe.state_bits) if recipe.state_bits else None,
-        recipe.common_noise,
+        not recipe.independent_noise,
     )
 
 
@@ -123,15 +124,22 @@ def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTr
     if warmup:
         rise = optax.linear_schedule(0.0, recipe.learning_rate, warmup)
         schedule = optax.join_schedules([rise, schedule], [warmup])
-    rounds = recipe.parameter_bits and recipe.without_master
-    write = on_grid(recipe.parameter_bits, recipe.parameter_range) if rounds else optax.identity()
     return optax.chain(
         OPTIMISERS[recipe.optimiser](),
         optax.add_decayed_weights(recipe.weight_decay, _decays),
         scale_layers(_rates(recipe, model)),
         optax.scale_by_learning_rate(schedule),
-        write,
+        _write(recipe),
     )
+
+
+def _write(recipe: Recipe) -> optax.GradientTransformation:
+    """How the recipe's device takes an update."""
+    if not recipe.without_master:
+        return optax.identity()
+    key = jax.random.fold_in(jax.random.key(recipe.seed), WRITES)
+    draw = key if recipe.stochastic_rounding else None
+    return on_grid(recipe.parameter_bits, recipe.parameter_range, draw)
 
 
 def _decays(parameters: PyTree) -> PyTree:

@@ -84,8 +84,8 @@ class Recipe:
     """Step of the solvers gradient and langevin."""
     noise: float = 0.0
     """Phase noise xi of the solver langevin: step_size * xi * N(0, 1) a step."""
-    common_noise: bool = True
-    """Whether the nudged phases share their noise; on a machine that runs them in turn they do not."""
+    independent_noise: bool = False
+    """Give each nudged phase noise of its own, as a machine does, in place of a common one that cancels."""
 
     optimiser: Literal["adam", "momentum", "sgd"] = "adam"
     """Optimiser (momentum is Nesterov's, 0.9)."""
@@ -122,6 +122,8 @@ class Recipe:
     """Quantised parameters lie in +- this."""
     without_master: bool = False
     """Round every update to the device's levels, instead of keeping floating-point parameters beside it."""
+    stochastic_rounding: bool = False
+    """Without a master copy, round up or down at random, so that small updates count on average."""
     state_bits: int = 0
     """Bits with which settled states are read while training; 0 is floating point."""
 
@@ -152,6 +154,10 @@ class Recipe:
             )
         if self.without_master and not self.parameter_bits:
             raise ValueError("without_master: expected parameter_bits of 1 or more, got 0.")
+        if self.stochastic_rounding and not self.without_master:
+            raise ValueError(
+                "stochastic_rounding: expected without_master, whose updates it rounds."
+            )
         oscillators = "oscillator" in (self.unit, self.output)
         if (self.injection or self.train_injection) and not oscillators:
             raise ValueError(

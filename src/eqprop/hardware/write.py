@@ -13,9 +13,9 @@ from eqprop.hardware.grid import check_bits, check_limit, to_grid
 
 
 class Draws(NamedTuple):
-    """The random numbers still to come."""
+    """The random numbers still to come, as the key's plain numbers, which checkpoints keep."""
 
-    key: PRNGKeyArray
+    key: Array
 
 
 def clipped(limit: float) -> optax.GradientTransformation:
@@ -77,8 +77,8 @@ def _writing(written: Any, key: PRNGKeyArray | None) -> optax.GradientTransforma
 
 def _with_draws(write: Any, key: PRNGKeyArray) -> optax.GradientTransformation:
     def update(updates: PyTree, state: Draws, params: PyTree = None) -> tuple[PyTree, Draws]:
-        now, later = jax.random.split(state.key)
+        now, later = jax.random.split(jax.random.wrap_key_data(state.key))
         draws = optax.tree.split_key_like(now, updates)
-        return jax.tree.map(write, updates, params, draws), Draws(later)
+        return jax.tree.map(write, updates, params, draws), Draws(jax.random.key_data(later))
 
-    return optax.GradientTransformation(lambda params: Draws(key), update)
+    return optax.GradientTransformation(lambda params: Draws(jax.random.key_data(key)), update)
