@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 
 import eqprop
-from eqprop import commands, data, experiments
+from eqprop import commands, data, reproduce
 from eqprop.cli import main
 from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
 from eqprop.recipes import RECIPES, to_config
+from eqprop.reproduce import Case, Sweep
 from eqprop.runs import read_json, read_rows
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
@@ -220,7 +221,7 @@ def test_reproduce_writes_a_result(reproduced):
 
 def test_reproduce_does_not_train_twice(there, reproduced, monkeypatch):
     tiny_experiment(monkeypatch)
-    monkeypatch.setattr(experiments, "fit", None)
+    monkeypatch.setattr(reproduce, "fit", None)
     assert one_line(quick("again").out)["runs"] == one_line(reproduced[1].out)["runs"]
 
 
@@ -237,6 +238,26 @@ def test_a_run_of_reproduce_can_be_plotted(there):
     done = call("plot", "runs/digits-quick/seed-0")
     assert done.code == 0, done.err
     assert is_png(there / "runs" / "digits-quick" / "seed-0" / "learning.png")
+
+
+def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits"], hidden=(16,))
+    cases = tuple(Case("β = 0.1", bits, {"parameter_bits": bits}) for bits in (2, 8, 4))
+    sweep = Sweep("bits", "digits by few bits", recipe, "parameter bits", cases)
+    monkeypatch.setitem(EXPERIMENTS, "bits", sweep)
+    done = call("reproduce", "bits", "--quick", "--json")
+    result = one_line(done.out)
+    assert result == read_json(here / "experiments" / "bits-quick" / "result.json")
+    assert [row["value"] for row in result["cases"]] == [2, 8]
+    assert [row["change"] for row in result["cases"]] == [case.change for case in cases[:2]]
+    for row in result["cases"]:
+        run = here / "runs" / "bits-quick" / f"parameter_bits={row['value']}" / "seed-0"
+        assert read_json(run / "result.json")["test_error_percent"] == pytest.approx(
+            row["test_error_percent"]["mean"]
+        )
+    assert is_png(here / "runs" / "bits-quick" / "sweep.png")
+    monkeypatch.setattr(reproduce, "fit", None)
+    assert one_line(call("reproduce", "bits", "--quick", "--json").out)["cases"] == result["cases"]
 
 
 # --- help -------------------------------------------------------------------------------------

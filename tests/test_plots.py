@@ -40,12 +40,17 @@ def settling(batch=None, steps=6, dtype=np.float64):
     return (scale * decay - 3).astype(dtype), (scale * decay / 10).astype(dtype)
 
 
+def case(line, value, mean, std=0.5):
+    return {"line": line, "value": value, "test_error_percent": {"mean": mean, "std": std}}
+
+
 BETAS = np.array([0.01, 0.1, 1.0])
 FIGURES = {
     "learning_curves": lambda: plots.learning_curves([row(1), row(2)]),
     "relaxation": lambda: plots.relaxation({"free": settling()}, 1e-3),
     "agreement": lambda: plots.agreement([Agreement("w", 0.75, 0.1)]),
     "beta_sweep": lambda: plots.beta_sweep(BETAS, BETAS / 3, 1.0, 0.01),
+    "sweep": lambda: plots.sweep([case("a", 2, 5.0), case("b", 4, 3.0)], "bits"),
     "first_layer_weights": lambda: plots.first_layer_weights(np.eye(4), (2, 2, 1)),
     "activity": lambda: plots.activity({"h": np.eye(3)}),
 }
@@ -100,6 +105,7 @@ def test_every_axis_has_labels(name):
         (lambda: plots.relaxation({}), "relaxation: traces"),
         (lambda: plots.agreement([]), "agreement: rows"),
         (lambda: plots.beta_sweep({}), "beta_sweep: betas"),
+        (lambda: plots.sweep([], "bits"), "sweep: rows"),
         (lambda: plots.activity({}), "activity: shown"),
     ],
 )
@@ -245,6 +251,16 @@ def test_perfect_agreement_is_drawn_at_rounding():
 
 
 # --- Nudges ---------------------------------------------------------------------------------
+
+
+def test_sweep_draws_a_line_over_values_in_order():
+    rows = [case("a", 8, 3.0), case("a", 2, 9.0), case("b", 4, NAN), case("a", 4, 5.0)]
+    (axes,) = plots.sweep(rows, "bits").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "4", "8"]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [9.0, 5.0, 3.0])
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), [0, 1, 2])
+    assert axes.get_xlabel() == "bits"
+    assert "1" in title(axes)
 
 
 def test_beta_sweep_draws_errors_order_and_best():

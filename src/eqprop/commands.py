@@ -16,7 +16,7 @@ from eqprop import jobs, plots
 from eqprop.assemble import make_contrast, make_program, make_solver
 from eqprop.diagnose import ALL, Agreement, BetaSweep, exact_gradient, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
-from eqprop.experiments import EXPERIMENTS, GROUPS, reproduce
+from eqprop.experiments import EXPERIMENTS, GROUPS
 from eqprop.figures import draw_run
 from eqprop.fit import Task, audit_batch, audit_recipe, fit, load_best, prepare
 from eqprop.model import Model
@@ -119,7 +119,7 @@ def _(job: jobs.Reproduce) -> None:
     if job.name not in known:
         raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.")
     found = [
-        reproduce(EXPERIMENTS[name], job.out, job.data_dir, job.quick)
+        EXPERIMENTS[name].reproduce(job.out, job.data_dir, job.quick)
         for name in GROUPS.get(job.name, (job.name,))
     ]
     _say(job.json, found if job.name in GROUPS else found[0])

@@ -1,146 +1,149 @@
-"""Experiments: a recipe over seeds, and the committed result that it regenerates."""
+"""The experiments by name: what `eqprop reproduce` knows."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from eqprop.display import TrainingBar, tell
-from eqprop.figures import draw_run
-from eqprop.fit import fit
-from eqprop.recipes import RECIPES, Recipe, to_config
-from eqprop.runs import Run, read_json, surroundings, write_json
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A recipe trained once for each seed."""
-
-    name: str
-    about: str
-    recipe: Recipe
-    seeds: tuple[int, ...] = (0, 1, 2)
-
-
-def _named(name: str, about: str, recipe: Recipe, seeds: tuple[int, ...] = (0, 1, 2)):
-    return name, Experiment(name, about, recipe, seeds)
-
-
-def _local(recipe: Recipe) -> Recipe:
-    """The same by the paper's plain local rule: one rate a parameter, no optimiser."""
-    return dataclasses.replace(
-        recipe,
-        optimiser="sgd",
-        learning_rate=1.0,
-        layer_rates=(0.1, 0.015),
-        bias_rate=0.1,
-        weight_decay=0.0,
-    )
-
+from eqprop.recipes import RECIPES, Recipe
+from eqprop.reproduce import Case, Experiment, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
-EXPERIMENTS: dict[str, Experiment] = dict(
-    (
-        _named("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
-        _named("mnist-dense", "MNIST, one hidden layer", RECIPES["mnist-dense"]),
-        _named(
-            "mnist-dense-shift",
-            "the same with random shifts",
-            dataclasses.replace(RECIPES["mnist-dense"], shift=1, epochs=30, learning_rate=6e-4),
+NUDGES = (0.1, 0.25, 0.5)
+
+
+def _on(name: str, **change: Any) -> Recipe:
+    return dataclasses.replace(RECIPES[name], **change)
+
+
+def _local(name: str, rates: tuple[float, float], epochs: int) -> Recipe:
+    """The same by the plain local rule: one rate a parameter, no optimiser."""
+    plain = {"optimiser": "sgd", "learning_rate": 1.0, "bias_rate": 0.1, "weight_decay": 0.0}
+    return _on(name, layer_rates=rates, epochs=epochs, **plain)
+
+
+def _unrolled(name: str) -> Recipe:
+    """The same by back-propagation through the free phase's steps."""
+    return _on(name, estimator="bptt", nudged_steps=0)
+
+
+def _bits() -> tuple[Case, ...]:
+    """Parameter bits with a floating-point master copy, and without one by either rounding."""
+    ways: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+        "master": ((8, 6, 4, 3, 2), {}),
+        "no master, nearest": ((10, 8, 6), {"without_master": True}),
+        "no master, stochastic": (
+            (10, 8, 6, 4),
+            {"without_master": True, "stochastic_rounding": True},
         ),
-        _named(
-            "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
-        ),
-        _named("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
-        _named(
-            "oim-mnist-100",
-            "oscillators on MNIST/100: 1000 training and 100 test images",
-            RECIPES["mnist-100-oscillators"],
-            FIVE,
-        ),
-        _named(
-            "oim-mnist-1000",
-            "the same, tested on all 10,000 images",
-            dataclasses.replace(RECIPES["mnist-100-oscillators"], data="mnist-1000"),
-            FIVE,
-        ),
-        _named("oim-mnist", "oscillators on MNIST", RECIPES["mnist-oscillators"], FIVE),
-        _named(
-            "oim-fashion-mnist",
-            "oscillators on Fashion-MNIST",
-            RECIPES["fashion-mnist-oscillators"],
-            FIVE,
-        ),
-        _named(
-            "oim-mnist-local",
-            "the same by the plain local rule",
-            _local(RECIPES["mnist-oscillators"]),
-            FIVE,
-        ),
-        _named(
-            "oim-fashion-mnist-local",
-            "the same by the plain local rule",
-            _local(RECIPES["fashion-mnist-oscillators"]),
-            FIVE,
-        ),
+    }
+    return tuple(
+        Case(f"{way}, β = {beta:g}", bits, {"beta": beta, "parameter_bits": bits, **how})
+        for beta in (0.1, 0.5)
+        for way, (all_bits, how) in ways.items()
+        for bits in all_bits
     )
+
+
+def _by_nudge(field: str, values: tuple[float, ...]) -> tuple[Case, ...]:
+    return tuple(
+        Case(f"β = {beta:g}", value, {"beta": beta, field: value})
+        for beta in NUDGES
+        for value in values
+    )
+
+
+THOUSAND = _on("mnist-100-oscillators", data="mnist-1000")
+NOISY = dataclasses.replace(
+    THOUSAND,
+    solver="langevin",
+    step_size=0.1,
+    max_steps=200,
+    nudged_steps=40,
+    independent_noise=True,
 )
 
+ALL: tuple[Experiment | Sweep, ...] = (
+    Experiment("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
+    Experiment("mnist-dense", "MNIST, one hidden layer", RECIPES["mnist-dense"]),
+    Experiment(
+        "mnist-dense-shift",
+        "the same with random shifts",
+        _on("mnist-dense", shift=1, epochs=30, learning_rate=6e-4),
+    ),
+    Experiment(
+        "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
+    ),
+    Experiment("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
+    Experiment(
+        "oim-mnist-100",
+        "oscillators on MNIST/100: 1000 training and 100 test images",
+        RECIPES["mnist-100-oscillators"],
+        FIVE,
+    ),
+    Experiment("oim-mnist-1000", "the same, tested on all 10,000 images", THOUSAND, FIVE),
+    Experiment(
+        "oim-mnist-1000-bptt",
+        "the same by back-propagation through time",
+        dataclasses.replace(THOUSAND, estimator="bptt", nudged_steps=0),
+        FIVE,
+    ),
+    Sweep(
+        "oim-parameter-bits",
+        "the same with quantised parameters",
+        dataclasses.replace(THOUSAND, parameter_range=0.25),
+        "parameter bits",
+        _bits(),
+    ),
+    Sweep(
+        "oim-phase-bits",
+        "the same with quantised phases (0: floating point)",
+        THOUSAND,
+        "phase bits",
+        _by_nudge("state_bits", (0, 6, 4, 3, 2)),
+    ),
+    Sweep(
+        "oim-noise",
+        "the same with phase noise",
+        NOISY,
+        "phase noise ξ",
+        _by_nudge("noise", (0.0, 0.1, 0.2, 0.3, 0.5)),
+    ),
+    Experiment(
+        "oim-mnist-local",
+        "oscillators on MNIST by the plain local rule",
+        _local("mnist-oscillators", (0.06, 0.012), 40),
+        FIVE,
+    ),
+    Experiment(
+        "oim-fashion-mnist-local",
+        "oscillators on Fashion-MNIST by the plain local rule",
+        _local("fashion-mnist-oscillators", (0.05, 0.007), 25),
+        FIVE,
+    ),
+    Experiment("oim-mnist", "the same with Adam on MNIST", RECIPES["mnist-oscillators"], FIVE),
+    Experiment(
+        "oim-fashion-mnist",
+        "the same with Adam on Fashion-MNIST",
+        RECIPES["fashion-mnist-oscillators"],
+        FIVE,
+    ),
+    Experiment(
+        "oim-mnist-bptt",
+        "MNIST by back-propagation through time",
+        _unrolled("mnist-oscillators"),
+        (0,),
+    ),
+    Experiment(
+        "oim-fashion-mnist-bptt",
+        "Fashion-MNIST by back-propagation through time",
+        _unrolled("fashion-mnist-oscillators"),
+        (0,),
+    ),
+)
+EXPERIMENTS: dict[str, Experiment | Sweep] = {experiment.name: experiment for experiment in ALL}
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "oim": tuple(name for name in EXPERIMENTS if name.startswith("oim-")),
 }
 """All the experiments of one paper."""
-
-
-def reproduce(
-    experiment: Experiment, out: Path, data_dir: Path | None = None, quick: bool = False
-) -> dict[str, Any]:
-    """Train every seed, resuming whatever was begun, and write ``<out>/<name>/result.json``."""
-    about = surroundings()
-    recipe, seeds = experiment.recipe, experiment.seeds
-    name = experiment.name
-    if quick:
-        recipe, seeds, name = dataclasses.replace(recipe, epochs=1), seeds[:1], f"{name}-quick"
-    results = [_seed(name, dataclasses.replace(recipe, seed=seed), data_dir) for seed in seeds]
-    errors = np.asarray([result["test_error_percent"] for result in results])
-    summary = {
-        "name": name,
-        "command": f"eqprop reproduce {experiment.name}" + (" --quick" if quick else ""),
-        "test_error_percent": {
-            "mean": errors.mean(),
-            "std": errors.std(ddof=1 if len(errors) > 1 else 0),
-        },
-        "seeds": list(seeds),
-        "seconds": {"mean": np.mean([result["seconds"] for result in results])},
-        "runs": results,
-        **about,
-    }
-    path = write_json(out / name / "result.json", summary)
-    tell(
-        f"{name}: test error {errors.mean():.2f} ± {summary['test_error_percent']['std']:.2f} % "
-        f"over {len(seeds)} seeds; {path}"
-    )
-    return summary
-
-
-def _seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
-    folder = Path("runs") / name / f"seed-{recipe.seed}"
-    finished = folder / "result.json"
-    if finished.exists():
-        Run(folder, to_config(name, recipe), resume=True)
-        result = read_json(finished)
-        tell(
-            f"{name} seed {recipe.seed}: finished before, at commit {result['commit']}, in {folder}"
-        )
-        return result
-    tell(f"{name} seed {recipe.seed} in {folder}")
-    with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
-        begun = (folder / "config.json").exists()
-        result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)
-    draw_run(folder, data_dir)
-    return result

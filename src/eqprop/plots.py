@@ -116,6 +116,28 @@ def beta_sweep(
     return figure
 
 
+def sweep(rows: Sequence[Mapping[str, Any]], axis: str) -> Figure:
+    """Test error against what was swept, mean ± std over seeds, one line each.
+
+    A row is a case: ``line``, ``value``, ``test_error_percent`` with ``mean`` and ``std``. Values stand at
+    equal distances; ``axis`` says what they are.
+    """
+    _check(rows, "sweep: rows", "at least one case", rows, "run some")
+    places = {value: at for at, value in enumerate(sorted({row["value"] for row in rows}))}
+    figure, (axes,) = _figure(6.4, 4.0)
+    shown = []
+    for name in dict.fromkeys(row["line"] for row in rows):
+        line = sorted((row for row in rows if row["line"] == name), key=lambda row: row["value"])
+        errors = [row["test_error_percent"] for row in line]
+        mean, std = (_finite([error[key] for error in errors]) for key in ("mean", "std"))
+        at = [places[row["value"]] for row in line]
+        axes.errorbar(at, mean, std, fmt="o-", ms=4, capsize=2, label=name)
+        shown.append(mean)
+    axes.set_xticks(list(places.values()), [f"{value:g}" for value in places])
+    _dress(axes, axis, "test error (%)", *shown)
+    return figure
+
+
 def first_layer_weights(weight: Numbers, image_shape: tuple[int, ...], count: int = 64) -> Figure:
     """Receptive fields, the largest norms first, on one colour scale symmetric about zero.
 

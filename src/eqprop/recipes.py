@@ -290,7 +290,7 @@ def _images(name: DataName) -> DenseRecipe:
     )
 
 
-def _oscillators(name: DataName) -> DenseRecipe:
+def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> DenseRecipe:
     return DenseRecipe(
         data=name,
         hidden=(500,),
@@ -304,8 +304,8 @@ def _oscillators(name: DataName) -> DenseRecipe:
         step_size=0.5,
         max_steps=40,
         nudged_steps=8,
-        learning_rate=3e-4,
-        weight_decay=0.5,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
         epochs=30,
         batch_size=50,
     )
@@ -331,14 +331,13 @@ RECIPES: dict[str, Recipe] = {
         tolerance=5e-6,
         shift=1,
     ),
-    "mnist-oscillators": _oscillators("mnist"),
+    "mnist-oscillators": _oscillators("mnist", 3e-4, 1.0),
     "mnist-100-oscillators": dataclasses.replace(
-        _oscillators("mnist-100"),
+        _oscillators("mnist-100", 1e-3, 0.5),
         hidden=(120,),
         validation=100,
         batch_size=20,
-        learning_rate=1e-3,
         epochs=60,
     ),
-    "fashion-mnist-oscillators": _oscillators("fashion-mnist"),
+    "fashion-mnist-oscillators": _oscillators("fashion-mnist", 1e-4, 1.0),
 }
