@@ -18,6 +18,7 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.oscillators
 
 tables: $(VENV)/installed
 	$(BIN)/python -m experiments.tables

@@ -27,6 +27,7 @@ NETWORKS = {
     "skip": systems.skip,
     "lateral": systems.lateral,
     "read-out, cross-entropy": systems.read_out,
+    "oscillators": systems.oscillators,
 }
 STEPS, DIRECTIONS = 1e-4, 4
 

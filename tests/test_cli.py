@@ -23,7 +23,7 @@ from eqprop.cli import main
 from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
 from eqprop.recipes import RECIPES, to_config
-from eqprop.reproduce import Case, Sweep
+from eqprop.reproduce import Case, Curves, Sweep
 from eqprop.runs import read_json, read_rows
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
@@ -258,6 +258,16 @@ def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
     assert is_png(here / "runs" / "bits-quick" / "sweep.png")
     monkeypatch.setattr(reproduce, "fit", None)
     assert one_line(call("reproduce", "bits", "--quick", "--json").out)["cases"] == result["cases"]
+
+
+def test_update_curves_are_written(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits"], hidden=(8,), tolerance=1e-5, max_steps=500)
+    monkeypatch.setitem(EXPERIMENTS, "curves", Curves("curves", "digits step by step", recipe))
+    result = one_line(call("reproduce", "curves", "--quick", "--json").out)
+    assert result == read_json(here / "experiments" / "curves-quick" / "result.json")
+    assert [row["steps"] for row in result["curves"]] == [1, 2, 4]
+    assert all(row["cosine"] > 0.99 for row in result["curves"])
+    assert is_png(here / "runs" / "curves-quick" / "updates.png")
 
 
 # --- help -------------------------------------------------------------------------------------

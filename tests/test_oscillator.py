@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import systems
-from eqprop import Blockwise, GradientDescent, Model, Network, Oscillator, SquaredError, relax
+from eqprop import (
+    Blockwise,
+    GradientDescent,
+    Model,
+    Network,
+    Oscillator,
+    SquaredError,
+    relax,
+    symmetric,
+)
+from eqprop.diagnose import follow_updates
 from eqprop.network import Layer
 from eqprop.ops import Dense
 from eqprop.oscillator import from_phases, phases
@@ -146,3 +156,22 @@ def test_a_target_of_the_wrong_shape_is_refused(shape):
     state = jax.tree.map(lambda z: z[0], model.rest(x))
     with pytest.raises(ValueError, match="expected one target of shape"):
         model.loss(state, jnp.zeros(shape))
+
+
+def test_updates_are_those_of_back_propagation_step_by_step():
+    """From an equilibrium, EP's update after ``t`` nudged steps is BPTT's through as many; else not."""
+    _, model, x, y = systems.oscillators()
+    settled = GradientDescent(1e-12, 5000, 0.3)
+
+    def follow(free):
+        def after(count):
+            return GradientDescent(None, count, 0.3)
+
+        return follow_updates(model, x, y, free, after, symmetric(1e-3), (1, 4, 30))
+
+    for row in follow(settled):
+        assert row.agreement.cosine > 1 - 1e-6
+        assert row.agreement.relative_error < 1e-3
+    norms = [row.norm for row in follow(settled)]
+    assert norms[0] < norms[1] < norms[2]
+    assert min(row.agreement.cosine for row in follow(GradientDescent(None, 1, 0.3))) < 0.99

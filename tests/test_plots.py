@@ -51,6 +51,7 @@ FIGURES = {
     "agreement": lambda: plots.agreement([Agreement("w", 0.75, 0.1)]),
     "beta_sweep": lambda: plots.beta_sweep(BETAS, BETAS / 3, 1.0, 0.01),
     "sweep": lambda: plots.sweep([case("a", 2, 5.0), case("b", 4, 3.0)], "bits"),
+    "updates": lambda: plots.updates([1, 2], [0.5, 0.9], [0.5, 1.0]),
     "first_layer_weights": lambda: plots.first_layer_weights(np.eye(4), (2, 2, 1)),
     "activity": lambda: plots.activity({"h": np.eye(3)}),
 }
@@ -261,6 +262,11 @@ def test_sweep_draws_a_line_over_values_in_order():
     np.testing.assert_array_equal(axes.lines[0].get_xdata(), [0, 1, 2])
     assert axes.get_xlabel() == "bits"
     assert "1" in title(axes)
+
+
+def test_updates_need_a_norm_a_step():
+    with pytest.raises(ValueError, match="updates: expected 2 norms, one a step, got 1 and 2"):
+        plots.updates([1, 2], [0.5], [0.5, 1.0])
 
 
 def test_beta_sweep_draws_errors_order_and_best():

@@ -13,11 +13,13 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.contrast import Contrast
 from eqprop.estimators import (
+    Backpropagation,
     EquilibriumPropagation,
     Estimate,
     Estimator,
     ImplicitDifferentiation,
     cast,
+    relax,
 )
 from eqprop.model import Model
 from eqprop.names import parameter_names
@@ -97,6 +99,47 @@ def energy_rises(model: Model, x: Array, solver: Iterative, steps: int = 60) -> 
         return jnp.any(~(energies[1:] <= energies[:-1] + slack))
 
     return jnp.mean(jax.vmap(one)(x, model.rest(x)), dtype=x.dtype)
+
+
+class Updates(NamedTuple):
+    """After ``steps`` nudged steps: the norm of EP's update of all parameters, and how it agrees with
+    BPTT's through as many steps."""
+
+    steps: int
+    norm: float
+    agreement: Agreement
+
+
+def follow_updates(
+    model: Model,
+    x: Array,
+    y: Array,
+    free: Solver,
+    after: Callable[[int], Iterative],
+    contrast: Contrast,
+    steps: Sequence[int],
+) -> list[Updates]:
+    """EP's update against back-propagation through the last ``t`` steps (Ernoult et al. 2019).
+
+    ``free`` settles the batch; from there ``after(t)`` takes ``t`` steps, nudged for EP, free for BPTT. The
+    two are equal for a small nudge where the free phase is at an equilibrium and the steps are those of a
+    gradient.
+    """
+    key = jax.random.key(0)
+    settled, _ = eqx.filter_jit(relax)(model, x, model.rest(x), free, key)
+
+    @eqx.filter_jit
+    def gradient(estimator: Estimator) -> PyTree:
+        return estimator(model, x, y, settled, key).gradient
+
+    rows = []
+    for count in steps:
+        solver = after(count)
+        nudged = gradient(EquilibriumPropagation(free, contrast, solver))
+        unrolled = gradient(Backpropagation(solver, count))
+        norm = float(np.linalg.norm(np.concatenate(_flat(nudged))))
+        rows.append(Updates(count, norm, compare(nudged, unrolled)[-1]))
+    return rows
 
 
 class BetaSweep(NamedTuple):

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from eqprop.recipes import RECIPES, Recipe
-from eqprop.reproduce import Case, Experiment, Sweep
+from eqprop.reproduce import Case, Curves, Experiment, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
 NUDGES = (0.1, 0.25, 0.5)
@@ -63,7 +63,7 @@ NOISY = dataclasses.replace(
     independent_noise=True,
 )
 
-ALL: tuple[Experiment | Sweep, ...] = (
+ALL: tuple[Experiment | Sweep | Curves, ...] = (
     Experiment("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
     Experiment("mnist-dense", "MNIST, one hidden layer", RECIPES["mnist-dense"]),
     Experiment(
@@ -87,6 +87,13 @@ ALL: tuple[Experiment | Sweep, ...] = (
         "the same by back-propagation through time",
         dataclasses.replace(THOUSAND, estimator="bptt", nudged_steps=0),
         FIVE,
+    ),
+    Curves(
+        "oim-updates",
+        "EP's update step by step against back-propagation through time",
+        dataclasses.replace(
+            THOUSAND, injection=-0.25, beta=0.01, tolerance=1e-6, max_steps=5000, nudged_steps=0
+        ),
     ),
     Sweep(
         "oim-parameter-bits",
@@ -141,7 +148,9 @@ ALL: tuple[Experiment | Sweep, ...] = (
         (0,),
     ),
 )
-EXPERIMENTS: dict[str, Experiment | Sweep] = {experiment.name: experiment for experiment in ALL}
+EXPERIMENTS: dict[str, Experiment | Sweep | Curves] = {
+    experiment.name: experiment for experiment in ALL
+}
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "oim": tuple(name for name in EXPERIMENTS if name.startswith("oim-")),

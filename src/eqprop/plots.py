@@ -138,6 +138,20 @@ def sweep(rows: Sequence[Mapping[str, Any]], axis: str) -> Figure:
     return figure
 
 
+def updates(steps: Numbers, ep: Numbers, bptt: Numbers) -> Figure:
+    """Norm of EP's update after each number of nudged steps, and of BPTT's through as many."""
+    ep, bptt = _finite(ep), _finite(bptt)
+    count = len(np.asarray(steps))
+    wanted, got = f"{count} norms, one a step", f"{len(ep)} and {len(bptt)}"
+    _check(len(ep) == len(bptt) == count, "updates", wanted, got, "see diagnose.follow_updates")
+    figure, (axes,) = _figure(5.6, 4.0)
+    axes.plot(steps, bptt, "-", lw=4, alpha=0.4, label="back-propagation through time")
+    axes.plot(steps, ep, "o--", ms=4, label="equilibrium propagation")
+    axes.set_xscale("log")
+    _dress(axes, "steps", "norm of the update", ep, bptt)
+    return figure
+
+
 def first_layer_weights(weight: Numbers, image_shape: tuple[int, ...], count: int = 64) -> Figure:
     """Receptive fields, the largest norms first, on one colour scale symmetric about zero.
 

@@ -333,7 +333,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "mnist-oscillators": _oscillators("mnist", 3e-4, 1.0),
     "mnist-100-oscillators": dataclasses.replace(
-        _oscillators("mnist-100", 1e-3, 0.5),
+        _oscillators("mnist-100", 1e-3, 2.0),
         hidden=(120,),
         validation=100,
         batch_size=20,

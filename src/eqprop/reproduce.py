@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from eqprop import plots
+from eqprop.assemble import make_contrast, make_solver
+from eqprop.diagnose import follow_updates
 from eqprop.display import TrainingBar, tell
 from eqprop.figures import draw_run
-from eqprop.fit import fit
+from eqprop.fit import audit_batch, fit, prepare
 from eqprop.recipes import Recipe, to_config
 from eqprop.runs import Run, read_json, surroundings, write_json
+from eqprop.solvers import GradientDescent, Iterative
 
 RUNS = Path("runs")
 
@@ -95,6 +98,47 @@ class Sweep:
         }
         best = min((row["test_error_percent"] for row in rows), key=lambda error: error["mean"])
         return _written(out / name, summary, best)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """EP's update after each number of nudged steps against BPTT's, at initialisation, on one batch."""
+
+    name: str
+    about: str
+    recipe: Recipe
+    steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+
+    def reproduce(
+        self, out: Path, data_dir: Path | None = None, quick: bool = False
+    ) -> dict[str, Any]:
+        """Write ``<out>/<name>/result.json`` and a figure beside the runs."""
+        about, steps = surroundings(), self.steps[:3] if quick else self.steps
+        name = f"{self.name}-quick" if quick else self.name
+        task = prepare(self.recipe, data_dir)
+        model = self.recipe.build(task.data)
+        x, y = audit_batch(task, model)
+
+        def after(count: int) -> Iterative:
+            return GradientDescent(None, count, self.recipe.step_size)
+
+        free, contrast = make_solver(self.recipe), make_contrast(self.recipe)
+        rows = follow_updates(model, x, y, free, after, contrast, steps)
+        norms = [row.norm for row in rows], [row.agreement.norm for row in rows]
+        tell(f"  {plots.save(plots.updates(steps, *norms), RUNS / name / 'updates.png')}")
+        summary = {
+            "name": name,
+            "command": _command(self.name, quick),
+            "recipe": dataclasses.asdict(self.recipe),
+            "curves": [
+                {"steps": row.steps, "ep": row.norm, **row.agreement._asdict()} for row in rows
+            ],
+            **about,
+        }
+        path = write_json(out / name / "result.json", summary)
+        worst = min(row.agreement.cosine for row in rows)
+        tell(f"{name}: cosine of EP with BPTT at least {worst:.6f} over {len(rows)} steps; {path}")
+        return summary
 
 
 def _row(
