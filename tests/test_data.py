@@ -699,3 +699,22 @@ def test_real_cifar(cache, monkeypatch):
     np.testing.assert_array_equal(again.test.y, cifar.test.y)
     for path in cache.iterdir():
         path.unlink()
+
+
+def own(**change):
+    x = np.zeros((6, 2, 2, 1))
+    split = Split(x, np.arange(6) % 2)
+    return data.Dataset(
+        **{"name": "own", "train": split, "test": split, "classes": 2, "scale": 1.0} | change
+    )
+
+
+def test_a_data_set_of_ones_own_is_checked():
+    data.check_both(own())
+    small = Split(np.zeros((6, 2, 1, 1)), np.arange(6) % 2)
+    with pytest.raises(DataError, match=r"test images: expected .*\(2, 2, 1\), got \(2, 1, 1\)"):
+        data.check_both(own(test=small))
+    with pytest.raises(DataError, match="labels"):
+        data.check_both(own(classes=1))
+    with pytest.raises(DataError, match="scale: expected a number > 0"):
+        data.check_both(own(scale=0.0))

@@ -22,6 +22,7 @@ __all__ = [
     "Dataset",
     "Split",
     "check",
+    "check_both",
     "first_of_each",
     "load",
     "read_idx",
@@ -67,9 +68,9 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         raise ValueError(_unknown(name))
     entry = _ENTRIES[name]
     train, test = entry.read(_root(data_dir))
-    check(train, entry.classes)
-    check(test, entry.classes)
-    return Dataset(name, train, test, entry.classes, entry.scale)
+    data = Dataset(name, train, test, entry.classes, entry.scale)
+    check_both(data)
+    return data
 
 
 def split_validation(split: Split, n: int, seed: int) -> tuple[Split, Split]:
@@ -88,6 +89,17 @@ def split_validation(split: Split, n: int, seed: int) -> tuple[Split, Split]:
         held_out[rng.permutation(np.flatnonzero(split.y == label))[:share]] = True
     validation = Split(split.x[held_out], split.y[held_out])
     return Split(split.x[~held_out], split.y[~held_out]), validation
+
+
+def check_both(data: Dataset) -> None:
+    """Raise `DataError` unless both splits are fit for training and of one image shape."""
+    check(data.train, data.classes)
+    check(data.test, data.classes)
+    if data.train.x.shape[1:] != data.test.x.shape[1:]:
+        wanted, got = data.train.x.shape[1:], data.test.x.shape[1:]
+        fail("test images", f"the training images' shape {wanted}", f"{got}", _FIX_ARRAYS)
+    if not (math.isfinite(data.scale) and data.scale > 0):
+        fail("scale", "a number > 0, the largest value of an image", f"{data.scale}", _FIX_ARRAYS)
 
 
 def check(split: Split, classes: int) -> None:

@@ -15,7 +15,7 @@ from eqprop.assemble import make_contrast, make_nudged_solver, make_program, mak
 from eqprop.diagnose import Agreement
 from eqprop.energy import Clamped
 from eqprop.estimators import cast, relax
-from eqprop.fit import Task, audit_batch, load_best, prepare
+from eqprop.fit import Source, Task, audit_batch, load_best, prepare
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import freeze
@@ -29,9 +29,9 @@ TRACED, FOLLOWED = 60, 40
 KEY = jax.random.key(0)
 
 
-def draw_run(folder: Path, data_dir: Path | None = None) -> list[Path]:
+def draw_run(folder: Path, source: Source = None) -> list[Path]:
     """The figures of a run folder, finished or not, by its own recipe."""
-    task = prepare(from_config(read_json(folder / "config.json")), data_dir)
+    task = prepare(from_config(read_json(folder / "config.json")), source)
     result = folder / "result.json"
     audit = read_json(result)["audit"] if result.exists() else []
     model = make_program(task.recipe)(load_best(task, folder))

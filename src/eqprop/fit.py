@@ -41,6 +41,7 @@ SHUFFLES = 1
 LOCKED = 0.999
 WATCHED = ("loss", "gradient_norm")
 Observe = Callable[[Progress], None]
+Source = Path | Dataset | None
 EpochObserve = Callable[[Mapping[str, float]], None]
 
 
@@ -55,12 +56,10 @@ class Task:
     test: Images
 
 
-def prepare(recipe: Recipe, data_dir: Path | None = None) -> Task:
+def prepare(recipe: Recipe, source: Source = None) -> Task:
     """Check the recipe; load, check and split the data."""
     recipe.check()
-    data = data_sets.load(recipe.data, data_dir)
-    data_sets.check(data.train, data.classes)
-    data_sets.check(data.test, data.classes)
+    data = _own(source) if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
     train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)
 
     def on_device(split: Split) -> Images:
@@ -69,17 +68,23 @@ def prepare(recipe: Recipe, data_dir: Path | None = None) -> Task:
     return Task(recipe, data, on_device(train), on_device(validation), on_device(data.test))
 
 
+def _own(data: Dataset) -> Dataset:
+    data_sets.check_both(data)
+    return data
+
+
 def fit(
     name: str,
     recipe: Recipe,
     folder: Path,
-    data_dir: Path | None = None,
+    source: Source = None,
     resume: bool = False,
     observe: Observe = lambda progress: None,
     observe_epoch: EpochObserve = lambda row: None,
 ) -> dict[str, Any]:
     """Train a recipe in a run folder and return what `result.json` holds.
 
+    ``source`` is a folder with the recipe's data set, or a data set of your own in its place.
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
     about = surroundings()
@@ -87,7 +92,7 @@ def fit(
     if resume and finished.exists():
         Run(folder, to_config(name, recipe), resume)
         return read_json(finished)
-    task = prepare(recipe, data_dir)
+    task = prepare(recipe, source)
     model = recipe.build(task.data)
     _try_out(task, model)
     calls, length = epoch_length(task.train.x.shape[0], recipe.batch_size)
@@ -200,6 +205,7 @@ def _conclude(
         agreement, not_audited = [], str(error)
     result = {
         "name": name,
+        "data": task.data.name,
         "recipe": dataclasses.asdict(recipe),
         "test_accuracy": test.accuracy,
         "test_error_percent": 100 * (1 - test.accuracy),
