@@ -20,7 +20,7 @@ import optax
 import pytest
 
 from eqprop import fit as fit_module
-from eqprop import layered, runs, train
+from eqprop import data, layered, runs, train
 from eqprop.assemble import make_optimiser
 from eqprop.fit import fit, load_best, prepare
 from eqprop.recipes import RECIPES
@@ -559,3 +559,14 @@ def test_a_kill_between_the_first_row_and_its_checkpoint(unbroken, tmp_path):
     assert again["test_accuracy"] == result["test_accuracy"]
     assert again["audit"] == result["audit"]
     assert len(read_rows(folder)) == TINY.epochs
+
+
+def test_fewer_examples_and_data_of_ones_own():
+    few = prepare(dataclasses.replace(TINY, examples=50))
+    assert (len(few.train.y), len(few.validation.y)) == (50, TINY.validation)
+    whole = prepare(TINY)
+    assert np.array_equal(few.train.x, whole.train.x[:50])
+    own = whole.data._replace(name="own", test=whole.data.train)
+    assert len(prepare(TINY, own).test.y) == len(whole.data.train.y)
+    with pytest.raises(data.DataError, match="labels"):
+        prepare(TINY, own._replace(classes=3))

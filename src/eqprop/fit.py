@@ -61,6 +61,8 @@ def prepare(recipe: Recipe, source: Source = None) -> Task:
     recipe.check()
     data = _own(source) if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
     train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)
+    count = recipe.examples or len(train.y)
+    train = Split(train.x[:count], train.y[:count])
 
     def on_device(split: Split) -> Images:
         return Images(jnp.asarray(split.x), jnp.asarray(split.y), data.scale, data.classes)

@@ -72,6 +72,6 @@ class Reproduce:
     out: Path = Path("experiments")
     """Folder of the results."""
     quick: bool = False
-    """One seed and one epoch, in a folder of its own: does everything work?"""
+    """One seed, one epoch of 2000 examples, in a folder of its own: does everything work?"""
     json: bool = False
     """Print the result (of a paper, the list) as one JSON line on stdout; all else goes to stderr."""

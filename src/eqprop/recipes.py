@@ -37,7 +37,7 @@ UNITS: dict[UnitName, Callable[[], Unit]] = {
     "tanh": Tanh,
     "oscillator": Oscillator,
 }
-NOT_NEGATIVE = ("tolerance", "nudged_steps", "noise", "parameter_bits", "state_bits")
+NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
 EP_ONLY = ("state_bits", "nudged_steps")
 POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}
 
@@ -109,6 +109,8 @@ class Recipe:
     """Examples a step."""
     shift: int = 0
     """Augmentation: random shifts of up to this many pixels."""
+    examples: int = 0
+    """Train on the first so many examples only; 0 is all that are not held out."""
     validation: int = 5000
     """Training examples held out for choosing the best epoch."""
     patience: int = 0

@@ -21,6 +21,7 @@ from eqprop.runs import Run, read_json, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
 
 RUNS = Path("runs")
+QUICK = 2000
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,9 @@ def _row(
 
 
 def _in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
-    return (f"{name}-quick", dataclasses.replace(recipe, epochs=1)) if quick else (name, recipe)
+    if not quick:
+        return name, recipe
+    return f"{name}-quick", dataclasses.replace(recipe, epochs=1, examples=QUICK)
 
 
 def _command(name: str, quick: bool) -> str:
