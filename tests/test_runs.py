@@ -19,8 +19,8 @@ import numpy as np
 import optax
 import pytest
 
-from eqprop import fit as fit_module
 from eqprop import data, layered, runs, train
+from eqprop import fit as fit_module
 from eqprop.assemble import make_optimiser
 from eqprop.fit import fit, load_best, prepare
 from eqprop.recipes import RECIPES
