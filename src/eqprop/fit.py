@@ -59,7 +59,8 @@ class Task:
 def prepare(recipe: Recipe, source: Source = None) -> Task:
     """Check the recipe; load, check and split the data."""
     recipe.check()
-    data = _own(source) if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
+    data = source if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
+    data_sets.check_both(data)
     train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)
     count = recipe.examples or len(train.y)
     train = Split(train.x[:count], train.y[:count])
@@ -68,11 +69,6 @@ def prepare(recipe: Recipe, source: Source = None) -> Task:
         return Images(jnp.asarray(split.x), jnp.asarray(split.y), data.scale, data.classes)
 
     return Task(recipe, data, on_device(train), on_device(validation), on_device(data.test))
-
-
-def _own(data: Dataset) -> Dataset:
-    data_sets.check_both(data)
-    return data
 
 
 def fit(
