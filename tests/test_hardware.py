@@ -31,7 +31,14 @@ from eqprop import (
     symmetric,
 )
 from eqprop.figures import draw_run
-from eqprop.fit import fit, load_best, prepare, warn_if_locked
+from eqprop.fit import (
+    audit_recipe,
+    fit,
+    load_best,
+    prepare,
+    reference_name,
+    warn_if_locked,
+)
 from eqprop.oscillator import phases
 from eqprop.recipes import RECIPES
 
@@ -531,3 +538,15 @@ def test_the_nudge_of_oscillators_has_no_lower_end():
     dataclasses.replace(SMALL, beta=2.0).check()
     with pytest.raises(ValueError, match="nudges above -1"):
         dataclasses.replace(SMALL, beta=2.0, output="linear").check()
+
+
+def test_fixed_steps_are_audited_against_bptt():
+    """From few steps of a gradient from rest there is no equilibrium to compare with."""
+    recipe = dataclasses.replace(SMALL, solver="gradient", tolerance=0.0)
+    assert reference_name(recipe) == "back-propagation through time"
+    assert reference_name(SMALL) == "implicit differentiation"
+    unrolled = dataclasses.replace(recipe, estimator="bptt")
+    with jax.numpy_dtype_promotion("standard"):
+        task = prepare(unrolled)
+        rows = audit_recipe(task, unrolled.build(task.data))
+    assert all(row.relative_error < 1e-5 for row in rows)

@@ -14,11 +14,20 @@ import numpy as np
 
 from eqprop import jobs, plots
 from eqprop.assemble import make_contrast, make_program, make_solver
-from eqprop.diagnose import ALL, Agreement, BetaSweep, exact_gradient, sweep_beta
+from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
 from eqprop.experiments import EXPERIMENTS, GROUPS
 from eqprop.figures import draw_run
-from eqprop.fit import Task, audit_batch, audit_recipe, fit, load_best, prepare
+from eqprop.fit import (
+    Task,
+    audit_batch,
+    audit_recipe,
+    fit,
+    load_best,
+    prepare,
+    reference,
+    reference_name,
+)
 from eqprop.model import Model
 from eqprop.recipes import RECIPES, Recipe, from_config
 from eqprop.runs import RunError, dumps, read_json, write_json
@@ -49,7 +58,7 @@ def _(job: jobs.Train) -> None:
     with console.status("drawing"):
         paths = draw_run(folder, job.data_dir)
     if rows := [Agreement(**row) for row in result["audit"]]:
-        title = f"{recipe.estimator} against implicit differentiation"
+        title = f"{recipe.estimator} against {reference_name(recipe)}"
         console.print(agreement_table(rows, title))
     else:
         tell(f"gradient not audited: {result['not_audited']}")
@@ -69,9 +78,7 @@ def _(job: jobs.Audit) -> None:
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
         sweep = _sweep(task, model)
-    console.print(
-        agreement_table(rows, f"{task.recipe.estimator} against implicit differentiation")
-    )
+    console.print(agreement_table(rows, f"{recipe.estimator} against {reference_name(recipe)}"))
     tell(
         f"{recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {recipe.tolerance:g} "
         f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})"
@@ -171,7 +178,7 @@ def _sweep(task: Task, model: Model) -> BetaSweep:
     recipe = task.recipe
     x, y = audit_batch(task, model)
     model = make_program(recipe)(model)
-    solver, exact = make_solver(recipe), exact_gradient(model, x, y)
+    solver, exact = make_solver(recipe), reference(recipe, model, x, y)
 
     def contrast(beta: float):
         return make_contrast(recipe, beta)

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from eqprop import data as data_sets
 from eqprop.assemble import make_estimator, make_optimiser, make_program, make_solver
@@ -21,7 +22,7 @@ from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gr
 from eqprop.model import Model
 from eqprop.recipes import Recipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
-from eqprop.solvers import GradientDescent
+from eqprop.solvers import GradientDescent, Iterative
 from eqprop.train import (
     Evaluation,
     Images,
@@ -233,7 +234,25 @@ def audit_batch(task: Task, model: Model) -> tuple[jax.Array, jax.Array]:
 
 
 def audit_recipe(task: Task, model: Model) -> list[Agreement]:
-    """The recipe's estimator, as it trains, against the exact equilibrium gradient in float64."""
+    """The recipe's estimator, as it trains, against its `reference`."""
     x, y = audit_batch(task, model)
     mine = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(0))
-    return compare(mine.gradient, exact_gradient(model, x, y))
+    return compare(mine.gradient, reference(task.recipe, model, x, y))
+
+
+def reference_name(recipe: Recipe) -> str:
+    """What the recipe's gradient is compared with."""
+    return "back-propagation through time" if _unrolled(recipe) else "implicit differentiation"
+
+
+def reference(recipe: Recipe, model: Model, x: jax.Array, y: jax.Array) -> PyTree:
+    """The exact gradient of what the recipe minimises: at the equilibrium, in float64; where it takes a
+    fixed number of steps, through these."""
+    if not _unrolled(recipe):
+        return exact_gradient(model, x, y)
+    through_time = make_estimator(dataclasses.replace(recipe, estimator="bptt"))
+    return estimate(model, x, y, through_time, jax.random.key(0)).gradient
+
+
+def _unrolled(recipe: Recipe) -> bool:
+    return recipe.fixed_steps and isinstance(make_solver(recipe), Iterative)
