@@ -339,7 +339,8 @@ RECIPES: dict[str, Recipe] = {
         hidden=(120,),
         validation=100,
         batch_size=20,
-        epochs=60,
+        shift=2,
+        epochs=100,
     ),
     "fashion-mnist-oscillators": _oscillators("fashion-mnist", 1e-4, 1.0),
 }
