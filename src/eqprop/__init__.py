@@ -1,8 +1,9 @@
 """Equilibrium propagation: learning in systems that settle, by nudging and comparing."""
 
-from eqprop import contrast, ops, solvers
+from eqprop import contrast, objective, ops, samplers, solvers
 from eqprop._version import __version__
 from eqprop.build import convolutional, layered, with_read_out
+from eqprop.chains import Chains
 from eqprop.contrast import (
     Contrast,
     RandomSign,
@@ -23,6 +24,7 @@ from eqprop.estimators import (
     ImplicitDifferentiation,
     relax,
 )
+from eqprop.exact import Enumeration, Gaussian
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
 from eqprop.oscillator import Oscillator
@@ -37,12 +39,23 @@ from eqprop.solvers import (
     Solver,
     Spectral,
 )
+from eqprop.spins import Bernoulli, Spin
+from eqprop.thermal import (
+    Reweighting,
+    Thermal,
+    finite_nudge,
+    free_covariance,
+    path_integral,
+    symmetric_nudge,
+)
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
 __all__ = [
     "Backpropagation",
+    "Bernoulli",
     "Blockwise",
     "Box",
+    "Chains",
     "Clamped",
     "Contrast",
     "Cost",
@@ -50,11 +63,13 @@ __all__ = [
     "Diffusion",
     "Edge",
     "Energy",
+    "Enumeration",
     "EquilibriumPropagation",
     "Estimate",
     "Estimator",
     "Flow",
     "FunctionEnergy",
+    "Gaussian",
     "GradientDescent",
     "ImplicitDifferentiation",
     "Info",
@@ -68,10 +83,13 @@ __all__ = [
     "Nudged",
     "Oscillator",
     "RandomSign",
+    "Reweighting",
     "Solver",
     "Spectral",
+    "Spin",
     "SquaredError",
     "Tanh",
+    "Thermal",
     "Unit",
     "__version__",
     "audit",
@@ -80,18 +98,24 @@ __all__ = [
     "displacement",
     "exact_gradient",
     "finite_difference",
+    "finite_nudge",
+    "free_covariance",
     "hard_tanh",
     "holomorphic",
     "layered",
     "n_point",
+    "objective",
     "one_sided",
     "ops",
+    "path_integral",
     "relax",
     "relu",
     "relu6",
     "residual",
+    "samplers",
     "solvers",
     "sweep_beta",
     "symmetric",
+    "symmetric_nudge",
     "with_read_out",
 ]

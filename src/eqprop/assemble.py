@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,6 +11,8 @@ import optax
 from jaxtyping import PyTree
 
 from eqprop import contrast as contrasts
+from eqprop import samplers, thermal
+from eqprop.chains import Chains
 from eqprop.contrast import Contrast
 from eqprop.estimators import (
     Backpropagation,
@@ -20,7 +23,17 @@ from eqprop.estimators import (
 from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence, on_grid
 from eqprop.model import Model
 from eqprop.names import parameter_names
-from eqprop.recipes import ContrastName, EstimatorName, Recipe, ScheduleName, SolverName
+from eqprop.recipes import (
+    ContrastName,
+    EstimatorName,
+    Recipe,
+    RuleName,
+    SamplerName,
+    ScheduleName,
+    SolverName,
+    ThermalRecipe,
+)
+from eqprop.samplers import Sampler
 from eqprop.solvers import (
     Blockwise,
     Flow,
@@ -49,6 +62,21 @@ CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
     "random-sign": lambda beta, points: contrasts.RandomSign(beta),
     "n-point": lambda beta, points: contrasts.n_point(points, beta),
     "holomorphic": lambda beta, points: contrasts.holomorphic(points, beta),
+}
+SAMPLERS: dict[SamplerName, Callable[[float], Sampler]] = {
+    "gibbs": lambda step: samplers.Gibbs(),
+    "langevin": samplers.UnadjustedLangevin,
+    "underdamped": samplers.Underdamped,
+    "mala": samplers.Mala,
+    "hmc": samplers.Hmc,
+    "nuts": samplers.Nuts,
+}
+RULES: dict[RuleName, Callable[[float, int], thermal.Rule]] = {
+    "contrast": lambda beta, nodes: thermal.finite_nudge(beta),
+    "symmetric": lambda beta, nodes: thermal.symmetric_nudge(beta),
+    "path-integral": thermal.path_integral,
+    "covariance": lambda beta, nodes: thermal.free_covariance(beta),
+    "reweighting": lambda beta, nodes: thermal.Reweighting(beta=beta),
 }
 SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {
     "cosine": optax.cosine_decay_schedule,
@@ -90,6 +118,29 @@ def make_estimator(recipe: Recipe) -> Estimator:
     return Programmed(estimator, make_program(recipe)) if recipe.parameter_bits else estimator
 
 
+def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
+    """The thermal estimator of a recipe with a temperature, at its own nudge or at another."""
+    assert isinstance(recipe, ThermalRecipe)
+    source = Chains(
+        recipe.temperature,
+        SAMPLERS[recipe.sampler](recipe.step_size),
+        recipe.chains,
+        recipe.burn,
+        recipe.samples,
+        recipe.thinning,
+        not recipe.independent_noise,
+        recipe.exchange,
+        recipe.hot,
+    )
+    rule = RULES[recipe.rule](recipe.beta if beta is None else beta, recipe.nodes)
+    return thermal.Thermal(source, rule)
+
+
+def make_source(recipe: Recipe) -> Any:
+    """What evaluates the recipe's model: its solver, or its chains."""
+    return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
+
+
 def _propagation(recipe: Recipe) -> EquilibriumPropagation:
     return EquilibriumPropagation(
         make_solver(recipe),
@@ -114,6 +165,7 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
     "ep": _propagation,
     "implicit": lambda recipe: ImplicitDifferentiation(make_solver(recipe)),
     "bptt": _backpropagation,
+    "thermal": make_thermal,
 }
 
 

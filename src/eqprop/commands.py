@@ -77,23 +77,22 @@ def _(job: jobs.Audit) -> None:
     recipe = task.recipe
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
-        sweep = _sweep(task, model)
+        sweep = None if recipe.estimator == "thermal" else _sweep(task, model)
     console.print(agreement_table(rows, f"{recipe.estimator} against {reference_name(recipe)}"))
-    tell(
-        f"{recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {recipe.tolerance:g} "
-        f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})"
-    )
-    drawn = {
-        "agreement": plots.agreement(rows),
-        "beta": plots.beta_sweep({task.recipe.contrast: sweep}),
-    }
+    drawn = {"agreement": plots.agreement(rows)}
+    if sweep is not None:
+        tell(
+            f"{recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {recipe.tolerance:g} "
+            f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})"
+        )
+        drawn["beta"] = plots.beta_sweep({recipe.contrast: sweep})
     for figure_name, figure in drawn.items():
         tell(f"  {plots.save(figure, job.out / f'{figure_name}.png')}")
     result = {
         "name": name,
         "audit": [row._asdict() for row in rows],
         "cosine": next(row.cosine for row in rows if row.name == ALL),
-        "beta_sweep": sweep._asdict(),
+        "beta_sweep": None if sweep is None else sweep._asdict(),
     }
     tell(f"  {write_json(job.out / 'audit.json', result)}")
     _say(job.json, result)

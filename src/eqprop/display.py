@@ -11,7 +11,7 @@ from rich.table import Table
 from eqprop.diagnose import Agreement
 from eqprop.train import Progress as Step
 
-SETTLED, ADJOINT = 0.99, 1e-2
+SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
 
 console = Console(stderr=True)
 
@@ -74,6 +74,11 @@ class TrainingBar:
         if "free_converged" in row:
             text += f"  {row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f} steps, "
             text += self._settled(row)
+        if "drift" in row:
+            low, high = row["nudged_cost"], row["free_cost"]
+            text += f"  J {row['objective']:.4f}, costs {high:.4f} to {low:.4f}"
+            if row["drift"] > MIXED:
+                text += f"  [yellow]chains still drift ({row['drift']:.2f}): raise --burn[/]"
         if row.get("adjoint_residual", 0.0) > ADJOINT:
             text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"
         self.console.print(text, highlight=False, soft_wrap=True)

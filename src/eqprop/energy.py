@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from eqprop.spins import TwoValued
 from eqprop.units import Box, Linear, State, Unit, Units, embed, retract, self_energy
 
 
@@ -108,7 +109,8 @@ class FunctionEnergy(Energy):
     """Any function ``E(params, state, x) -> scalar`` as an energy.
 
     ``params`` is any tree whose arrays learn: a dict, or a module such as ``eqx.nn.MLP``.
-    ``shapes`` names the state's arrays; ``units`` their domains (`Linear` unless given, or `Box`).
+    ``shapes`` names the state's arrays; ``units`` their domains (`Linear` unless given, `Box`, `Spin` or
+    `Bernoulli`).
     """
 
     params: PyTree
@@ -131,9 +133,9 @@ class FunctionEnergy(Energy):
                 "give each unit under the name of a layer in `shapes`."
             )
         for name, unit in units.items():
-            if not isinstance(unit, (Linear, Box)):
+            if not isinstance(unit, (Linear, Box, TwoValued)):
                 raise ValueError(
-                    f"FunctionEnergy: layer {name!r} expected a Linear or Box unit (whose state is "
+                    f"FunctionEnergy: layer {name!r} expected a Linear, Box or Spin unit (whose state is "
                     f"what it shows), got {type(unit).__name__}; write its self-energy into the "
                     "function and use Linear, or build a Network."
                 )

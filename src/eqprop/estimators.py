@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import singledispatch
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,7 +25,7 @@ from eqprop.contrast import Contrast
 from eqprop.energy import displacement, norm
 from eqprop.model import Model
 from eqprop.ops import freeze
-from eqprop.solvers import Info, Iterative, Solver, check_tolerance
+from eqprop.solvers import CONVERGED, Info, Iterative, Solver, check_tolerance
 from eqprop.units import State, Units
 
 NOISE = 1
@@ -41,14 +42,20 @@ class Report(NamedTuple):
     nudged: Info | None = None
     adjoint: Array | None = None
 
+    def metrics(self) -> dict[str, Array]:
+        """What training logs."""
+        seen = _summary("free", self.free) | _summary("nudged", self.nudged)
+        return seen if self.adjoint is None else seen | {"adjoint_residual": jnp.mean(self.adjoint)}
+
 
 class Estimate(NamedTuple):
-    """Mean cost of the free phase, its gradient, the free states, and a `Report`."""
+    """The value of the objective, its gradient, the states of the free phase, and a report, whose `metrics`
+    are what training logs."""
 
     value: Array
     gradient: PyTree
     state: State
-    report: Report
+    report: Any
 
 
 class Estimator(eqx.Module):
@@ -58,6 +65,10 @@ class Estimator(eqx.Module):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate: ...
+
+    def scores(self, model: Model, state: State) -> Array:
+        """The scores of a batch in the states of an estimate."""
+        return jax.vmap(model.predict)(state)
 
 
 def relax(
@@ -71,6 +82,33 @@ def relax(
         return solver.settle(frozen.free(x), state, key)
 
     return jax.vmap(settle)(x, state, keys)
+
+
+class Forecast(NamedTuple):
+    """By example: scores (batch, classes), costs (batch,), and what there is to say of the phase."""
+
+    scores: Array
+    costs: Array
+    metrics: dict[str, Array]
+
+
+@singledispatch
+def forecast(source: Any, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+    """What a model shows of a batch without being nudged, by a solver or another source of phases."""
+    raise TypeError(
+        f"forecast: expected a Solver or a Thermal estimator, got {type(source).__name__}."
+    )
+
+
+@forecast.register
+def _(source: Solver, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+    state, info = relax(model, x, model.rest(x), source, key)
+    metrics = {
+        "steps": info.steps,
+        "residual": info.residual,
+        "converged": info.outcome == CONVERGED,
+    }
+    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), metrics)
 
 
 def mean_loss(model: Model, state: State, y: Batch) -> Scalar:
@@ -220,6 +258,16 @@ class Backpropagation(Estimator):
 def cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
     """Every inexact array of a tree in ``dtype``."""
     return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, tree)
+
+
+def _summary(phase: str, info: Info | None) -> dict[str, Array]:
+    if info is None:
+        return {}
+    return {
+        f"{phase}_residual": jnp.mean(info.residual),
+        f"{phase}_steps": jnp.mean(jnp.max(info.steps, axis=-1).astype(info.residual.dtype)),
+        f"{phase}_converged": jnp.mean(info.outcome == CONVERGED, dtype=info.residual.dtype),
+    }
 
 
 def _by_phase(function, examples, phases):

@@ -11,8 +11,15 @@ import numpy as np
 from jax import lax
 
 from eqprop import animate, plots
-from eqprop.assemble import make_contrast, make_nudged_solver, make_program, make_solver
-from eqprop.diagnose import Agreement
+from eqprop.assemble import (
+    make_contrast,
+    make_nudged_solver,
+    make_program,
+    make_solver,
+    make_source,
+    make_thermal,
+)
+from eqprop.diagnose import Agreement, estimate
 from eqprop.energy import Clamped
 from eqprop.estimators import cast, relax
 from eqprop.fit import Source, Task, audit_batch, load_best, prepare
@@ -47,7 +54,7 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
     }
     if audit:
         figures["agreement"] = plots.agreement(audit)
-    if isinstance(make_solver(recipe), Iterative):
+    if isinstance(make_source(recipe), Iterative):
         figures["relaxation"] = plots.relaxation(traces(task, model), recipe.tolerance or None)
     weight = first_weight(model)
     if weight is not None:
@@ -58,7 +65,7 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
 
 def _animated(folder: Path, task: Task, model: Model) -> list[Path]:
     """The oscillators of one example, settling and being nudged."""
-    if not isinstance(make_solver(task.recipe), Iterative) or not _oscillating(model):
+    if not isinstance(make_source(task.recipe), Iterative) or not _oscillating(model):
         return []
     labels = {model.cost.output: [str(label) for label in range(task.data.classes)]}
     animation = animate.phases(phase_paths(task, model), labels)
@@ -93,7 +100,11 @@ def phase_paths(task: Task, model: Model) -> dict[str, dict[str, np.ndarray]]:
 
 def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
     """What each layer shows in the free phase of the audited batch."""
-    x, _ = audit_batch(task, model)
+    x, y = audit_batch(task, model)
+    if task.recipe.estimator == "thermal":
+        members = estimate(model, x, y, make_thermal(task.recipe), KEY).state
+        states = {name: z[:, 0] for name, z in members.items()}
+        return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
     solver = make_solver(task.recipe)
     states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, KEY))(x)
     return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}

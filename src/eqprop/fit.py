@@ -16,11 +16,17 @@ import numpy as np
 from jaxtyping import PyTree
 
 from eqprop import data as data_sets
-from eqprop.assemble import make_estimator, make_optimiser, make_program, make_solver
+from eqprop.assemble import (
+    make_estimator,
+    make_optimiser,
+    make_program,
+    make_source,
+    make_thermal,
+)
 from eqprop.data import Dataset, Split
 from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gradient
 from eqprop.model import Model
-from eqprop.recipes import Recipe, to_config
+from eqprop.recipes import Recipe, ThermalRecipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
 from eqprop.train import (
@@ -38,8 +44,10 @@ from eqprop.train import (
 )
 
 AUDITED = 32
+MORE = 16
 SHUFFLES = 1
 LOCKED = 0.999
+PHASES = ("free_", "nudged_", "objective", "divergence", "displacement_snr", "drift", "acceptance")
 WATCHED = ("loss", "gradient_norm")
 Observe = Callable[[Progress], None]
 Source = Path | Dataset | None
@@ -108,12 +116,14 @@ def _try_out(task: Task, model: Model) -> None:
     """Trace one step, so that a recipe that cannot run fails before it has a folder."""
     x, y = audit_batch(task, model)
     _warn_if_rising(task, model)
+    if task.recipe.estimator == "thermal":
+        make_thermal(task.recipe).check(model, x, y)
     estimator = make_estimator(task.recipe)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
 
 
 def _warn_if_rising(task: Task, model: Model) -> None:
-    solver = make_solver(task.recipe)
+    solver = make_source(task.recipe)
     if not isinstance(solver, GradientDescent):
         return
     x, _ = audit_batch(task, model)
@@ -142,7 +152,7 @@ def _epochs(
     task: Task, state: TrainState, optimiser, run: Run, observe, observe_epoch
 ) -> TrainState:
     recipe = task.recipe
-    estimator, solver, program = make_estimator(recipe), make_solver(recipe), make_program(recipe)
+    estimator, solver, program = make_estimator(recipe), make_source(recipe), make_program(recipe)
     augment = random_shift(recipe.shift) if recipe.shift else None
     key = jax.random.fold_in(jax.random.key(recipe.seed), SHUFFLES)
     rows = run.rows()
@@ -164,7 +174,8 @@ def _epochs(
         state = keep_best(state, held_out.accuracy)
         row = {"epoch": int(state.epoch), "seconds": before + time.perf_counter() - began}
         row |= {key: float(np.mean([call[key] for call in calls])) for key in calls[0]}
-        row |= {f"validation_{key}": value for key, value in held_out._asdict().items()}
+        seen = {"accuracy": held_out.accuracy, "loss": held_out.loss, **held_out.metrics}
+        row |= {f"validation_{key}": value for key, value in seen.items()}
         warn_if_locked(row["saturated"], int(state.epoch))
         run.log(row)
         run.save(int(state.epoch), state)
@@ -193,7 +204,7 @@ def _conclude(
 ) -> dict[str, Any]:
     best = end.best_model
     recipe, rows = task.recipe, run.rows()
-    solver = make_solver(recipe)
+    solver = make_source(recipe)
     on_device = make_program(recipe)(best)
     _warn_if_rising(task, on_device)
     splits = (task.validation, task.test)
@@ -222,9 +233,9 @@ def _conclude(
 
 
 def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, float]:
-    kept = [k for k in rows[0] if k.startswith(("free_", "nudged_"))]
+    kept = [k for k in rows[0] if k.startswith(PHASES)]
     means = {key: float(np.mean([row[key] for row in rows])) for key in kept}
-    return means | {f"test_{key}": getattr(test, key) for key in ("steps", "residual", "converged")}
+    return means | {f"test_{key}": value for key, value in test.metrics.items()}
 
 
 def audit_batch(task: Task, model: Model) -> tuple[jax.Array, jax.Array]:
@@ -242,12 +253,19 @@ def audit_recipe(task: Task, model: Model) -> list[Agreement]:
 
 def reference_name(recipe: Recipe) -> str:
     """What the recipe's gradient is compared with."""
+    if recipe.estimator == "thermal":
+        return f"the path integral with {MORE} times the chains"
     return "back-propagation through time" if _unrolled(recipe) else "implicit differentiation"
 
 
 def reference(recipe: Recipe, model: Model, x: jax.Array, y: jax.Array) -> PyTree:
     """The exact gradient of what the recipe minimises: at the equilibrium, in float64; where it takes a
-    fixed number of steps, through these."""
+    fixed number of steps, through these; at a temperature, from many more chains."""
+    if isinstance(recipe, ThermalRecipe) and recipe.estimator == "thermal":
+        many = dataclasses.replace(
+            recipe, rule="path-integral", nodes=4, chains=MORE * recipe.chains, burn=3 * recipe.burn
+        )
+        return estimate(model, x, y, make_thermal(many), jax.random.key(1)).gradient
     if not _unrolled(recipe):
         return exact_gradient(model, x, y)
     through_time = make_estimator(dataclasses.replace(recipe, estimator="bptt"))
@@ -255,4 +273,4 @@ def reference(recipe: Recipe, model: Model, x: jax.Array, y: jax.Array) -> PyTre
 
 
 def _unrolled(recipe: Recipe) -> bool:
-    return recipe.fixed_steps and isinstance(make_solver(recipe), Iterative)
+    return recipe.fixed_steps and isinstance(make_source(recipe), Iterative)

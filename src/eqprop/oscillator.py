@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.units import Unit
 
@@ -71,8 +72,13 @@ class Oscillator(Unit):
         order, with the same fixed points."""
         return self.rotate(z, dt * self.force(z, field))
 
-    def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
-        return self.rotate(z, dt * self.force(z, field) + noise)
+    def diffuse(
+        self, z: Array, field: Array, dt: float, temperature: Array | float, noise: Array
+    ) -> Array:
+        return self.rotate(z, dt * self.force(z, field) + (2.0 * temperature * dt) ** 0.5 * noise)
+
+    def scatter(self, key: PRNGKeyArray, z: Array) -> Array:
+        return self.retract(jax.random.normal(key, z.shape, z.dtype))
 
     def saturation(self, z: Array) -> Array:
         """``1 - |sin phi|``: at ``phi = 0`` and ``pi`` no nudge has a hold."""

@@ -17,15 +17,29 @@ from eqprop.data import Dataset
 from eqprop.model import Model
 from eqprop.ops import AveragePool, MaxPool
 from eqprop.oscillator import Oscillator
+from eqprop.spins import Bernoulli, Spin
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
 PoolName = Literal["average", "max"]
 DataName = Literal["digits", "mnist", "mnist-100", "mnist-1000", "fashion-mnist", "cifar-10"]
-UnitName = Literal["clip", "relu", "relu6", "hard-tanh", "linear", "logistic", "tanh", "oscillator"]
+UnitName = Literal[
+    "clip",
+    "relu",
+    "relu6",
+    "hard-tanh",
+    "linear",
+    "logistic",
+    "tanh",
+    "oscillator",
+    "spin",
+    "bernoulli",
+]
 SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow", "langevin"]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 ScheduleName = Literal["cosine", "constant"]
-EstimatorName = Literal["ep", "implicit", "bptt"]
+EstimatorName = Literal["ep", "implicit", "bptt", "thermal"]
+SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]
+RuleName = Literal["contrast", "symmetric", "path-integral", "covariance", "reweighting"]
 
 UNITS: dict[UnitName, Callable[[], Unit]] = {
     "clip": Box,
@@ -36,6 +50,8 @@ UNITS: dict[UnitName, Callable[[], Unit]] = {
     "logistic": Logistic,
     "tanh": Tanh,
     "oscillator": Oscillator,
+    "spin": Spin,
+    "bernoulli": Bernoulli,
 }
 NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
 EP_ONLY = ("state_bits", "nudged_steps")
@@ -64,7 +80,8 @@ class Recipe:
     """Initial weights are uniform in +-gain / sqrt(fan_in): one for all edges, or one each."""
 
     estimator: EstimatorName = "ep"
-    """Gradient: equilibrium propagation, implicit differentiation or back-propagation through time."""
+    """Gradient: equilibrium propagation, implicit differentiation, back-propagation through time; or
+    thermal, in recipes with a temperature."""
     contrast: ContrastName = "symmetric"
     """Which nudges EP compares."""
     beta: float = 0.5
@@ -150,6 +167,10 @@ class Recipe:
                 raise ValueError(
                     f"{name}: expected the estimator ep, whose phases it acts on, got {self.estimator}."
                 )
+        if self.estimator == "thermal" and not isinstance(self, ThermalRecipe):
+            raise ValueError(
+                "estimator: expected a recipe with a temperature for thermal, as fashion-mnist-thermal."
+            )
         if self.solver == "langevin" and self.estimator != "ep":
             raise ValueError(
                 f"solver: expected the estimator ep with the noise of langevin, got {self.estimator}."
@@ -226,6 +247,53 @@ class DenseRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class ThermalRecipe(DenseRecipe):
+    """A chain of dense layers whose phases are Gibbs laws at a temperature."""
+
+    estimator: EstimatorName = "thermal"
+    """Gradient: thermal samples the phases; the others take them at zero temperature."""
+    rule: RuleName = "contrast"
+    """How phases make a gradient: the finite nudge against the free phase; symmetric nudges; the path
+    integral of loss-energy covariances; its free end, the covariance; reweighted free samples."""
+    nodes: int = 3
+    """Nudges of the path integral."""
+    temperature: float = 0.1
+    """Temperature T, in units of the energy."""
+    sampler: SamplerName = "gibbs"
+    """Markov kernel; gibbs draws whole layers exactly, the others make steps of step_size."""
+    chains: int = 4
+    """Chains for each example and nudge."""
+    burn: int = 20
+    """Steps before the first sample."""
+    samples: int = 2
+    """Samples of each chain."""
+    thinning: int = 5
+    """Steps from one sample to the next."""
+    hot: float = 1.0
+    """Temperature at the start of the burn-in, as a multiple of T, to which it falls geometrically."""
+    exchange: bool = False
+    """Swap the states of neighbouring nudges (replica exchange); needs independent_noise."""
+
+    def check(self) -> None:
+        super().check()
+        if self.estimator == "thermal" and not 0 < self.temperature < math.inf:
+            raise ValueError(
+                f"temperature: expected a finite number > 0, got {self.temperature}; at T = 0 use "
+                "--estimator ep."
+            )
+        if self.exchange and not self.independent_noise:
+            raise ValueError("exchange: expected independent_noise, without which replicas are no such.")
+        for name in ("chains", "samples", "thinning", "nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a number >= 1, got {getattr(self, name)}.")
+        if self.estimator != "thermal" and {"spin", "bernoulli"} & {self.unit, self.output}:
+            raise ValueError(
+                f"unit: expected the estimator thermal with spins, which have no gradient, got "
+                f"{self.estimator}."
+            )
+
+
+@dataclass(frozen=True)
 class ConvRecipe(Recipe):
     """Convolutions, each pooled 2x2, then a dense layer."""
 
@@ -258,7 +326,7 @@ class ConvRecipe(Recipe):
         )
 
 
-KINDS: dict[str, Any] = {kind.__name__: kind for kind in (DenseRecipe, ConvRecipe)}
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in (DenseRecipe, ThermalRecipe, ConvRecipe)}
 
 
 def to_config(name: str, recipe: Recipe) -> dict[str, Any]:
@@ -341,6 +409,27 @@ RECIPES: dict[str, Recipe] = {
         batch_size=20,
         shift=2,
         epochs=100,
+    ),
+    "digits-thermal": ThermalRecipe(
+        hidden=(64,),
+        unit="hard-tanh",
+        beta=1.0,
+        temperature=0.02,
+        burn=8,
+        thinning=2,
+        learning_rate=4e-3,
+        epochs=20,
+        batch_size=32,
+        validation=200,
+    ),
+    "fashion-mnist-thermal": ThermalRecipe(
+        data="fashion-mnist",
+        hidden=(512,),
+        unit="hard-tanh",
+        beta=1.0,
+        learning_rate=1e-3,
+        epochs=10,
+        batch_size=100,
     ),
     "fashion-mnist-oscillators": _oscillators("fashion-mnist", 1e-4, 1.0),
 }

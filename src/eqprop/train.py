@@ -16,9 +16,8 @@ import optax
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.estimators import Estimator, mean_loss, relax
+from eqprop.estimators import Estimator, forecast
 from eqprop.model import Model
-from eqprop.solvers import CONVERGED, Info, Solver
 from eqprop.units import State
 
 STEPS_A_CALL = 100
@@ -137,16 +136,14 @@ def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
         x, y = images.batch(x, images.y[indices], shape)
         estimate = estimator(model, x, y, model.rest(x), draw)
         updates, opt_state = optimiser.update(estimate.gradient, opt_state, parameters)
-        scores = jax.vmap(model.predict)(estimate.state)
+        scores = estimator.scores(model, estimate.state)
         logs = {
             "loss": estimate.value,
             "accuracy": _hits(scores, images.y[indices]).mean(),
             "gradient_norm": optax.tree.norm(estimate.gradient),
             "saturated": _saturated(model, estimate.state),
         }
-        logs |= _summary("free", estimate.report.free) | _summary("nudged", estimate.report.nudged)
-        if estimate.report.adjoint is not None:
-            logs["adjoint_residual"] = jnp.mean(estimate.report.adjoint)
+        logs |= estimate.report.metrics()
         return (optax.apply_updates(parameters, updates), opt_state), logs
 
     (parameters, opt_state), logs = lax.scan(step, (parameters, opt_state), (order, keys))
@@ -160,61 +157,49 @@ def _hits(scores: Array, labels: Array) -> Array:
 def _saturated(model: Model, state: State) -> Array:
     """The fraction of neurons that hardly respond to their field."""
     units = model.energy.units
-    parts = [jax.vmap(units[name].saturation)(z).ravel() for name, z in state.items()]
+    shapes = model.energy.shapes
+    parts = [
+        jax.vmap(units[name].saturation)(z.reshape(-1, *shapes[name])).ravel()
+        for name, z in state.items()
+    ]
     return jnp.mean(jnp.concatenate(parts) > SATURATED)
 
 
-def _summary(phase: str, info: Info | None) -> dict[str, Array]:
-    if info is None:
-        return {}
-    return {
-        f"{phase}_residual": jnp.mean(info.residual),
-        f"{phase}_steps": jnp.mean(jnp.max(info.steps, axis=-1).astype(info.residual.dtype)),
-        f"{phase}_converged": jnp.mean(info.outcome == CONVERGED, dtype=info.residual.dtype),
-    }
-
-
 class Evaluation(NamedTuple):
-    """Mean accuracy and cost, and the relaxation's mean steps, residual and converged fraction."""
+    """Mean accuracy and cost, and the means of what the phase's source says of it: of a solver the steps,
+    the residual and the fraction converged."""
 
     accuracy: float
     loss: float
-    steps: float
-    residual: float
-    converged: float
+    metrics: dict[str, float]
 
 
 def evaluate(
     model: Model,
     images: Images,
-    solver: Solver,
+    source: Any,
     batch_size: int = 500,
     key: PRNGKeyArray | None = None,
 ) -> Evaluation:
-    """Free phases only, over all examples; noisy solvers take their noise from ``key``, or from seed 0."""
+    """Free phases only, over all examples, by a solver or a thermal estimator; random ones take their
+    numbers from ``key``, or from seed 0."""
     key = jax.random.key(0) if key is None else key
     total = images.x.shape[0]
-    sums = jnp.zeros(len(Evaluation._fields))
+    parts = []
     for begin in range(0, total, batch_size):
         part = slice(begin, min(begin + batch_size, total))
         batch = images._replace(x=images.x[part], y=images.y[part])
-        sums = sums + _evaluate(model, batch, solver, jax.random.fold_in(key, begin))
-    return Evaluation(*(float(value) / total for value in sums))
+        parts.append(_evaluate(model, batch, source, jax.random.fold_in(key, begin)))
+    sums = {name: sum(float(part[name]) for part in parts) / total for name in parts[0]}
+    return Evaluation(sums.pop("accuracy"), sums.pop("loss"), sums)
 
 
 @eqx.filter_jit
-def _evaluate(model: Model, images: Images, solver: Solver, key: PRNGKeyArray) -> Array:
+def _evaluate(model: Model, images: Images, source: Any, key: PRNGKeyArray) -> dict[str, Array]:
     x, y = images.batch(images.x, images.y, model.energy.input_shape)
-    state, info = relax(model, x, model.rest(x), solver, key)
-    right = _hits(jax.vmap(model.predict)(state), images.y)
-    sums = [
-        jnp.sum(right),
-        mean_loss(model, state, y) * x.shape[0],
-        jnp.sum(info.steps),
-        jnp.sum(info.residual),
-        jnp.sum(info.outcome == CONVERGED),
-    ]
-    return jnp.stack([value.astype(jnp.result_type(float)) for value in sums])
+    seen = forecast(source, model, x, y, key)
+    values = {"accuracy": _hits(seen.scores, images.y), "loss": seen.costs, **seen.metrics}
+    return {name: jnp.sum(value, dtype=x.dtype) for name, value in values.items()}
 
 
 def keep_best(state: TrainState, accuracy: float) -> TrainState:

@@ -20,7 +20,9 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.conditional import log_concave, truncated_normal
 
 
 class Unit(eqx.Module):
@@ -30,6 +32,8 @@ class Unit(eqx.Module):
     """Whether the answer to a field is holomorphic, as complex nudges require."""
     walled: ClassVar[bool] = False
     """Whether the domain ends somewhere, so that noise must be reflected."""
+    discrete: ClassVar[bool] = False
+    """Whether the domain is a set of points, on which energies have no gradient."""
     components: ClassVar[tuple[int, ...]] = ()
     """Leading axes of the state of one neuron: none for a number, ``(2,)`` for a point of the plane."""
 
@@ -70,9 +74,31 @@ class Unit(eqx.Module):
         """One explicit step of length ``dt``, inside the domain."""
         return self.retract(z + dt * (field - z))
 
-    def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
-        """The same step with one random displacement a neuron, reflected at the domain's walls."""
-        return self.reflect(self.move(z, field, dt) + noise)
+    def diffuse(
+        self, z: Array, field: Array, dt: float, temperature: Array | float, noise: Array
+    ) -> Array:
+        """The same step at a temperature: one standard normal number a neuron, times
+        ``sqrt(2 T dt)``, reflected at the domain's walls."""
+        return self.reflect(self.move(z, field, dt) + (2.0 * temperature * dt) ** 0.5 * noise)
+
+    def sample(
+        self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
+    ) -> Array:
+        """A draw from the layer's law where all else is fixed, ``minimise`` at a temperature:
+        ``exp(-(potential - a (u - u_z) + q/2 (u - u_z)^2) / T) du``. Raises ``ValueError`` where there is
+        no exact one."""
+        raise ValueError(
+            f"{type(self).__name__}: expected a unit with an exact conditional, such as Box, Linear, Spin, "
+            "Bernoulli, Logistic or Tanh, got one without; use Langevin, Mala or Nuts."
+        )
+
+    def log_measure(self, z: Array) -> Array:
+        """``log du/dz``, elementwise: thermal laws are ``exp(-E / T)`` in what the layer shows."""
+        return jnp.zeros_like(z)
+
+    def scatter(self, key: PRNGKeyArray, z: Array) -> Array:
+        """A random point of the domain, whatever the energy: where chains may start."""
+        return self.reflect(z + jax.random.normal(key, z.shape, z.dtype))
 
     def tangent(self, z: Array, rate: Array) -> Array:
         """``dz/dt`` of a motion along the domain at one rate a neuron."""
@@ -100,6 +126,13 @@ class Linear(Unit):
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         stiffness = 1.0 + curvature
         return jnp.where(jnp.real(stiffness) > 0, (field + curvature * z) / stiffness, jnp.inf)
+
+    def sample(
+        self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
+    ) -> Array:
+        spread = jnp.sqrt(temperature / (1.0 + curvature))
+        noise = jax.random.normal(key, z.shape, z.dtype)
+        return self.minimise(z, field, curvature) + spread * noise
 
     def saturation(self, z: Array) -> Array:
         return jnp.zeros_like(z, jnp.finfo(z.dtype).dtype)
@@ -137,6 +170,14 @@ class Box(Unit):
         inside = self.retract((field + curvature * z) / jnp.where(convex, stiffness, 1.0))
         return jnp.where(convex, inside, ends.astype(z.dtype))
 
+    def sample(
+        self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
+    ) -> Array:
+        """The truncated normal; not a number where ``1 + q`` is not positive."""
+        stiffness = 1.0 + curvature
+        mean, spread = (field + curvature * z) / stiffness, jnp.sqrt(temperature / stiffness)
+        return truncated_normal(key, mean, spread, self.low, self.high)
+
     def saturation(self, z: Array) -> Array:
         return ((z <= self.low) | (z >= self.high)).astype(z.dtype)
 
@@ -152,20 +193,18 @@ class Box(Unit):
         return self.low + jnp.minimum(folded, 2 * width - folded)
 
 
-class Logistic(Unit):
-    """``u = 1 / (1 + exp(-4 (z - 1/2)))`` in (0, 1); ``z`` is the pre-activation, slope 1 at 1/2.
+class Sigmoid(Unit):
+    """A unit that shows a smooth, growing function of its pre-activation ``z``, which has no bounds.
 
-    The self-energy ``z u - softplus(4 z - 2) / 4`` is the Legendre form of the primitive of
+    The self-energy is the Legendre form ``z u - (primitive of embed)`` of the primitive of
     ``embed^-1``: no logarithm of a saturated unit is ever taken.
     """
 
     smooth: ClassVar[bool] = True
 
-    def embed(self, z: Array) -> Array:
-        return 0.5 * (1.0 + jnp.tanh(2.0 * z - 1.0))
-
-    def potential(self, z: Array) -> Array:
-        return z * self.embed(z) - 0.25 * _log_two_cosh(2.0 * z - 1.0) - 0.25 * (2.0 * z - 1.0)
+    @abstractmethod
+    def invert(self, u: Array) -> Array:
+        """``z`` of what is shown."""
 
     def retract(self, z: Array) -> Array:
         return z
@@ -173,31 +212,100 @@ class Logistic(Unit):
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         weight = jnp.abs(curvature).astype(z.dtype)
         return (field + weight * z) / (1.0 + weight)
+
+    def diffuse(
+        self, z: Array, field: Array, dt: float, temperature: Array | float, noise: Array
+    ) -> Array:
+        """Langevin's step for the density in ``z``: ``dz = -d(E - T log du/dz)/dz dt + sqrt(2 T) dW``."""
+        gain, spread = jax.jvp(self.log_measure, (z,), (jnp.ones_like(z),))
+        force = jnp.exp(gain) * (field - z) + temperature * spread
+        return z + dt * force + (2.0 * temperature * dt) ** 0.5 * noise
+
+    def sample(
+        self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
+    ) -> Array:
+        """By rejection; not a number for a negative curvature, whose law need not be log-concave."""
+        shown = self.embed(z)
+
+        def pull(z: Array) -> Array:
+            return field - z - curvature * (self.embed(z) - shown)
+
+        def log_density(z: Array) -> Array:
+            move = self.embed(z) - shown
+            return (field * move - self.potential(z) - 0.5 * curvature * move**2) / temperature
+
+        def halve(i: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            middle = 0.5 * (ends[0] + ends[1])
+            above = pull(middle) > 0
+            return jnp.where(above, middle, ends[0]), jnp.where(above, ends[1], middle)
+
+        reach = jnp.where(curvature < 0, jnp.nan, 2.0 * curvature).astype(z.dtype)
+        low, high = jax.lax.fori_loop(0, 30, halve, (field - reach, field + reach))
+        mode = 0.5 * (low + high)
+        return log_concave(
+            key, log_density, lambda z: pull(z) / temperature, self.embed, self.invert, mode
+        )
+
+    def scatter(self, key: PRNGKeyArray, z: Array) -> Array:
+        """Uniform in what is shown."""
+        return self.invert(jax.random.uniform(key, z.shape, z.dtype, *self.ends))
+
+    @property
+    @abstractmethod
+    def ends(self) -> tuple[float, float]:
+        """What the unit shows lies between these."""
+
+
+class Logistic(Sigmoid):
+    """``u = 1 / (1 + exp(-4 (z - 1/2)))`` in (0, 1), slope 1 at 1/2."""
+
+    def embed(self, z: Array) -> Array:
+        return 0.5 * (1.0 + jnp.tanh(2.0 * z - 1.0))
+
+    def invert(self, u: Array) -> Array:
+        return 0.5 + 0.5 * _arctanh(2.0 * u - 1.0)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def potential(self, z: Array) -> Array:
+        return z * self.embed(z) - 0.25 * _log_two_cosh(2.0 * z - 1.0) - 0.25 * (2.0 * z - 1.0)
+
+    def log_measure(self, z: Array) -> Array:
+        return 2.0 * (math.log(2.0) - _log_two_cosh(2.0 * z - 1.0))
 
     def saturation(self, z: Array) -> Array:
         return jnp.abs(2.0 * self.embed(z) - 1.0) ** 2
 
 
-class Tanh(Unit):
-    """``u = tanh z`` in (-1, 1); ``z`` is the pre-activation, potential ``z u - log cosh z``."""
-
-    smooth: ClassVar[bool] = True
+class Tanh(Sigmoid):
+    """``u = tanh z`` in (-1, 1), potential ``z u - log cosh z``."""
 
     def embed(self, z: Array) -> Array:
         return jnp.tanh(z)
 
+    def invert(self, u: Array) -> Array:
+        return _arctanh(u)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return -1.0, 1.0
+
     def potential(self, z: Array) -> Array:
         return z * jnp.tanh(z) - _log_two_cosh(z) + math.log(2.0)
 
-    def retract(self, z: Array) -> Array:
-        return z
-
-    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
-        weight = jnp.abs(curvature).astype(z.dtype)
-        return (field + weight * z) / (1.0 + weight)
+    def log_measure(self, z: Array) -> Array:
+        return 2.0 * (math.log(2.0) - _log_two_cosh(z))
 
     def saturation(self, z: Array) -> Array:
         return jnp.abs(jnp.tanh(z)) ** 2
+
+
+def _arctanh(u: Array) -> Array:
+    """The inverse of tanh, finite at the last floating-point numbers before the ends."""
+    edge = 1.0 - jnp.finfo(u.dtype).eps
+    return jnp.arctanh(jnp.clip(u, -edge, edge))
 
 
 def _log_two_cosh(z: Array) -> Array:

@@ -30,6 +30,10 @@ class Faulty(Unit):
         return self.unit.walled
 
     @property
+    def discrete(self) -> bool:  # type: ignore[override]
+        return self.unit.discrete
+
+    @property
     def components(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.unit.components
 
@@ -60,8 +64,21 @@ class Faulty(Unit):
     def move(self, z: Array, field: Array, dt: float) -> Array:
         return self.unit.move(z, field, dt)
 
-    def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
-        return self.unit.diffuse(z, field, dt, noise)
+    def diffuse(
+        self, z: Array, field: Array, dt: float, temperature: Array | float, noise: Array
+    ) -> Array:
+        return self.unit.diffuse(z, field, dt, temperature, noise)
+
+    def sample(
+        self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
+    ) -> Array:
+        return self.unit.sample(key, z, field, curvature, temperature)
+
+    def log_measure(self, z: Array) -> Array:
+        return self.unit.log_measure(z)
+
+    def scatter(self, key: PRNGKeyArray, z: Array) -> Array:
+        return self.unit.scatter(key, z)
 
     def reflect(self, z: Array) -> Array:
         return self.unit.reflect(z)
@@ -90,8 +107,18 @@ class Stuck(Faulty):
     def move(self, z: Array, field: Array, dt: float) -> Array:
         return self._held(self.unit.move(z, field, dt))
 
-    def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
-        return self._held(self.unit.diffuse(z, field, dt, noise))
+    def diffuse(
+        self, z: Array, field: Array, dt: float, temperature: Array | float, noise: Array
+    ) -> Array:
+        return self._held(self.unit.diffuse(z, field, dt, temperature, noise))
+
+    def sample(
+        self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
+    ) -> Array:
+        return self._held(self.unit.sample(key, z, field, curvature, temperature))
+
+    def scatter(self, key: PRNGKeyArray, z: Array) -> Array:
+        return self._held(self.unit.scatter(key, z))
 
     def tangent(self, z: Array, rate: Array) -> Array:
         return jnp.where(self.dead, 0.0, self.unit.tangent(z, rate))
@@ -120,8 +147,10 @@ class Detuned(Faulty):
     def move(self, z: Array, field: Array, dt: float) -> Array:
         return self.unit.move(z, self._field(z, field), dt)
 
-    def diffuse(self, z: Array, field: Array, dt: float, noise: Array) -> Array:
-        return self.unit.diffuse(z, self._field(z, field), dt, noise)
+    def diffuse(
+        self, z: Array, field: Array, dt: float, temperature: Array | float, noise: Array
+    ) -> Array:
+        return self.unit.diffuse(z, self._field(z, field), dt, temperature, noise)
 
     def _field(self, z: Array, field: Array) -> Array:
         return field + self.unit.tangent(z, self.detuning.astype(z.dtype))

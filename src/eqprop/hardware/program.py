@@ -210,6 +210,9 @@ class Programmed(Estimator):
         gradient = eqx.filter(estimate.gradient, eqx.is_inexact_array)
         return estimate._replace(gradient=pull_back(gradient)[0])
 
+    def scores(self, model: Model, state: State) -> Array:
+        return self.estimator.scores(model, state)
+
 
 def one_way(model: Model) -> bool:
     """Whether some couplings are asymmetric."""

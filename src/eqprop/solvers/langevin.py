@@ -16,9 +16,8 @@ from eqprop.units import State, embed
 class Langevin(Solver):
     """``dz = -dE/dz dt + sqrt(2 T) dW`` by Euler-Maruyama: a step ``dt`` carries noise ``sqrt(2 T dt)``.
 
-    The law of units that show their state, and of oscillators, tends to ``exp(-E / T)``, up to an error
-    of order ``dt``; walls reflect. Units that show a function of their state (`Logistic`, `Tanh`) get the
-    noise on their pre-activation, and another law. The residual reported is that of the last state.
+    The law of what the layers show tends to ``exp(-E / T)``, up to an error of order ``dt``; walls
+    reflect. The residual reported is that of the last state.
     """
 
     temperature: float = eqx.field(static=True)
@@ -43,21 +42,25 @@ class Langevin(Solver):
     ) -> tuple[State, Info]:
         if key is None:
             raise ValueError("Langevin: expected a random key, got none; pass `key` to `relax`.")
-        size = (2.0 * self.temperature * self.step_size) ** 0.5
 
         def advance(step: Array, state: State) -> State:
-            fields = field(phase, embed(phase.units, state), tuple(state))
-            keys = jax.random.split(jax.random.fold_in(key, step), len(state))
-            return {
-                name: phase.units[name].diffuse(
-                    z, fields[name], self.step_size, size * _noise(phase, name, z, draw)
-                )
-                for (name, z), draw in zip(state.items(), keys, strict=True)
-            }
+            draw = jax.random.fold_in(key, step)
+            return langevin(phase, state, draw, self.step_size, self.temperature)
 
         end = lax.fori_loop(0, self.steps, advance, state)
         return end, report(phase, end, jnp.asarray(self.steps, jnp.int32), None)
 
 
-def _noise(phase: Clamped, name: str, z: Array, key: PRNGKeyArray) -> Array:
-    return jax.random.normal(key, phase.units[name].read(z).shape, jnp.real(z).dtype)
+def langevin(
+    phase: Clamped, state: State, key: PRNGKeyArray, step_size: float, temperature: Array | float
+) -> State:
+    """One step of every layer by its unit's `diffuse`."""
+    fields = field(phase, embed(phase.units, state), tuple(state))
+    keys = jax.random.split(key, len(state))
+
+    def moved(name: str, z: Array, draw: PRNGKeyArray) -> Array:
+        unit = phase.units[name]
+        noise = jax.random.normal(draw, jax.eval_shape(unit.read, z).shape, jnp.real(z).dtype)
+        return unit.diffuse(z, fields[name], step_size, temperature, noise)
+
+    return {name: moved(name, z, draw) for (name, z), draw in zip(state.items(), keys, strict=True)}

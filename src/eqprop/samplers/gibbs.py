@@ -1,0 +1,94 @@
+"""Block Gibbs: one group of uncoupled layers after another, each drawn from its exact conditional law."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.energy import Clamped, field
+from eqprop.samplers._sampler import Carry, Link, Sampler, concrete
+from eqprop.units import State, embed
+
+
+class Gibbs(Sampler):
+    """`eqprop.solvers.blockwise.sweep` at a temperature: every minimum becomes a draw.
+
+    Exact where a layer's neurons are independent given the other layers: edges linear in what each layer
+    shows, none inside a layer, and a cost that is quadratic, or else on no layer.
+    """
+
+    exact: ClassVar[bool] = True
+
+    def check(self, phase: Clamped, state: State) -> None:
+        if phase.blocks is None:
+            raise ValueError(
+                f"Gibbs: expected an energy with `blocks`, such as a Network, got {type(phase).__name__}, "
+                "which does not say which layers are independent given the others; use Langevin or Nuts."
+            )
+        temperature = jnp.ones(())
+        for name, z in state.items():
+            unit = phase.units[name]
+            jax.eval_shape(unit.sample, jax.random.key(0), z, z, temperature, temperature)
+        if not concrete((phase, state)):
+            return
+        key = jax.random.key(1)
+        state = {name: phase.units[name].scatter(key, z) for name, z in state.items()}
+        for names in phase.blocks:
+            if (error := _defect(phase, state, names)) > 1e-3:
+                raise ValueError(
+                    f"Gibbs: expected the neurons of {list(names)} to be independent given all others, but "
+                    f"the energy differs from the sum of theirs by {error:.0%}: two coupled layers in one "
+                    "block, a coupling inside a layer, an operator that is not linear (max pooling), or a "
+                    "cost that is not quadratic. Use Langevin, Mala or Nuts; or split the layer into "
+                    "layers that are not coupled inside."
+                )
+
+    def init(
+        self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
+    ) -> Carry:
+        return Link(state)
+
+    def step(
+        self, phase: Clamped, carry: Carry, key: PRNGKeyArray, temperature: Array | float
+    ) -> Carry:
+        state = carry.state
+        shown = embed(phase.units, state)
+        assert phase.blocks is not None
+        keys = dict(zip(state, jax.random.split(key, len(state)), strict=True))
+        for names in phase.blocks:
+            fields = field(phase, shown, names)
+            for name in names:
+                unit, z = phase.units[name], state[name]
+                q = _curvature(phase, name, z)
+                drawn = unit.sample(
+                    keys[name], z, fields[name], q, jnp.asarray(temperature, z.dtype)
+                )
+                state = state | {name: drawn}
+                shown = shown | {name: unit.embed(drawn)}
+        return Link(state)
+
+
+def _curvature(phase: Clamped, name: str, z: Array) -> Array:
+    q = jnp.asarray(phase.curvature(name), z.dtype)
+    return q.reshape(z.shape) if q.ndim else q
+
+
+def _defect(phase: Clamped, state: State, names: tuple[str, ...]) -> float:
+    """How far the energy is from a sum over the block's neurons, at a random move of all of them."""
+    key = jax.random.key(0)
+    shown = embed(phase.units, state)
+    fields = field(phase, shown, names)
+    moved, expected, size = dict(state), 0.0, 1e-3
+    for i, name in enumerate(names):
+        unit, z = phase.units[name], state[name]
+        moved[name] = unit.scatter(jax.random.fold_in(key, i), z)
+        step = unit.embed(moved[name]) - shown[name]
+        q = _curvature(phase, name, z)
+        parts = [-fields[name] * step, 0.5 * q * step * step, unit.potential(moved[name])]
+        parts.append(-unit.potential(z))
+        expected += float(sum(jnp.sum(part) for part in parts))
+        size += float(sum(jnp.sum(jnp.abs(part)) for part in parts))
+    return abs(float(phase(moved) - phase(state)) - expected) / size

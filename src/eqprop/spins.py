@@ -1,0 +1,74 @@
+"""Spins: units of two values, which have a law at every temperature and no gradient."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.conditional import two_values
+from eqprop.units import Unit
+
+
+class TwoValued(Unit):
+    """A state ``u = z`` that is one of two numbers; no self-energy."""
+
+    smooth: ClassVar[bool] = False
+    discrete: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def values(self) -> tuple[float, float]:
+        """The two values, the lower first."""
+
+    def embed(self, z: Array) -> Array:
+        return z
+
+    def potential(self, z: Array) -> Array:
+        return jnp.zeros_like(z)
+
+    def retract(self, z: Array) -> Array:
+        low, high = self.values
+        return jnp.where(z < 0.5 * (low + high), low, high).astype(z.dtype)
+
+    def velocity(self, z: Array, field: Array) -> Array:
+        return self.minimise(z, field, jnp.zeros_like(z)) - z
+
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        low, high = self.values
+        up = self._advantage(z, field, curvature) >= 0
+        return jnp.where(up, high, low).astype(z.dtype)
+
+    def sample(
+        self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
+    ) -> Array:
+        return two_values(key, self._advantage(z, field, curvature) / temperature, *self.values)
+
+    def _advantage(self, z: Array, field: Array, curvature: Array) -> Array:
+        """The energy of the lower value less that of the higher one."""
+        low, high = self.values
+        return (high - low) * (field - curvature * (0.5 * (low + high) - z))
+
+    def saturation(self, z: Array) -> Array:
+        return jnp.zeros_like(z)
+
+    def scatter(self, key: PRNGKeyArray, z: Array) -> Array:
+        return two_values(key, jnp.zeros_like(z), *self.values)
+
+
+class Spin(TwoValued):
+    """-1 or 1: ``P(1) = 1 / (1 + exp(-2 a / T))`` in the field ``a``."""
+
+    @property
+    def values(self) -> tuple[float, float]:
+        return -1.0, 1.0
+
+
+class Bernoulli(TwoValued):
+    """0 or 1: ``P(1) = 1 / (1 + exp(-a / T))`` in the field ``a``."""
+
+    @property
+    def values(self) -> tuple[float, float]:
+        return 0.0, 1.0

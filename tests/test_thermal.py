@@ -1,0 +1,552 @@
+"""Thermal phases: samplers against quadrature and enumeration, gradients against exact free energies."""
+
+import dataclasses
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import systems
+from eqprop import (
+    Box,
+    FunctionEnergy,
+    Layer,
+    Linear,
+    Logistic,
+    Model,
+    Network,
+    Oscillator,
+    SquaredError,
+    Tanh,
+    hard_tanh,
+    layered,
+)
+from eqprop.chains import Chains, scatter
+from eqprop.ensemble import nothing
+from eqprop.estimators import forecast
+from eqprop.exact import Enumeration, Gaussian
+from eqprop.figures import draw_run
+from eqprop.fit import fit
+from eqprop.objective import acceptance_ratio, bounds, integrate, jarzynski, log_mean_exp
+from eqprop.ops import MaxPool
+from eqprop.recipes import RECIPES
+from eqprop.samplers import Gibbs, Hmc, Mala, Nuts, UnadjustedLangevin, Underdamped
+from eqprop.spins import Bernoulli, Spin
+from eqprop.thermal import (
+    Reweighting,
+    Thermal,
+    finite_nudge,
+    free_covariance,
+    path_integral,
+    symmetric_nudge,
+)
+from systems import SIGNS, lateral_op, normal
+
+KEY = jax.random.key(0)
+BETAS = (0.01, 0.1, 1.0, 10.0)
+
+
+@pytest.fixture
+def promotion():
+    """Optax's Adam mixes integers and floats, which strict promotion forbids."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
+
+
+@cache
+def spins(unit=Spin, sizes=(3, 7, 3, 2)):
+    """Layers of two-valued units: at most 12, so that all states can be summed."""
+    model = layered(sizes, jax.random.key(3), unit(), unit(), 2.0)
+    model = systems.excited(Model(model.energy, SIGNS if unit is Spin else SquaredError()), 4)
+    x, y = normal(5, (2, sizes[0])), jax.nn.one_hot(jnp.arange(2), sizes[-1])
+    return model, x, y
+
+
+@cache
+def gaussian():
+    """A quadratic energy in three numbers, and one of two layers."""
+    edges = [("x", "h", systems.dense_op(1, 2, 2)), ("h", "out", systems.dense_op(2, 2, 2, 0.6))]
+    network = Network(2, {"h": Layer(2, Linear()), "out": Layer(2, Linear())}, edges)
+    model = systems.excited(Model(network, SquaredError()), 6)
+    return model, normal(7, (2, 2)), normal(8, (2, 2))
+
+
+def exact(source, system, beta):
+    """``J_beta`` by the free energies of a source, and its gradient by differentiating them."""
+    model, x, y = system
+
+    @systems.quickly
+    @eqx.filter_value_and_grad
+    def objective(model):
+        free, nudged = source.free_energy(model, x, y, jnp.array([0.0, beta]))
+        return jnp.mean(nudged - free) / beta
+
+    value, gradient = objective(model)
+    return float(value), np.asarray(ravel_pytree(gradient)[0])
+
+
+def found(source, rule, system, key=KEY):
+    model, x, y = system
+    result = estimate(Thermal(source, rule), model, x, y, model.rest(x), key)
+    return result, np.asarray(ravel_pytree(result.gradient)[0])
+
+
+@pytest.mark.parametrize("unit", [Spin, Bernoulli])
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+@pytest.mark.parametrize("beta", BETAS)
+def test_rules_equal_the_derivative_of_the_free_energy(beta, temperature, unit):
+    """On 12 spins, to rounding: a contrast divides its rounding by beta."""
+    system, source = spins(unit), Enumeration(temperature)
+    value, gradient = exact(source, system, beta)
+    for rule in (finite_nudge(beta), path_integral(beta, 64), Reweighting(beta)):
+        result, got = found(source, rule, system)
+        np.testing.assert_allclose(got, gradient, atol=1e-12)
+        np.testing.assert_allclose(result.value, value, atol=1e-9)
+    assert np.linalg.norm(gradient) > 1e-2
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_rules_on_a_gaussian(beta):
+    source, system = Gaussian(0.4), gaussian()
+    value, gradient = exact(source, system, beta)
+    for rule in (finite_nudge(beta), path_integral(beta, 48)):
+        _, got = found(source, rule, system)
+        np.testing.assert_allclose(got, gradient, atol=1e-12)
+    assert np.isfinite(value)
+
+
+def test_the_gaussian_free_energy_is_its_closed_form():
+    """``A = (T/2) log det P - r'P^-1 r / 2 + b y'y / 2`` with ``P = A + b Q`` and ``r = Bx + b y``."""
+    system = systems.quadratic()
+    model, x, y, beta, t = system.model, system.x, system.y, 0.7, 0.3
+    a, drive, bias = (np.asarray(model.energy.params[k]) for k in "ABb")
+    got = Gaussian(t).free_energy(model, x, y, jnp.array([0.0, beta]))
+    for b, row in zip((0.0, beta), got, strict=True):
+        p = a + b * np.eye(4)
+        for i, value in enumerate(row):
+            r = drive @ x[i] + bias + b * y[i]
+            closed = 0.5 * t * np.linalg.slogdet(p)[1] - 0.5 * r @ np.linalg.solve(p, r)
+            np.testing.assert_allclose(value, closed + 0.5 * b * y[i] @ y[i], rtol=1e-12)
+
+
+def test_quadrature_error_falls_fast():
+    """Four Gauss-Legendre nodes are enough where beta is about T; the error falls geometrically."""
+    system, source = spins(), Enumeration(1.0)
+    _, gradient = exact(source, system, 1.0)
+    errors = [
+        np.linalg.norm(found(source, path_integral(1.0, nodes), system)[1] - gradient)
+        for nodes in (1, 2, 3, 4)
+    ]
+    errors = np.asarray(errors) / np.linalg.norm(gradient)
+    assert errors[3] < 1e-4
+    assert np.all(errors[1:] < 0.2 * errors[:-1])
+
+
+def test_the_free_covariance_is_the_slope_at_zero():
+    system, source = spins(), Enumeration(0.7)
+    _, slope = exact(source, system, 1e-5)
+    np.testing.assert_allclose(found(source, free_covariance(), system)[1], slope, atol=1e-3)
+    coarse, fine = (
+        np.linalg.norm(
+            found(source, symmetric_nudge(b), system)[1]
+            - found(source, free_covariance(), system)[1]
+        )
+        for b in (0.2, 0.1)
+    )
+    np.testing.assert_allclose(np.log2(coarse / fine), 2, atol=0.3)
+
+
+def test_the_objective_four_ways_and_its_bounds():
+    """Every estimate of J from its exact phases, and the sandwich with its divergence."""
+    model, x, y = spins()
+    source, beta, t = Enumeration(0.8), 0.9, 0.8
+    value, _ = exact(source, (model, x, y), beta)
+    nodes = path_integral(beta, 12)
+
+    def phases(betas):
+        out = source.average(model, x, y, jnp.asarray(betas), model.rest(x), KEY, nothing)
+        return out.costs, out.weights
+
+    ends = jnp.array([0.0, beta])
+    costs, weights = phases(ends)
+    ratio = acceptance_ratio(costs, weights, ends, t)[1] / beta
+    np.testing.assert_allclose(jnp.mean(ratio), value, rtol=1e-9)
+    once = log_mean_exp(costs, weights, beta, t)
+    np.testing.assert_allclose(once, ratio, rtol=1e-9)
+    np.testing.assert_allclose(integrate(*phases(nodes.betas), nodes.quadrature), once, rtol=1e-9)
+    free, nudged = jnp.sum(costs[0] * weights, -1)
+    both = bounds(once, free, nudged, beta, t)
+    assert np.all(both.nudged < once) and np.all(once < both.free)
+    divergence = jnp.sum(weights[1] * (jnp.log(weights[1]) - jnp.log(weights[0])), -1)
+    np.testing.assert_allclose(both.divergence, divergence, rtol=1e-9)
+
+
+def test_jarzynski_finds_the_objective():
+    model, x, y = spins()
+    value, _ = exact(Enumeration(1.0), (model, x, y), 1.0)
+    source = Chains(1.0, Gibbs(), chains=4000, burn=50)
+    ramp = systems.quickly(lambda x, y: jarzynski(model, x, y, source, 1.0, model.rest(x), KEY, 20))
+    got, effective = ramp(x, y)
+    np.testing.assert_allclose(np.mean(got), value, atol=0.03)
+    assert np.all((effective > 100) & (effective <= 4000))
+
+
+@cache
+def repetitions(rule_name):
+    """100 seeded gradients from chains, and the exact one, along the gradient."""
+    rules = {
+        "contrast": finite_nudge(1.0),
+        "path": path_integral(1.0, 3),
+        "covariance": free_covariance(1.0),
+    }
+    system = spins()
+    source = Chains(1.0, Gibbs(), chains=32, burn=30, samples=4, thinning=3)
+    learner = Thermal(source, rules[rule_name])
+    model, x, y = system
+
+    def along(key):
+        return ravel_pytree(learner(model, x, y, model.rest(x), key).gradient)[0]
+
+    gradients = systems.quickly(jax.vmap(along))(jax.random.split(KEY, 100))
+    if rule_name == "covariance":
+        return np.asarray(gradients), found(Enumeration(1.0), rules[rule_name], system)[1]
+    return np.asarray(gradients), exact(Enumeration(1.0), system, 1.0)[1]
+
+
+@pytest.mark.parametrize("rule", ["contrast", "path", "covariance"])
+def test_sampled_gradients_lie_in_their_intervals(rule):
+    """Each repetition's projection on the exact gradient lies within 2.58 deviations of the exact value in
+    98 of 100 or more, and the mean of all within 4 of its own."""
+    gradients, gradient = repetitions(rule)
+    way = gradient / np.linalg.norm(gradient)
+    errors = (gradients - gradient) @ way
+    deviation = np.std(errors, ddof=1)
+    assert np.sum(np.abs(errors) < 2.576 * deviation) >= 98
+    assert abs(np.mean(errors)) < 4 * deviation / 10
+    assert deviation < 0.3 * np.linalg.norm(gradient)
+
+
+def test_common_noise_cancels():
+    """At a small nudge the shared random numbers take most of the noise away."""
+    system = spins()
+    model, x, y = system
+
+    def spread(common):
+        source = Chains(1.0, Gibbs(), 16, 30, 2, 3, common_noise=common)
+        learner = Thermal(source, finite_nudge(0.05))
+
+        def one(key):
+            return ravel_pytree(learner(model, x, y, model.rest(x), key).gradient)[0]
+
+        return np.std(systems.quickly(jax.vmap(one))(jax.random.split(KEY, 40)), 0).mean()
+
+    assert spread(True) < 0.4 * spread(False)
+
+
+ANNEALED = Chains(1.0, Gibbs(), 4000, 60, 1, 1, hot=4.0)
+EXCHANGED = Chains(1.0, Gibbs(), 4000, 30, 8, 3, common_noise=False, exchange=True)
+
+
+@pytest.mark.parametrize(
+    "source", [Chains(1.0, Gibbs(), 4000, 60, 1, 1), ANNEALED, EXCHANGED], ids=["", "hot", "swap"]
+)
+@pytest.mark.parametrize("unit", [Spin, Bernoulli])
+def test_gibbs_tends_to_the_enumerated_law(unit, source):
+    model, x, y = spins(unit, (2, 3, 3, 2))
+    betas = jnp.array([0.0, 0.5, 1.0])
+
+    def moments(states, weights):
+        flat = jnp.concatenate(list(states.values()), -1)
+        return jnp.einsum("kbc,kbci,kbcj->kbij", weights, flat, flat), jnp.sum(
+            weights[..., None] * flat, 2
+        )
+
+    def average(source):
+        return source.average(model, x, y, betas, model.rest(x), KEY, moments).mean
+
+    got, expected = (systems.quickly(average)(s) for s in (source, Enumeration(1.0)))
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=0.07)
+
+
+CONTINUOUS = {
+    "gibbs": (Gibbs(), 1, 0.0),
+    "langevin": (UnadjustedLangevin(0.01), 700, 0.01),
+    "underdamped": (Underdamped(0.1), 120, 0.01),
+    "mala": (Mala(0.2), 120, 0.0),
+    "hmc": (Hmc(0.2, 5), 25, 0.0),
+    "nuts": (Nuts(0.3), 12, 0.0),
+}
+LAWS = {
+    "linear": (Linear(), 0.4),
+    "box": (Box(), 0.4),
+    "box beyond its wall": (Box(), 1.8),
+    "hard tanh": (hard_tanh(), -0.7),
+    "tanh": (Tanh(), 0.6),
+    "logistic": (Logistic(), 0.9),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_samplers_tend_to_the_law_in_what_a_unit_shows(name, law):
+    """Mean and variance of ``u`` against quadrature of ``exp(-(potential - a u + b C) / T) du``."""
+    (sampler, steps, bias), (unit, bias_field) = CONTINUOUS[name], LAWS[law]
+    chains, t, beta = 4000, 0.5, 0.6
+    model = Model(
+        Network(1, {"out": Layer(1, unit, jnp.asarray([bias_field]))}, []), SquaredError()
+    )
+    x, y = jnp.zeros((1, 1)), jnp.full((1, 1), 0.3)
+    source = Chains(t, sampler, chains, steps, 1, 1)
+    z0 = scatter(model, x, chains, KEY)
+
+    def shown(states, weights):
+        u = unit.embed(states["out"][0, 0, :, 0])
+        return jnp.mean(u), jnp.var(u)
+
+    run = systems.quickly(
+        lambda start: source.average(model, x, y, jnp.array([beta]), start, KEY, shown).mean
+    )
+    mean, variance = run(z0)
+    z = np.linspace(getattr(unit, "low", -12.0), getattr(unit, "high", 12.0), 40001)
+    u = np.asarray(unit.embed(jnp.asarray(z)))
+    energy = (
+        np.asarray(unit.potential(jnp.asarray(z))) - bias_field * u + 0.5 * beta * (u - 0.3) ** 2
+    )
+    mass = np.exp(-energy / t) * np.gradient(u, z)
+    mass /= mass.sum()
+    expected = mass @ u
+    spread = mass @ (u - expected) ** 2
+    np.testing.assert_allclose(mean, expected, atol=5 * (spread / chains) ** 0.5 + bias)
+    np.testing.assert_allclose(variance, spread, rtol=0.12 + 4 * bias)
+
+
+def test_the_far_tail_of_a_truncated_normal():
+    """Where the mean lies many deviations beyond the wall, an exponential law: no draw is lost."""
+    z = jnp.zeros(20000, jnp.float32)
+    for field, side in ((6.0, 1.0), (-5.0, 0.0)):
+        flat, temperature = jnp.zeros((), z.dtype), jnp.asarray(0.01, z.dtype)
+        drawn = Box().sample(KEY, z, jnp.full_like(z, field), flat, temperature)
+        depth = np.abs(np.asarray(drawn) - side)
+        assert drawn.dtype == jnp.float32
+        assert np.all((drawn >= 0) & (drawn <= 1))
+        np.testing.assert_allclose(depth.mean(), 0.01 / 5.0, rtol=0.03)
+        assert len(np.unique(depth)) > 1000
+
+
+def test_starts_of_their_own_and_where_chains_ended():
+    model, x, y = gaussian()
+    source = Chains(0.2, UnadjustedLangevin(), 5, 3, 2, 2)
+    first = estimate(Thermal(source, finite_nudge(0.5)), model, x, y, model.rest(x), KEY)
+    assert first.state["h"].shape == (2, 5, 2)
+    again = estimate(Thermal(source, finite_nudge(0.5)), model, x, y, first.state, KEY)
+    assert np.all(np.isfinite(ravel_pytree(again.gradient)[0]))
+    with pytest.raises(ValueError, match="a start for each of 5 chains"):
+        bad = {name: z[:, :3] for name, z in first.state.items()}
+        Thermal(source, finite_nudge(0.5))(model, x, y, bad, KEY)
+
+
+def test_the_report_says_how_the_phases_were():
+    model, x, y = spins()
+    source = Chains(1.0, Gibbs(), 8, 20, 8, 2, common_noise=False, exchange=True)
+    result, _ = found(source, path_integral(1.0, 4), (model, x, y))
+    seen = result.report.metrics()
+    assert seen["nudged_cost"] < seen["objective"] < seen["free_cost"]
+    assert 0.3 < seen["swap_rate"] <= 1
+    assert seen["acceptance"] == 1
+    assert seen["divergence"] > 0
+    assert 0 <= seen["drift"] < 0.5
+
+
+def refuse(match, source, model, x, y, rule=None):
+    with pytest.raises(ValueError, match=match):
+        Thermal(source, rule or finite_nudge(1.0)).check(model, x, y)
+
+
+def test_what_cannot_be_sampled_is_refused():
+    gibbs, langevin = Chains(1.0, Gibbs()), Chains(1.0, UnadjustedLangevin())
+    _, *quadratic = systems.quadratic()
+    refuse("expected an energy with `blocks`", gibbs, *quadratic)
+    _, *lateral = systems.lateral()
+    refuse("a coupling inside a layer", gibbs, *lateral)
+    _, *pooled = systems.max_pooled()
+    assert any(isinstance(op, MaxPool) for op in pooled[0].energy.edges["x-c1"].op.ops)
+    refuse("not linear", gibbs, *pooled)
+    _, *read_out = systems.read_out()
+    refuse("cost that is not quadratic", gibbs, *read_out)
+    refuse("are spins; use Gibbs", langevin, *spins())
+    refuse("use Gibbs", Chains(1.0, Mala()), *spins())
+    refuse("up to 16", Enumeration(1.0), *spins(Spin, (3, 14, 3)))
+    refuse("are no spins", Enumeration(1.0), *gaussian())
+    refuse("not linear", Gaussian(1.0), *spins())
+    _, *oscillators = systems.oscillators()
+    refuse("oscillators; use UnadjustedLangevin", Chains(1.0, Hmc()), *oscillators)
+    refuse("expected an energy that grows", langevin, *gaussian(), rule=symmetric_nudge(3.0))
+
+    def hill(params, state, x):
+        return -params * jnp.sum(state["out"] ** 2)
+
+    model = Model(FunctionEnergy(hill, jnp.asarray(1.0), {"out": (2,)}), SquaredError())
+    refuse("expected an energy that grows", langevin, model, jnp.zeros((1, 1)), jnp.zeros((1, 2)))
+
+
+def test_a_unit_without_a_conditional_says_so():
+    layers = {"out": Layer(2, Oscillator())}
+    model = Model(Network(1, layers, []), SquaredError())
+    learner = Thermal(Chains(1.0, Gibbs()), finite_nudge(1.0))
+    with pytest.raises(ValueError, match="Oscillator: expected a unit with an exact conditional"):
+        learner.check(model, jnp.zeros((1, 1)), jnp.zeros((1, 2)))
+
+
+def test_two_coupled_layers_in_one_block_are_refused():
+    model, x, _ = gaussian()
+    phase = model.free(x[0])
+    wrong = dataclasses.replace(phase, blocks=(("h", "out"),))
+    Gibbs().check(phase, model.energy.rest(x.dtype))
+    with pytest.raises(ValueError, match="two coupled layers in one block"):
+        Gibbs().check(wrong, model.energy.rest(x.dtype))
+
+
+def test_wrong_numbers_are_refused():
+    for temperature in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="temperature > 0"):
+            Chains(temperature, Gibbs())
+        with pytest.raises(ValueError, match="temperature > 0"):
+            Enumeration(temperature)
+    with pytest.raises(ValueError, match="chains >= 1"):
+        Chains(1.0, Gibbs(), chains=0)
+    with pytest.raises(ValueError, match="common_noise=False"):
+        Chains(1.0, Gibbs(), exchange=True)
+    with pytest.raises(ValueError, match="hot >= 1"):
+        Chains(1.0, Gibbs(), hot=0.5)
+    with pytest.raises(ValueError, match="step_size > 0"):
+        UnadjustedLangevin(0.0)
+    with pytest.raises(ValueError, match="friction > 0"):
+        Underdamped(friction=-1.0)
+    with pytest.raises(ValueError, match="1 node or more"):
+        path_integral(1.0, 0)
+    model, x, y = spins()
+    with pytest.raises(ValueError, match="2 chains or more"):
+        Thermal(Chains(1.0, Gibbs(), chains=1), path_integral())(model, x, y, model.rest(x), KEY)
+    model, x, y = gaussian()
+    boxed = layered((2, 2, 2), KEY, Box(), Linear())
+    outside = {"h1": jnp.full((2, 2), 3.0), "out": jnp.zeros((2, 2))}
+    with pytest.raises(ValueError, match="starts inside the domain"):
+        Thermal(Chains(1.0, Gibbs()), finite_nudge())(boxed, x, y, outside, KEY)
+
+
+def test_a_boltzmann_machine_of_single_spins():
+    """Every spin a layer of its own: couplings among all, still exact by Gibbs."""
+    names = [f"s{i}" for i in range(5)] + ["out"]
+    layers = {name: Layer(1, Spin(), normal(i, (1,), 0.3)) for i, name in enumerate(names)}
+    edges = [
+        (a, b, systems.dense_op(10 * i + j, 1, 1))
+        for i, a in enumerate(names)
+        for j, b in enumerate(names)
+        if i < j
+    ]
+    model = Model(Network(1, layers, edges), SIGNS)
+    x, y = jnp.zeros((1, 1)), jnp.ones((1, 1))
+    Thermal(Chains(1.0, Gibbs()), finite_nudge()).check(model, x, y)
+    _, gradient = exact(Enumeration(1.0), (model, x, y), 1.0)
+    source = Chains(1.0, Gibbs(), 4000, 40, 1, 1)
+    _, got = found(source, finite_nudge(1.0), (model, x, y))
+    np.testing.assert_allclose(got, gradient, atol=0.1)
+
+
+def test_lateral_couplings_of_spins_are_enumerated():
+    layers = {"out": Layer(5, Spin())}
+    model = Model(Network(1, layers, [("out", "out", lateral_op(1, 5, 2.0))]), SIGNS)
+    x, y = jnp.zeros((1, 1)), jnp.ones((1, 5))
+    _, gradient = exact(Enumeration(0.7), (model, x, y), 1.0)
+    _, got = found(Enumeration(0.7), finite_nudge(1.0), (model, x, y))
+    np.testing.assert_allclose(got, gradient, atol=1e-12)
+
+
+@pytest.mark.usefixtures("promotion")
+def test_spins_learn_what_no_line_separates():
+    """Exclusive or, by finite nudges on chains; the objective falls as enumeration says it does."""
+    x = jnp.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    y = jax.nn.one_hot(jnp.array([0, 1, 1, 0]), 2)
+    net = layered((2, 8, 2), jax.random.key(2), Spin(), Spin(), 2.0)
+    model = Model(net.energy, SIGNS)
+    learner = Thermal(Chains(0.5, Gibbs(), 32, 10, 4, 2), finite_nudge(1.0))
+    optimiser = optax.adam(0.03)
+    source = Enumeration(0.5)
+
+    def objective(model):
+        free, nudged = source.free_energy(model, x, y, jnp.array([0.0, 1.0]))
+        return float(jnp.mean(nudged - free))
+
+    def step(carry, key):
+        model, state = carry
+        gradient = learner(model, x, y, model.rest(x), key).gradient
+        updates, state = optimiser.update(gradient, state)
+        return (eqx.apply_updates(model, updates), state), None
+
+    @systems.quickly
+    def train(model):
+        keys = jax.random.split(KEY, 400)
+        return jax.lax.scan(step, (model, optimiser.init(model)), keys)[0][0]
+
+    before, trained = objective(model), train(model)
+    assert objective(trained) < 0.5 * before
+    scores = forecast(Thermal(source, finite_nudge(1.0)), trained, x, y, KEY).scores
+    np.testing.assert_array_equal(jnp.argmax(scores, 1), jnp.argmax(y, 1))
+
+
+def test_the_forecast_is_the_averaged_likelihood():
+    """At beta = T with a cross-entropy: the logarithm of the softmax averaged over the free phase."""
+    _, model, x, y = systems.read_out()
+    learner = Thermal(Chains(0.7, UnadjustedLangevin(), 6, 5, 3, 2), finite_nudge(0.7))
+    seen = systems.quickly(lambda: forecast(learner, model, x, y, KEY))()
+
+    def record(states, weights):
+        scores = jax.vmap(jax.vmap(model.predict))({n: z[0] for n, z in states.items()})
+        return jnp.mean(jax.nn.softmax(scores), 1)
+
+    zero = jnp.zeros(1)
+    run = systems.quickly(
+        lambda: (
+            learner.source.average(model, x, y, zero, model.rest(x), KEY, nothing, record).records
+        )
+    )
+    np.testing.assert_allclose(jnp.exp(seen.scores), jnp.mean(run(), 0), rtol=1e-9)
+    np.testing.assert_allclose(jnp.sum(jnp.exp(seen.scores), 1), 1.0, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("promotion")
+@pytest.mark.parametrize("rule", ["contrast", "path-integral", "covariance", "reweighting"])
+def test_a_recipe_at_a_temperature(rule, tmp_path):
+    """Trains, says how its chains were, draws, and resumes."""
+    recipe = dataclasses.replace(RECIPES["digits-thermal"], rule=rule, epochs=2, hidden=(16,))
+    rows = []
+    result = fit("digits-thermal", recipe, tmp_path / "run", observe_epoch=rows.append)
+    assert rows[1]["objective"] < rows[0]["objective"]
+    for key in ("free_cost", "nudged_cost", "displacement_snr", "drift", "acceptance"):
+        assert np.isfinite(result["relaxation"][key])
+    assert rows[0]["nudged_cost"] <= rows[0]["free_cost"] + 1e-6
+    names = {path.stem for path in draw_run(tmp_path / "run")}
+    assert names == {"learning", "activity", "agreement", "weights"}
+    assert fit("digits-thermal", recipe, tmp_path / "run", resume=True) == result
+
+
+def test_recipes_refuse_what_has_no_law():
+    thermal = RECIPES["digits-thermal"]
+    for change, match in (
+        ({"temperature": 0.0}, "use --estimator ep"),
+        ({"chains": 0}, "chains: expected a number >= 1"),
+        ({"unit": "spin", "estimator": "ep", "beta": 0.5}, "spins, which have no gradient"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            dataclasses.replace(thermal, **change).check()
+    with pytest.raises(ValueError, match="a recipe with a temperature"):
+        dataclasses.replace(RECIPES["digits"], estimator="thermal").check()
