@@ -503,7 +503,7 @@ def test_patience_ends_a_run(tmp_path, monkeypatch):
         yield state, train.Progress(int(state.epoch), 1, 1, metrics)
 
     def same(*unused):
-        return train.Evaluation(0.9, 1.0, 1.0, 0.0, 1.0)
+        return train.Evaluation(0.9, 1.0, {})
 
     monkeypatch.setattr(fit_module, "train_epoch", idle)
     monkeypatch.setattr(fit_module, "evaluate", same)

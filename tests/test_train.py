@@ -23,7 +23,7 @@ from eqprop.data import Dataset, Split
 from eqprop.estimators import Estimate, Estimator, Report
 from eqprop.fit import prepare
 from eqprop.names import parameter_names
-from eqprop.recipes import RECIPES, UNITS, ConvRecipe, DenseRecipe
+from eqprop.recipes import RECIPES, UNITS, ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.train import (
     DivergedError,
     Images,
@@ -287,17 +287,19 @@ def test_evaluation_does_not_depend_on_its_batches():
     model, images = layered((4, 5, 3), KEY, gain=2.0), on_device(data)
     whole = evaluate(model, images, solver, 13)
     for batch in (5, 500):
-        np.testing.assert_allclose(evaluate(model, images, solver, batch), whole, rtol=1e-12)
+        parts = evaluate(model, images, solver, batch)
+        np.testing.assert_allclose((parts.accuracy, parts.loss), whole[:2], rtol=1e-12)
+        assert parts.metrics == pytest.approx(whole.metrics, rel=1e-12)
     x, y = data.train.x.reshape(13, 4) / 255, np.eye(3)[data.train.y]
     states, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(jnp.asarray(x))
     out = np.asarray(states["out"])
     assert whole.accuracy == pytest.approx(np.mean(out.argmax(1) == data.train.y))
     assert whole.loss == pytest.approx(0.5 * np.sum((out - y) ** 2) / 13)
-    assert whole.steps == pytest.approx(np.mean(info.steps))
-    assert whole.residual == pytest.approx(np.mean(info.residual))
-    assert whole.converged == 1.0
-    hasty = evaluate(model, images, Blockwise(1e-15, 2), 13)
-    assert (hasty.steps, hasty.converged) == (2.0, 0.0)
+    assert whole.metrics["steps"] == pytest.approx(np.mean(info.steps))
+    assert whole.metrics["residual"] == pytest.approx(np.mean(info.residual))
+    assert whole.metrics["converged"] == 1.0
+    hasty = evaluate(model, images, Blockwise(1e-15, 2), 13).metrics
+    assert (hasty["steps"], hasty["converged"]) == (2.0, 0.0)
 
 
 # --- divergence and learning ------------------------------------------------------------------
@@ -365,6 +367,8 @@ CASES = [
     ("ep", "symmetric", "momentum", "relu", "relu", "squared-error", "sgd"),
     ("implicit", "symmetric", "spectral", "linear", "linear", "cross-entropy", "adam"),
     ("bptt", "symmetric", "momentum", "clip", "logistic", "squared-error", "sgd"),
+    ("thermal", "symmetric", "blockwise", "spin", "bernoulli", "squared-error", "sgd"),
+    ("thermal", "symmetric", "blockwise", "bernoulli", "spin", "squared-error", "sgd"),
 ]
 FIELDS = ("estimator", "contrast", "solver", "unit", "output", "cost", "optimiser")
 
@@ -387,7 +391,8 @@ def test_the_cases_name_everything():
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_one_step_of_everything(case):
     choice = dict(zip(FIELDS, case, strict=True))
-    recipe = DenseRecipe(**choice, hidden=(3,), beta=0.3, max_steps=8, batch_size=6, shift=1)
+    kind = ThermalRecipe if choice["estimator"] == "thermal" else DenseRecipe
+    recipe = kind(**choice, hidden=(3,), beta=0.3, max_steps=8, batch_size=6, shift=1)
     data = toy(examples=6)
     model = recipe.build(data)
     state, progress = step(recipe, model, data)

@@ -282,7 +282,9 @@ class ThermalRecipe(DenseRecipe):
                 "--estimator ep."
             )
         if self.exchange and not self.independent_noise:
-            raise ValueError("exchange: expected independent_noise, without which replicas are no such.")
+            raise ValueError(
+                "exchange: expected independent_noise, without which replicas are no such."
+            )
         for name in ("chains", "samples", "thinning", "nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a number >= 1, got {getattr(self, name)}.")
