@@ -1,7 +1,10 @@
 """Every test runs in float64, without implicit promotion, and with annotations checked."""
 
+import gc
+
 import jax
 import jaxtyping
+import pytest
 from hypothesis import settings
 
 jax.config.update("jax_enable_x64", True)
@@ -12,3 +15,11 @@ jaxtyping.install_import_hook("eqprop", CHECKER)
 
 settings.register_profile("eqprop", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("eqprop")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Every compiled program maps memory, and a process may map 65530 pieces of it."""
+    yield
+    jax.clear_caches()
+    gc.collect()
