@@ -69,7 +69,7 @@ def test_cost_reads_a_layer():
 
 @pytest.mark.parametrize("unit", [Tanh(), Logistic()])
 def test_function_energy_shows_its_state(unit):
-    with pytest.raises(ValueError, match=f"Linear or Box unit .* got {type(unit).__name__}"):
+    with pytest.raises(ValueError, match=f"Linear, Box or Spin unit .* got {type(unit).__name__}"):
         FunctionEnergy(lambda p, s, x: jnp.sum(s["z"] ** 2), (), {"z": (2,)}, {"z": unit})
 
 

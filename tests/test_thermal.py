@@ -476,10 +476,10 @@ def test_spins_learn_what_no_line_separates():
     """Exclusive or, by finite nudges on chains; the objective falls as enumeration says it does."""
     x = jnp.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
     y = jax.nn.one_hot(jnp.array([0, 1, 1, 0]), 2)
-    net = layered((2, 8, 2), jax.random.key(2), Spin(), Spin(), 2.0)
+    net = layered((2, 10, 2), jax.random.key(2), Spin(), Spin(), 2.0)
     model = Model(net.energy, SIGNS)
     learner = Thermal(Chains(0.5, Gibbs(), 32, 10, 4, 2), finite_nudge(1.0))
-    optimiser = optax.adam(0.03)
+    optimiser = optax.adam(0.05)
     source = Enumeration(0.5)
 
     def objective(model):
@@ -494,11 +494,11 @@ def test_spins_learn_what_no_line_separates():
 
     @systems.quickly
     def train(model):
-        keys = jax.random.split(KEY, 400)
+        keys = jax.random.split(KEY, 1000)
         return jax.lax.scan(step, (model, optimiser.init(model)), keys)[0][0]
 
     before, trained = objective(model), train(model)
-    assert objective(trained) < 0.5 * before
+    assert objective(trained) < 0.2 * before
     scores = forecast(Thermal(source, finite_nudge(1.0)), trained, x, y, KEY).scores
     np.testing.assert_array_equal(jnp.argmax(scores, 1), jnp.argmax(y, 1))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from eqprop import plots
@@ -199,4 +200,6 @@ def _seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
     tell(f"{name} seed {recipe.seed} in {folder}")
     with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
         begun = (folder / "config.json").exists()
-        return fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)
+        result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)
+    jax.clear_caches()  # a process may map only so many compiled programs
+    return result
