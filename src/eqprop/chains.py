@@ -17,6 +17,8 @@ from eqprop.ops import freeze
 from eqprop.samplers import Sampler, check_temperature, concrete
 from eqprop.units import State, retract
 
+BEGIN = 2**31 - 1
+
 
 class Chains(Source):
     """``chains`` chains of one kernel for each example and nudge.
@@ -97,7 +99,7 @@ class Chains(Source):
                 states, costs, swapped = _swap(
                     carry.state, costs, betas, self.temperature, draw, index
                 )
-                carry = walk.init(states, keys)
+                carry = walk.init(states, keys, index + 1)
             seen = statistic(carry.state, weights)
             total = jax.tree.map(lambda sum, one: sum + one / self.samples, total, seen)
             return (carry, total), (costs, record(carry.state, weights), accepted, swapped)
@@ -165,11 +167,13 @@ class Walk(NamedTuple):
     def _shared(self, argument: Any) -> bool:
         return jax.tree.leaves(argument)[0].shape[0] < len(self.betas)
 
-    def init(self, states: State, keys: Array) -> Any:
+    def init(self, states: State, keys: Array, time: Array | int = 0) -> Any:
+        """The chains at ``states``, with random numbers of their own for each ``time`` they begin."""
         source = self.source
 
         def begin(phase, state, key):
-            return source.sampler.init(phase, state, key, source.temperature)
+            draw = jax.random.fold_in(jax.random.fold_in(key, BEGIN), time)
+            return source.sampler.init(phase, state, draw, source.temperature)
 
         return self.each(begin, states, keys)
 
