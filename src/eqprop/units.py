@@ -89,7 +89,7 @@ class Unit(eqx.Module):
         no exact one."""
         raise ValueError(
             f"{type(self).__name__}: expected a unit with an exact conditional, such as Box, Linear, Spin, "
-            "Bernoulli, Logistic or Tanh, got one without; use UnadjustedLangevin, Mala or Nuts."
+            "Bernoulli, Logistic or Tanh, got one without; use UnadjustedLangevin."
         )
 
     def log_measure(self, z: Array) -> Array:
