@@ -147,7 +147,7 @@ class ThermalReport(NamedTuple):
     """By phase, means over the batch: ``costs``, ``acceptance``, and ``drift``, by how many standard
     deviations the mean cost of the later half of the samples differs from that of the earlier. The SNR is
     that of the displacement from the first phase to the last, of one chain. ``divergence`` is
-    ``KL(nudged || free)`` for a finite nudge; where the last nudge is not beta, or the first not 0, it is no divergence."""
+    ``KL(nudged || free)`` for a finite nudge; with other rules it is no divergence."""
 
     costs: Array
     objective: Array
