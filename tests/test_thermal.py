@@ -28,11 +28,13 @@ from eqprop import (
     layered,
 )
 from eqprop.chains import Chains, scatter
+from eqprop.conditional import truncated_mean, truncated_normal
 from eqprop.ensemble import nothing
 from eqprop.estimators import forecast
 from eqprop.exact import Enumeration, Gaussian
 from eqprop.figures import draw_run
 from eqprop.fit import fit
+from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.objective import acceptance_ratio, bounds, integrate, jarzynski, log_mean_exp
 from eqprop.ops import MaxPool
 from eqprop.recipes import RECIPES
@@ -341,6 +343,78 @@ def test_the_far_tail_of_a_truncated_normal():
         assert np.all((drawn >= 0) & (drawn <= 1))
         np.testing.assert_allclose(depth.mean(), 0.01 / 5.0, rtol=0.03)
         assert len(np.unique(depth)) > 1000
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.3, 1.0, 30.0])
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, np.inf)])
+def test_the_mean_of_a_truncated_normal(scale, low, high):
+    """Against quadrature around its mode."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    for mean in (-30.0, -1.2, 0.3, 0.9, 5.0):
+        mode = np.clip(mean, low, high)
+        reach = scale * min(12.0, 45.0 * scale / max(abs(mean - mode), 1e-9))
+        ends = max(low, mode - reach), min(high, mode + reach)
+        x = 0.5 * (ends[1] - ends[0]) * (nodes + 1) + ends[0]
+        law = weights * np.exp(-((x - mean) ** 2 - (mode - mean) ** 2) / (2 * scale**2))
+        expected = mode + (law / law.sum()) @ (x - mode)
+        for dtype, tolerance in ((jnp.float64, 1e-7), (jnp.float32, 3e-4)):
+            at, spread = jnp.asarray(mean, dtype), jnp.asarray(scale, dtype)
+            found = float(truncated_mean(at, spread, low, high))
+            assert abs(found - expected) <= tolerance * scale, (mean, dtype)
+
+
+def test_no_draw_is_lost_in_float32():
+    """The ends of the uniform numbers, which one draw in ten million meets, are drawn as well."""
+    mean = jnp.full(30_000_000, 3.0, jnp.float32)
+    draws = truncated_normal(KEY, mean, jnp.asarray(0.07, jnp.float32), -1.0, 1.0)
+    assert jnp.all((draws >= -1.0) & (draws <= 1.0))
+
+
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("rule", [finite_nudge, path_integral])
+@pytest.mark.parametrize("unit", [Spin, Bernoulli])
+def test_conditional_means_leave_the_gradient_exact(unit, rule, beta):
+    model, x, y = spins(unit)
+    source = Enumeration(1.0)
+    drawn, averaged = (
+        ravel_pytree(
+            estimate(Thermal(source, rule(beta), reading), model, x, y, model.rest(x), KEY).gradient
+        )[0]
+        for reading in (Draws(), ConditionalMeans())
+    )
+    np.testing.assert_allclose(averaged, drawn, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [Spin(), hard_tanh(), Linear()])
+def test_conditional_means_have_the_same_mean_and_less_variance(unit):
+    model = layered((3, 8, 2), jax.random.key(3), unit, Linear(), 1.5)
+    x, y = normal(5, (1, 3)), normal(6, (1, 2))
+    source = Chains(1.0, Gibbs(), chains=32, burn=8, samples=2, thinning=2)
+    keys = jax.random.split(KEY, 400)
+
+    def gradients(reading):
+        thermal = Thermal(source, path_integral(1.0, 2), reading)
+        rest = model.rest(x)
+        one = lambda key: ravel_pytree(thermal(model, x, y, rest, key).gradient)[0]  # noqa: E731
+        return jax.jit(lambda: jax.lax.map(one, keys))()
+
+    drawn, averaged = (np.asarray(gradients(reading)) for reading in (Draws(), ConditionalMeans()))
+    error = np.sqrt((drawn.var(0) + averaged.var(0)) / len(keys))
+    assert np.all(np.abs(drawn.mean(0) - averaged.mean(0)) < 4.5 * error)
+    assert averaged.var(0).sum() < 0.7 * drawn.var(0).sum()
+
+
+def test_conditional_means_are_refused_where_there_are_none():
+    _, x, y = spins()
+    lone = Model(
+        Network(3, {"out": Layer(2, Spin())}, [("x", "out", systems.dense_op(1, 3, 2))]), SIGNS
+    )
+    source = Chains(1.0, Gibbs())
+    with pytest.raises(ValueError, match="a layer that the cost does not see"):
+        Thermal(source, finite_nudge(), ConditionalMeans()).check(lone, x, y)
+    smooth = layered((3, 4, 2), KEY, Tanh(), Linear())
+    with pytest.raises(ValueError, match="conditional mean is known"):
+        Thermal(source, finite_nudge(), ConditionalMeans()).check(smooth, x, y)
 
 
 def test_starts_of_their_own_and_where_chains_ended():

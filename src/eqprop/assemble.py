@@ -21,11 +21,13 @@ from eqprop.estimators import (
     ImplicitDifferentiation,
 )
 from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence, on_grid
+from eqprop.marginal import ConditionalMeans, Draws, Reading
 from eqprop.model import Model
 from eqprop.names import parameter_names
 from eqprop.recipes import (
     ContrastName,
     EstimatorName,
+    ReadingName,
     Recipe,
     RuleName,
     SamplerName,
@@ -78,6 +80,7 @@ RULES: dict[RuleName, Callable[[float, int], thermal.Rule]] = {
     "covariance": lambda beta, nodes: thermal.free_covariance(beta),
     "reweighting": lambda beta, nodes: thermal.Reweighting(beta=beta),
 }
+READINGS: dict[ReadingName, Reading] = {"draws": Draws(), "means": ConditionalMeans()}
 SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {
     "cosine": optax.cosine_decay_schedule,
     "constant": lambda rate, steps: optax.constant_schedule(rate),
@@ -133,7 +136,7 @@ def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
         recipe.hot,
     )
     rule = RULES[recipe.rule](recipe.beta if beta is None else beta, recipe.nodes)
-    return thermal.Thermal(source, rule)
+    return thermal.Thermal(source, rule, READINGS[recipe.reading])
 
 
 def make_source(recipe: Recipe) -> Any:

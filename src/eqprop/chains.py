@@ -134,7 +134,8 @@ class Chains(Source):
 
         starts = {name: spread(name, z) for name, z in state.items()}
         if concrete(state):
-            _require_inside(model, state)
+            with jax.ensure_compile_time_eval():
+                _require_inside(model, state)
         return starts
 
 

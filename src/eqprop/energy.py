@@ -76,6 +76,12 @@ def field(phase: Clamped, shown: State, names: tuple[str, ...]) -> State:
     return jax.tree.map(jnp.negative, gradient)
 
 
+def curvature(phase: Clamped, name: str, z: Array) -> Array:
+    """The layer's `Clamped.curvature`: a number, or one for each neuron."""
+    q = jnp.asarray(phase.curvature(name), z.dtype)
+    return q.reshape(z.shape) if q.ndim else q
+
+
 def displacement(phase: Clamped, state: State) -> State:
     """``retract(a) - z``, or the unit's own `velocity`: zero exactly at the equilibria, and always a
     direction of descent."""
@@ -179,6 +185,7 @@ __all__ = [
     "Clamped",
     "Energy",
     "FunctionEnergy",
+    "curvature",
     "displacement",
     "field",
     "norm",

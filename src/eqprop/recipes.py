@@ -39,6 +39,7 @@ ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holo
 ScheduleName = Literal["cosine", "constant"]
 EstimatorName = Literal["ep", "implicit", "bptt", "thermal"]
 SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]
+ReadingName = Literal["draws", "means"]
 RuleName = Literal["contrast", "symmetric", "path-integral", "covariance", "reweighting"]
 
 UNITS: dict[UnitName, Callable[[], Unit]] = {
@@ -257,6 +258,9 @@ class ThermalRecipe(DenseRecipe):
     integral of loss-energy covariances; its free end, the covariance; reweighted free samples."""
     nodes: int = 3
     """Nudges of the path integral."""
+    reading: ReadingName = "means"
+    """What enters the gradient: draws, or conditional means of the hidden layers that the output does not
+    couple inside, which have less variance."""
     temperature: float = 0.1
     """Temperature T, in units of the energy."""
     sampler: SamplerName = "gibbs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
@@ -45,6 +46,11 @@ class TwoValued(Unit):
         self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
     ) -> Array:
         return two_values(key, self._advantage(z, field, curvature) / temperature, *self.values)
+
+    def mean(self, z: Array, field: Array, curvature: Array, temperature: Array) -> Array:
+        low, high = self.values
+        up = jax.nn.sigmoid(self._advantage(z, field, curvature) / temperature)
+        return low + (high - low) * up
 
     def _advantage(self, z: Array, field: Array, curvature: Array) -> Array:
         """The energy of the lower value less that of the higher one."""

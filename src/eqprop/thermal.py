@@ -25,6 +25,7 @@ from eqprop.contrast import Fixed, one_sided
 from eqprop.contrast import symmetric as symmetric_contrast
 from eqprop.ensemble import Average, Source, costs_of, nothing, over_ensemble
 from eqprop.estimators import Batch, Estimate, Estimator, Forecast, forecast
+from eqprop.marginal import Draws, Reading
 from eqprop.model import Model
 from eqprop.objective import acceptance_ratio, gauss_legendre, integrate, log_mean_exp
 from eqprop.units import State, embed
@@ -183,10 +184,13 @@ class Thermal(Estimator):
 
     source: Source
     rule: Rule
+    reading: Reading = Draws()
 
     def check(self, model: Model, x: Batch, y: Batch) -> None:
         """Raise ``ValueError``, with its remedy, where the phases of this model cannot be had."""
-        self.source.check(model, x, y, jnp.asarray(self.rule.betas, x.dtype))
+        betas = jnp.asarray(self.rule.betas, x.dtype)
+        self.source.check(model, x, y, betas)
+        self.reading.check(model.nudged(x[0], y[0], betas[0]), model.energy.rest(x.dtype))
 
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
@@ -197,7 +201,8 @@ class Thermal(Estimator):
             costs = costs_of(model, x, y, betas, states)
             loads = self.rule.loads(costs, weights, self.source)
             moved = _displacement(model, states)
-            return loaded_gradient(model, x, y, loads, states), moved
+            read = self.reading(model, x, y, betas, states, self.source.temperature)
+            return loaded_gradient(model, x, y, loads, read), moved
 
         found = self.source.average(model, x, y, betas, state, key, statistic)
         gradient, (signal, noise) = found.mean

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.conditional import log_concave, truncated_normal
+from eqprop.conditional import log_concave, truncated_mean, truncated_normal
 
 
 class Unit(eqx.Module):
@@ -92,6 +92,13 @@ class Unit(eqx.Module):
             "Bernoulli, Logistic or Tanh, got one without; use UnadjustedLangevin."
         )
 
+    def mean(self, z: Array, field: Array, curvature: Array, temperature: Array) -> Array:
+        """The mean of `sample`'s law, for units whose state is what they show; else ``ValueError``."""
+        raise ValueError(
+            f"{type(self).__name__}: expected a unit whose conditional mean is known, such as Box, Linear, "
+            "Spin or Bernoulli; read the Draws."
+        )
+
     def log_measure(self, z: Array) -> Array:
         """``log du/dz``, elementwise: thermal laws are ``exp(-E / T)`` in what the layer shows."""
         return jnp.zeros_like(z)
@@ -134,6 +141,9 @@ class Linear(Unit):
         noise = jax.random.normal(key, z.shape, z.dtype)
         return self.minimise(z, field, curvature) + spread * noise
 
+    def mean(self, z: Array, field: Array, curvature: Array, temperature: Array) -> Array:
+        return self.minimise(z, field, curvature)
+
     def saturation(self, z: Array) -> Array:
         return jnp.zeros_like(z, jnp.finfo(z.dtype).dtype)
 
@@ -174,9 +184,12 @@ class Box(Unit):
         self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
     ) -> Array:
         """The truncated normal; not a number where ``1 + q`` is not positive."""
-        stiffness = 1.0 + curvature
-        mean, spread = (field + curvature * z) / stiffness, jnp.sqrt(temperature / stiffness)
-        return truncated_normal(key, mean, spread, self.low, self.high)
+        centre, spread = _normal(z, field, curvature, temperature)
+        return truncated_normal(key, centre, spread, self.low, self.high)
+
+    def mean(self, z: Array, field: Array, curvature: Array, temperature: Array) -> Array:
+        centre, spread = _normal(z, field, curvature, temperature)
+        return truncated_mean(centre, spread, self.low, self.high)
 
     def saturation(self, z: Array) -> Array:
         return ((z <= self.low) | (z >= self.high)).astype(z.dtype)
@@ -300,6 +313,12 @@ class Tanh(Sigmoid):
 
     def saturation(self, z: Array) -> Array:
         return jnp.abs(jnp.tanh(z)) ** 2
+
+
+def _normal(z: Array, field: Array, curvature: Array, temperature: Array) -> tuple[Array, Array]:
+    """Centre and deviation of the law of a quadratic self-energy, walls aside."""
+    stiffness = 1.0 + curvature
+    return (field + curvature * z) / stiffness, jnp.sqrt(temperature / stiffness)
 
 
 def _arctanh(u: Array) -> Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.energy import Clamped, field
+from eqprop.energy import Clamped, curvature, field
 from eqprop.samplers._sampler import Carry, Link, Sampler, concrete
 from eqprop.units import State, embed
 
@@ -62,18 +62,13 @@ class Gibbs(Sampler):
             fields = field(phase, shown, names)
             for name in names:
                 unit, z = phase.units[name], state[name]
-                q = _curvature(phase, name, z)
+                q = curvature(phase, name, z)
                 drawn = unit.sample(
                     keys[name], z, fields[name], q, jnp.asarray(temperature, z.dtype)
                 )
                 state = state | {name: drawn}
                 shown = shown | {name: unit.embed(drawn)}
         return Link(state)
-
-
-def _curvature(phase: Clamped, name: str, z: Array) -> Array:
-    q = jnp.asarray(phase.curvature(name), z.dtype)
-    return q.reshape(z.shape) if q.ndim else q
 
 
 def _defect(phase: Clamped, state: State, names: tuple[str, ...]) -> float:
@@ -86,7 +81,7 @@ def _defect(phase: Clamped, state: State, names: tuple[str, ...]) -> float:
         unit, z = phase.units[name], state[name]
         moved[name] = unit.scatter(jax.random.fold_in(key, i), z)
         step = unit.embed(moved[name]) - shown[name]
-        q = _curvature(phase, name, z)
+        q = curvature(phase, name, z)
         parts = [-fields[name] * step, 0.5 * q * step * step, unit.potential(moved[name])]
         parts.append(-unit.potential(z))
         expected += float(sum(jnp.sum(part) for part in parts))
