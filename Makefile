@@ -19,6 +19,7 @@ test: $(VENV)/installed-dev
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.oscillators
+	$(BIN)/python -m benchmarks.chains
 
 tables: $(VENV)/installed
 	$(BIN)/python -m experiments.tables

@@ -23,8 +23,8 @@ from eqprop.cli import main
 from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
 from eqprop.recipes import RECIPES, to_config
-from eqprop.reproduce import Case, Curves, Sweep
 from eqprop.runs import read_json, read_rows
+from eqprop.studies import Case, Curves, Sweep
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
 FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from eqprop import plots
+from eqprop import charts, panels, plots
 
 NAN = float("nan")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -44,14 +44,30 @@ def case(line, value, mean, std=0.5):
     return {"line": line, "value": value, "test_error_percent": {"mean": mean, "std": std}}
 
 
+def thermal_row(epoch):
+    return {"epoch": epoch, "first_cost": 0.5, "objective": 0.4, "last_cost": 0.3}
+
+
+def way(line):
+    return {"line": line, "validation_accuracy": [[0.5, 0.75], [0.7, 0.85]]}
+
+
+def nudge_line():
+    measures = ("cosine_free", "cosine", "gradient_snr", "displacement_snr")
+    return {"beta": [0.01, 1.0], **{key: [0.1, 0.5] for key in measures}}
+
+
 BETAS = np.array([0.01, 0.1, 1.0])
 FIGURES = {
     "learning_curves": lambda: plots.learning_curves([row(1), row(2)]),
     "relaxation": lambda: plots.relaxation({"free": settling()}, 1e-3),
     "agreement": lambda: plots.agreement([Agreement("w", 0.75, 0.1)]),
     "beta_sweep": lambda: plots.beta_sweep(BETAS, BETAS / 3, 1.0, 0.01),
-    "sweep": lambda: plots.sweep([case("a", 2, 5.0), case("b", 4, 3.0)], "bits"),
-    "updates": lambda: plots.updates([1, 2], [0.5, 0.9], [0.5, 1.0]),
+    "sweep": lambda: charts.sweep([case("a", 2, 5.0), case("b", 4, 3.0)], "bits"),
+    "updates": lambda: charts.updates([1, 2], [0.5, 0.9], [0.5, 1.0]),
+    "objective": lambda: plots.objective([thermal_row(1), thermal_row(2)]),
+    "accuracies": lambda: charts.accuracies([way("a"), way("b")]),
+    "nudges": lambda: charts.nudges({"a": nudge_line(), "b": nudge_line()}),
     "first_layer_weights": lambda: plots.first_layer_weights(np.eye(4), (2, 2, 1)),
     "activity": lambda: plots.activity({"h": np.eye(3)}),
 }
@@ -106,7 +122,10 @@ def test_every_axis_has_labels(name):
         (lambda: plots.relaxation({}), "relaxation: traces"),
         (lambda: plots.agreement([]), "agreement: rows"),
         (lambda: plots.beta_sweep({}), "beta_sweep: betas"),
-        (lambda: plots.sweep([], "bits"), "sweep: rows"),
+        (lambda: charts.sweep([], "bits"), "sweep: rows"),
+        (lambda: charts.accuracies([]), "accuracies: rows"),
+        (lambda: charts.nudges({}), "nudges: lines"),
+        (lambda: plots.objective([]), "objective: rows"),
         (lambda: plots.activity({}), "activity: shown"),
     ],
 )
@@ -256,7 +275,7 @@ def test_perfect_agreement_is_drawn_at_rounding():
 
 def test_sweep_draws_a_line_over_values_in_order():
     rows = [case("a", 8, 3.0), case("a", 2, 9.0), case("b", 4, NAN), case("a", 4, 5.0)]
-    (axes,) = plots.sweep(rows, "bits").axes
+    (axes,) = charts.sweep(rows, "bits").axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "4", "8"]
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [9.0, 5.0, 3.0])
     np.testing.assert_array_equal(axes.lines[0].get_xdata(), [0, 1, 2])
@@ -266,7 +285,7 @@ def test_sweep_draws_a_line_over_values_in_order():
 
 def test_updates_need_a_norm_a_step():
     with pytest.raises(ValueError, match="updates: expected 2 norms, one a step, got 1 and 2"):
-        plots.updates([1, 2], [0.5], [0.5, 1.0])
+        charts.updates([1, 2], [0.5], [0.5, 1.0])
 
 
 def test_beta_sweep_draws_errors_order_and_best():
@@ -459,7 +478,7 @@ def test_a_rename_that_fails_leaves_nothing(stop, tmp_path, monkeypatch):
         assert len(list(tmp_path.iterdir())) == 1
         raise stop
 
-    monkeypatch.setattr(plots.os, "replace", replace)
+    monkeypatch.setattr(panels.os, "replace", replace)
     with pytest.raises(type(stop)):
         plots.save(FIGURES["activity"](), tmp_path / "plot.png")
     assert list(tmp_path.iterdir()) == []
@@ -475,3 +494,14 @@ def test_a_name_that_is_no_png_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"save: path: expected a name ending in \.png"):
         plots.save(FIGURES["activity"](), tmp_path / "plot.pdf")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_accuracies_are_means_over_seeds():
+    (axes,) = charts.accuracies([way("a")]).axes
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [60.0, 80.0])
+
+
+def test_nudges_show_each_measure_against_beta():
+    figure = charts.nudges({"a": nudge_line()})
+    assert [axes.get_xscale() for axes in figure.axes] == ["log"] * 4
+    np.testing.assert_array_equal(figure.axes[1].lines[0].get_ydata(), [0.1, 0.5])

@@ -35,6 +35,7 @@ from eqprop.exact import Enumeration, Gaussian
 from eqprop.figures import draw_run
 from eqprop.fit import fit
 from eqprop.marginal import ConditionalMeans, Draws
+from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.objective import acceptance_ratio, bounds, integrate, jarzynski, log_mean_exp
 from eqprop.ops import MaxPool
 from eqprop.recipes import RECIPES
@@ -48,6 +49,8 @@ from eqprop.thermal import (
     path_integral,
     symmetric_nudge,
 )
+from eqprop.train import Images, start, train_epoch
+from eqprop.variance import spread
 from systems import SIGNS, lateral_op, normal
 
 KEY = jax.random.key(0)
@@ -417,6 +420,81 @@ def test_conditional_means_are_refused_where_there_are_none():
         Thermal(source, finite_nudge(), ConditionalMeans()).check(smooth, x, y)
 
 
+def test_chains_that_mix_and_chains_that_do_not():
+    """Gibbs draws of one uncoupled layer are independent; a slow Langevin hardly moves."""
+    edges = [("x", "out", systems.dense_op(1, 3, 2))]
+    model = Model(Network(3, {"out": Layer(2, Linear())}, edges), SquaredError())
+    x, y, betas = normal(5, (2, 3)), normal(6, (2, 2)), jnp.array([0.0, 1.0])
+    rows = mixing(model, x, y, Chains(0.5, Gibbs(), chains=4, burn=1), betas, KEY)
+    assert [(row.beta, row.quantity) for row in rows] == [
+        (beta, quantity) for quantity in ("cost", "energy") for beta in (0.0, 1.0)
+    ]
+    for row in rows:
+        assert row.r_hat < 1.03
+        assert 500 < row.effective <= 1.3 * row.draws == 1.3 * 800
+    warn_if_unmixed(rows)
+    slow = Chains(0.5, UnadjustedLangevin(1e-3), chains=4, burn=1)
+    stuck = mixing(model, x, y, slow, betas, KEY)
+    assert max(row.r_hat for row in stuck) > 1.2
+    assert min(row.effective for row in stuck) < 30
+    with pytest.warns(UserWarning, match=r"expected a split R-hat below 1.05, got .* Raise burn"):
+        warn_if_unmixed(stuck)
+
+
+def test_the_effective_sample_size_is_that_of_an_autoregression():
+    """Langevin of one Gaussian number, step h, is an AR(1) of coefficient 1 - h; so is a cost far away."""
+    step = 0.2
+    edges = [("x", "out", systems.dense_op(1, 1, 1, 0.0))]
+    model = Model(Network(1, {"out": Layer(1, Linear())}, edges), SquaredError())
+    x, y, betas = jnp.zeros((1, 1)), jnp.full((1, 1), 1e3), jnp.zeros(1)
+    source = Chains(1.0, UnadjustedLangevin(step), chains=16, burn=200)
+    (row, _) = mixing(model, x, y, source, betas, KEY, samples=4000)
+    assert row.effective / row.draws == pytest.approx(step / (2 - step), rel=0.1)
+
+
+def test_bias_and_variance_of_an_estimator():
+    """Of reweighting and of the covariance, whose errors are a bias and a variance; known by repetition."""
+    model, x, y = spins()
+    exact = estimate(Thermal(Enumeration(1.0), finite_nudge()), model, x, y, model.rest(x), KEY)
+    references = {"J": exact.gradient}
+
+    def found(rule, chains):
+        source = Chains(1.0, Gibbs(), chains=chains, burn=10, samples=1)
+        return spread(model, x, y, Thermal(source, rule), references, KEY, 400)["J"]
+
+    few, many = found(Reweighting(1.0), 4), found(Reweighting(1.0), 64)
+    assert few.bias > 4 * many.bias
+    assert few.cosine < many.cosine
+    unbiased, tight = found(path_integral(1.0), 4), found(path_integral(1.0), 64)
+    assert unbiased.deviation / tight.deviation == pytest.approx(4.0, rel=0.35)
+    assert unbiased.bias < 0.15 * unbiased.deviation
+    assert unbiased.snr == pytest.approx(1 / unbiased.deviation, rel=0.1)
+    with pytest.raises(ValueError, match="2 repeats or more"):
+        spread(model, x, y, Thermal(Chains(1.0, Gibbs()), finite_nudge()), references, KEY, 1)
+
+
+@pytest.mark.usefixtures("promotion")
+def test_persistent_chains_go_on_from_batch_to_batch():
+    """Without burn-in, and a step that hardly moves, they leave rest only if they persist."""
+    model, x, _ = spins(Spin, (3, 4, 2))
+    linear = layered((3, 4, 2), KEY, Linear(), Linear(), 0.1)
+    images = Images(normal(1, (64, 3)), jnp.arange(64) % 2, 1.0, 2)
+    optimiser = optax.sgd(0.0)
+    costs = {}
+    for persistent in (False, True):
+        sampler = UnadjustedLangevin(0.01)
+        source = Chains(4.0, sampler, 4, burn=0, samples=1, thinning=1, persistent=persistent)
+        thermal = Thermal(source, finite_nudge())
+        state = start(linear, optimiser)
+        (_, progress), *_ = train_epoch(state, images, thermal, optimiser, 2, KEY)
+        costs[persistent] = progress.metrics["first_cost"]
+    assert costs[True] > costs[False] + 0.2
+    kept = Chains(1.0, Gibbs(), chains=3, persistent=True)
+    first = kept.start(model, x)
+    assert {name: z.shape for name, z in first.items()} == {"h1": (2, 3, 4), "out": (2, 3, 2)}
+    assert kept.start(model, x, first) is first
+
+
 def test_starts_of_their_own_and_where_chains_ended():
     model, x, y = gaussian()
     source = Chains(0.2, UnadjustedLangevin(), 5, 3, 2, 2)
@@ -434,10 +512,12 @@ def test_the_report_says_how_the_phases_were():
     source = Chains(1.0, Gibbs(), 8, 20, 8, 2, common_noise=False, exchange=True)
     result, _ = found(source, path_integral(1.0, 4), (model, x, y))
     seen = result.report.metrics()
-    assert seen["nudged_cost"] < seen["objective"] < seen["free_cost"]
+    assert seen["last_cost"] < seen["objective"] < seen["first_cost"]
     assert 0.3 < seen["swap_rate"] <= 1
     assert seen["acceptance"] == 1
-    assert seen["divergence"] > 0
+    assert "divergence" not in seen
+    contrast, _ = found(Chains(1.0, Gibbs(), 8, 20, 8, 2), finite_nudge(), (model, x, y))
+    assert contrast.report.metrics()["divergence"] > 0
     assert 0 <= seen["drift"] < 0.5
 
 
@@ -606,11 +686,13 @@ def test_a_recipe_at_a_temperature(rule, tmp_path):
     rows = []
     result = fit("digits-thermal", recipe, tmp_path / "run", observe_epoch=rows.append)
     assert rows[1]["objective"] < rows[0]["objective"]
-    for key in ("free_cost", "nudged_cost", "displacement_snr", "drift", "acceptance"):
+    for key in ("first_cost", "last_cost", "displacement_snr", "drift", "acceptance"):
         assert np.isfinite(result["relaxation"][key])
-    assert rows[0]["nudged_cost"] <= rows[0]["free_cost"] + 1e-6
+    assert rows[0]["last_cost"] <= rows[0]["first_cost"] + 1e-6
     names = {path.stem for path in draw_run(tmp_path / "run")}
-    assert names == {"learning", "activity", "agreement", "weights"}
+    assert names == {"learning", "activity", "agreement", "weights", "objective"}
+    assert {row["quantity"] for row in result["mixing"]} == {"cost", "energy"}
+    assert all(Mixing(**row).mixed for row in result["mixing"])
     assert fit("digits-thermal", recipe, tmp_path / "run", resume=True) == result
 
 

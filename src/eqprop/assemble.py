@@ -134,6 +134,7 @@ def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
         not recipe.independent_noise,
         recipe.exchange,
         recipe.hot,
+        recipe.persistent,
     )
     rule = RULES[recipe.rule](recipe.beta if beta is None else beta, recipe.nodes)
     return thermal.Thermal(source, rule, READINGS[recipe.reading])

@@ -29,7 +29,8 @@ class Chains(Source):
     burn-in as a multiple of the final one, to which it falls geometrically. ``exchange`` swaps the states
     of neighbouring nudges after each sample by Metropolis' rule, accepted with ``min(1, exp((b_i - b_j)
     (C_i - C_j) / T))``; it needs independent noise, and nudges in order. A start of shape (batch, ...) is
-    shared by the chains of an example, one of (batch, chains, ...) is theirs.
+    shared by the chains of an example, one of (batch, chains, ...) is theirs. ``persistent`` chains go on
+    in training from where those of the last batch's first phase ended.
     """
 
     temperature: float = eqx.field(static=True)
@@ -41,6 +42,7 @@ class Chains(Source):
     common_noise: bool = eqx.field(default=True, static=True)
     exchange: bool = eqx.field(default=False, static=True)
     hot: float = eqx.field(default=1.0, static=True)
+    persistent: bool = eqx.field(default=False, static=True)
     drawn: ClassVar[bool] = True
 
     def __check_init__(self):
@@ -113,6 +115,14 @@ class Chains(Source):
         swaps = None if swapped is None else jnp.nanmean(swapped, 0)
         accepted = jnp.mean(accepted, 0)
         return Average(mean, costs, weights, carry.state, records, accepted, swaps)
+
+    def start(self, model: Model, x: Array, last: State | None = None) -> State:
+        rest = model.rest(x)
+        if not self.persistent:
+            return rest
+        if last is None:
+            return {name: jnp.repeat(z[:, None], self.chains, 1) for name, z in rest.items()}
+        return last
 
     def replicas(self, betas: Array) -> int:
         """How many phases have random numbers of their own."""

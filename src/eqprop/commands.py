@@ -24,10 +24,12 @@ from eqprop.fit import (
     audit_recipe,
     fit,
     load_best,
+    mixing_of,
     prepare,
     reference,
     reference_name,
 )
+from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
 from eqprop.recipes import RECIPES, Recipe, from_config
 from eqprop.runs import RunError, dumps, read_json, write_json
@@ -62,6 +64,7 @@ def _(job: jobs.Train) -> None:
         console.print(agreement_table(rows, title))
     else:
         tell(f"gradient not audited: {result['not_audited']}")
+    _tell_mixing([Mixing(**row) for row in result["mixing"]])
     tell(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "
         f"(epoch {result['best_epoch']} of {result['epochs']}, {result['seconds']:.0f} s)"
@@ -69,6 +72,15 @@ def _(job: jobs.Train) -> None:
     for path in (folder / "result.json", *paths):
         tell(f"  {path}")
     _say(job.json, result)
+
+
+def _tell_mixing(rows: list[Mixing]) -> None:
+    if rows:
+        largest, least = max(row.r_hat for row in rows), min(row.effective for row in rows)
+        tell(
+            f"chains: split R-hat at most {largest:.3f}, at least {least:.0f} effective of {rows[0].draws} "
+            "draws, for cost and energy"
+        )
 
 
 @run.register
@@ -88,9 +100,13 @@ def _(job: jobs.Audit) -> None:
         drawn["beta"] = plots.beta_sweep({recipe.contrast: sweep})
     for figure_name, figure in drawn.items():
         tell(f"  {plots.save(figure, job.out / f'{figure_name}.png')}")
+    mixed = mixing_of(task, model)
+    warn_if_unmixed(mixed)
+    _tell_mixing(mixed)
     result = {
         "name": name,
         "audit": [row._asdict() for row in rows],
+        "mixing": [row._asdict() for row in mixed],
         "cosine": next(row.cosine for row in rows if row.name == ALL),
         "beta_sweep": None if sweep is None else sweep._asdict(),
     }

@@ -75,7 +75,7 @@ class TrainingBar:
             text += f"  {row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f} steps, "
             text += self._settled(row)
         if "drift" in row:
-            low, high = row["nudged_cost"], row["free_cost"]
+            low, high = row["last_cost"], row["first_cost"]
             text += f"  J {row['objective']:.4f}, costs {high:.4f} to {low:.4f}"
             if row["drift"] > MIXED:
                 text += f"  [yellow]chains still drift ({row['drift']:.2f}): raise --burn[/]"

@@ -69,6 +69,10 @@ class Source(eqx.Module):
         """The mean of ``statistic(states, weights)`` over the phases at ``betas``, and what ``record``
         makes of each moment."""
 
+    def start(self, model: Model, x: Array, last: State | None = None) -> State:
+        """Where a batch begins, after one that ended in ``last``: at rest."""
+        return model.rest(x)
+
     @abstractmethod
     def check(self, model: Model, x: Array, y: Array, betas: Array) -> None:
         """Raise ``ValueError`` where this source cannot serve the model; looks at the first example."""

@@ -66,6 +66,10 @@ class Estimator(eqx.Module):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate: ...
 
+    def start(self, model: Model, x: Batch, last: State | None = None) -> State:
+        """Where a batch begins, after one that ended in ``last``: at rest."""
+        return model.rest(x)
+
     def scores(self, model: Model, state: State) -> Array:
         """The scores of a batch in the states of an estimate."""
         return jax.vmap(model.predict)(state)

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from eqprop.recipes import RECIPES, Recipe
-from eqprop.reproduce import Case, Curves, Experiment, Sweep
+from eqprop.reproduce import Experiment
+from eqprop.studies import Case, Curves, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
 NUDGES = (0.1, 0.25, 0.5)
@@ -63,7 +64,7 @@ NOISY = dataclasses.replace(
     independent_noise=True,
 )
 
-ALL: tuple[Experiment | Sweep | Curves, ...] = (
+ALL: tuple[Any, ...] = (
     Experiment("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
     Experiment("mnist-dense", "MNIST, one hidden layer", RECIPES["mnist-dense"]),
     Experiment(

@@ -48,10 +48,13 @@ def draw_run(folder: Path, source: Source = None) -> list[Path]:
 def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list[Path]:
     """Every figure that applies to the model, as PNG files in the run folder."""
     recipe = task.recipe
+    rows = read_rows(folder)
     figures: dict[str, Any] = {
-        "learning": plots.learning_curves(read_rows(folder)),
+        "learning": plots.learning_curves(rows),
         "activity": plots.activity(shown(task, model)),
     }
+    if recipe.estimator == "thermal":
+        figures["objective"] = plots.objective(rows)
     if audit:
         figures["agreement"] = plots.agreement(audit)
     if isinstance(make_source(recipe), Iterative):

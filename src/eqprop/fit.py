@@ -23,8 +23,10 @@ from eqprop.assemble import (
     make_source,
     make_thermal,
 )
+from eqprop.chains import Chains
 from eqprop.data import Dataset, Split
 from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gradient
+from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.model import Model
 from eqprop.recipes import Recipe, ThermalRecipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
@@ -44,10 +46,12 @@ from eqprop.train import (
 )
 
 AUDITED = 32
+MIXED = 8
 MORE = 16
 SHUFFLES = 1
 LOCKED = 0.999
-PHASES = ("free_", "nudged_", "objective", "divergence", "displacement_snr", "drift", "acceptance")
+PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
+CHAINS = ("displacement_snr", "drift", "acceptance", "swap_rate")
 WATCHED = ("loss", "gradient_norm")
 Observe = Callable[[Progress], None]
 Source = Path | Dataset | None
@@ -213,6 +217,8 @@ def _conclude(
         agreement, not_audited = audit_recipe(task, best), None
     except RuntimeError as error:
         agreement, not_audited = [], str(error)
+    mixed = mixing_of(task, best)
+    warn_if_unmixed(mixed)
     result = {
         "name": name,
         "data": task.data.name,
@@ -226,6 +232,7 @@ def _conclude(
         "relaxation": _relaxation(rows, test),
         "audit": [row._asdict() for row in agreement],
         "not_audited": not_audited,
+        "mixing": [row._asdict() for row in mixed],
         "seed": recipe.seed,
         **about,
     }
@@ -233,7 +240,7 @@ def _conclude(
 
 
 def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, float]:
-    kept = [k for k in rows[0] if k.startswith(PHASES)]
+    kept = [k for k in rows[0] if k.startswith(PHASES + CHAINS)]
     means = {key: float(np.mean([row[key] for row in rows])) for key in kept}
     return means | {f"test_{key}": value for key, value in test.metrics.items()}
 
@@ -249,6 +256,17 @@ def audit_recipe(task: Task, model: Model) -> list[Agreement]:
     x, y = audit_batch(task, model)
     mine = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(0))
     return compare(mine.gradient, reference(task.recipe, model, x, y))
+
+
+def mixing_of(task: Task, model: Model) -> list[Mixing]:
+    """How the recipe's chains mix on a few validation examples; of other estimators, nothing."""
+    if task.recipe.estimator != "thermal":
+        return []
+    x, y = (part[:MIXED] for part in audit_batch(task, model))
+    thermal = make_thermal(task.recipe)
+    assert isinstance(thermal.source, Chains)
+    betas = jnp.asarray(thermal.rule.betas, x.dtype)
+    return mixing(model, x, y, thermal.source, betas, jax.random.key(2))
 
 
 def reference_name(recipe: Recipe) -> str:

@@ -275,6 +275,8 @@ class ThermalRecipe(DenseRecipe):
     """Steps from one sample to the next."""
     hot: float = 1.0
     """Temperature at the start of the burn-in, as a multiple of T, to which it falls geometrically."""
+    persistent: bool = False
+    """Let chains go on from where those of the last batch ended; else each batch begins at rest."""
     exchange: bool = False
     """Swap the states of neighbouring nudges (replica exchange); needs independent_noise."""
 

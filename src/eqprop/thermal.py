@@ -45,6 +45,12 @@ class Rule(eqx.Module):
     def betas(self) -> Numbers:
         """The nudges of the phases: (phases,)."""
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the phases are the free one and that of ``beta``, so that their mean costs are the bounds
+        of ``J_beta`` (Theorems 4.2 and 5.1)."""
+        return False
+
     @abstractmethod
     def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
         """Of the energies and of the costs, both (phases, batch, members)."""
@@ -59,6 +65,11 @@ class Contrast(Rule):
 
     contrast: Fixed
     beta: float = eqx.field(static=True)
+    finite: bool = eqx.field(static=True)
+
+    @property
+    def bounded(self) -> bool:
+        return self.finite
 
     @property
     def betas(self) -> Numbers:
@@ -123,12 +134,12 @@ class Reweighting(Rule):
 
 def finite_nudge(beta: float = 1.0) -> Contrast:
     """The free phase against the one nudged by ``beta``."""
-    return Contrast(contrast=one_sided(beta), beta=beta)
+    return Contrast(contrast=one_sided(beta), beta=beta, finite=True)
 
 
 def symmetric_nudge(beta: float) -> Contrast:
     """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines."""
-    return Contrast(contrast=symmetric_contrast(beta), beta=beta)
+    return Contrast(contrast=symmetric_contrast(beta), beta=beta, finite=False)
 
 
 def path_integral(beta: float = 1.0, nodes: int = 4) -> PathIntegral:
@@ -147,27 +158,28 @@ def free_covariance(beta: float = 1.0) -> PathIntegral:
 class ThermalReport(NamedTuple):
     """By phase, means over the batch: ``costs``, ``acceptance``, and ``drift``, by how many standard
     deviations the mean cost of the later half of the samples differs from that of the earlier. The SNR is
-    that of the displacement from the first phase to the last, of one chain. ``divergence`` is
-    ``KL(nudged || free)`` for a finite nudge; with other rules it is no divergence."""
+    that of the displacement from the first phase to the last, of one chain. ``divergence``,
+    ``KL(nudged || free)``, is that of a finite nudge; other rules do not know it."""
 
     costs: Array
     objective: Array
-    divergence: Array
     displacement_snr: Array
     drift: Array
+    divergence: Array | None = None
     acceptance: Array | None = None
     swaps: Array | None = None
 
     def metrics(self) -> dict[str, Array]:
         """What training logs."""
         seen = {
-            "free_cost": self.costs[0],
-            "nudged_cost": self.costs[-1],
+            "first_cost": self.costs[0],
+            "last_cost": self.costs[-1],
             "objective": self.objective,
-            "divergence": self.divergence,
             "displacement_snr": self.displacement_snr,
             "drift": jnp.max(self.drift),
         }
+        if self.divergence is not None:
+            seen["divergence"] = self.divergence
         if self.acceptance is not None:
             seen["acceptance"] = jnp.min(self.acceptance)
         if self.swaps is not None:
@@ -209,17 +221,21 @@ class Thermal(Estimator):
         temperature = self.source.temperature
         objective = self.rule.objective(found.costs, found.weights, temperature)
         costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), (0, 2))
+        excess = jnp.mean(objective) - costs[-1]
         report = ThermalReport(
             costs,
             jnp.mean(objective),
-            self.rule.beta / temperature * (jnp.mean(objective) - costs[-1]),
             jnp.sqrt(jnp.maximum(signal, 0.0) / jnp.maximum(noise, jnp.finfo(x.dtype).tiny)),
             drift(found),
+            self.rule.beta / temperature * excess if self.rule.bounded else None,
             found.acceptance,
             found.swaps,
         )
         first = {name: z[0] for name, z in found.states.items()}
         return Estimate(jnp.mean(objective), gradient, first, report)
+
+    def start(self, model: Model, x: Batch, last: State | None = None) -> State:
+        return self.source.start(model, x, last)
 
     def scores(self, model: Model, state: State) -> Array:
         """Mean scores over the members of one moment; `forecast` takes the likelihood over all."""

@@ -105,10 +105,15 @@ def train_epoch(
     order = jax.random.permutation(shuffle, images.x.shape[0])
     order = order[: calls * length * batch_size].reshape(calls, length, batch_size)
     keys = jax.random.split(steps, (calls, length))
+    first, _ = images.batch(
+        images.x[:batch_size], images.y[:batch_size], state.model.energy.input_shape
+    )
+    phase = estimator.start(state.model, first)
     for call in range(calls):
-        model, opt_state, logs = _scan(
+        model, opt_state, phase, logs = _scan(
             state.model,
             state.optimiser,
+            phase,
             order[call],
             keys[call],
             images,
@@ -122,19 +127,19 @@ def train_epoch(
 
 
 @eqx.filter_jit
-def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
+def _scan(model, opt_state, phase, order, keys, images, estimator, optimiser, augment):
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
     shape = model.energy.input_shape
 
     def step(carry, at):
-        parameters, opt_state = carry
+        parameters, opt_state, phase = carry
         indices, key = at
         draw, warp = jax.random.split(key)
         model = eqx.combine(parameters, static)
         x = images.x[indices]
         x = x if augment is None else augment(x, warp)
         x, y = images.batch(x, images.y[indices], shape)
-        estimate = estimator(model, x, y, model.rest(x), draw)
+        estimate = estimator(model, x, y, phase, draw)
         updates, opt_state = optimiser.update(estimate.gradient, opt_state, parameters)
         scores = estimator.scores(model, estimate.state)
         logs = {
@@ -144,10 +149,13 @@ def _scan(model, opt_state, order, keys, images, estimator, optimiser, augment):
             "saturated": _saturated(model, estimate.state),
         }
         logs |= estimate.report.metrics()
-        return (optax.apply_updates(parameters, updates), opt_state), logs
+        phase = estimator.start(model, x, estimate.state)
+        return (optax.apply_updates(parameters, updates), opt_state, phase), logs
 
-    (parameters, opt_state), logs = lax.scan(step, (parameters, opt_state), (order, keys))
-    return eqx.combine(parameters, static), opt_state, jax.tree.map(jnp.mean, logs)
+    begin = parameters, opt_state, phase
+    (parameters, opt_state, phase), logs = lax.scan(step, begin, (order, keys))
+    model = eqx.combine(parameters, static)
+    return model, opt_state, phase, jax.tree.map(jnp.mean, logs)
 
 
 def _hits(scores: Array, labels: Array) -> Array:

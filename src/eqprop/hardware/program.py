@@ -210,6 +210,9 @@ class Programmed(Estimator):
         gradient = eqx.filter(estimate.gradient, eqx.is_inexact_array)
         return estimate._replace(gradient=pull_back(gradient)[0])
 
+    def start(self, model: Model, x: Batch, last: State | None = None) -> State:
+        return self.estimator.start(model, x, last)
+
     def scores(self, model: Model, state: State) -> Array:
         return self.estimator.scores(model, state)
 

@@ -1,0 +1,92 @@
+"""Figures of experiments: pure functions from the rows of a result to a figure, as in `eqprop.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from eqprop.panels import Numbers, dress, finite, require, sheet
+
+
+def sweep(rows: Sequence[Mapping[str, Any]], axis: str) -> Figure:
+    """Test error against what was swept, mean ± std over seeds, one line each.
+
+    A row is a case: ``line``, ``value``, ``test_error_percent`` with ``mean`` and ``std``. Values stand at
+    equal distances; ``axis`` says what they are.
+    """
+    require(rows, "sweep: rows", "at least one case", rows, "run some")
+    places = {value: at for at, value in enumerate(sorted({row["value"] for row in rows}))}
+    figure, (axes,) = sheet(6.4, 4.0)
+    shown = []
+    for name in dict.fromkeys(row["line"] for row in rows):
+        line = sorted((row for row in rows if row["line"] == name), key=lambda row: row["value"])
+        errors = [row["test_error_percent"] for row in line]
+        mean, std = (finite([error[key] for error in errors]) for key in ("mean", "std"))
+        at = [places[row["value"]] for row in line]
+        axes.errorbar(at, mean, std, fmt="o-", ms=4, capsize=2, label=name)
+        shown.append(mean)
+    axes.set_xticks(list(places.values()), [f"{value:g}" for value in places])
+    dress(axes, axis, "test error (%)", *shown)
+    return figure
+
+
+def updates(steps: Numbers, ep: Numbers, bptt: Numbers) -> Figure:
+    """Norm of EP's update after each number of nudged steps, and of BPTT's through as many."""
+    ep, bptt = finite(ep), finite(bptt)
+    count = len(np.asarray(steps))
+    wanted, got = f"{count} norms, one a step", f"{len(ep)} and {len(bptt)}"
+    require(len(ep) == len(bptt) == count, "updates", wanted, got, "see diagnose.follow_updates")
+    figure, (axes,) = sheet(5.6, 4.0)
+    axes.plot(steps, bptt, "-", lw=4, alpha=0.4, label="back-propagation through time")
+    axes.plot(steps, ep, "o--", ms=4, label="equilibrium propagation")
+    axes.set_xscale("log")
+    dress(axes, "steps", "norm of the update", ep, bptt)
+    return figure
+
+
+def accuracies(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Validation accuracy by epoch, mean and range over seeds, one line a case.
+
+    A row is a case: ``line``, and ``validation_accuracy``, (seeds, epochs) as fractions.
+    """
+    require(rows, "accuracies: rows", "at least one case", rows, "run some")
+    figure, (axes,) = sheet(6.4, 4.6)
+    shown = []
+    for row in rows:
+        seen = 100 * np.atleast_2d(finite(row["validation_accuracy"]))
+        epochs = np.arange(1, seen.shape[1] + 1)
+        (line,) = axes.plot(epochs, seen.mean(0), ".-", label=row["line"])
+        axes.fill_between(epochs, seen.min(0), seen.max(0), color=line.get_color(), alpha=0.2, lw=0)
+        shown.append(seen)
+    dress(axes, "epoch", "validation accuracy (%)", *shown)
+    return figure
+
+
+def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
+    """A sampled gradient against the nudge: cosine with each target, signal-to-noise ratio of the gradient
+    and of the displacement.
+
+    ``lines``: label -> ``beta``, ``cosine_free``, ``cosine``, ``gradient_snr`` and ``displacement_snr``,
+    each (nudges,).
+    """
+    require(lines, "nudges: lines", "at least one line", lines, "see diagnose.spread")
+    wanted = {
+        "cosine_free": "cosine with the gradient of ⟨C⟩ at β = 0",
+        "cosine": "cosine with the gradient of J",
+        "gradient_snr": "signal / noise of the gradient",
+        "displacement_snr": "signal / noise of the displacement",
+    }
+    figure, all_axes = sheet(5.2, 3.8, len(wanted), 2)
+    for axes, (key, label) in zip(all_axes, wanted.items(), strict=True):
+        axes.set_xscale("log")
+        if key.endswith("snr"):
+            axes.set_yscale("log")
+        scale = axes.get_yscale()
+        shown = [finite(line[key], scale) for line in lines.values()]
+        for (name, line), values in zip(lines.items(), shown, strict=True):
+            axes.plot(np.asarray(line["beta"]), values, ".-", label=name)
+        dress(axes, "nudge β", label, *shown)
+    return figure

@@ -1,0 +1,85 @@
+"""Whether chains have mixed: split R-hat and effective sample size from starts far apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from blackjax.diagnostics import ess_bulk, rhat
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.chains import Chains, scatter
+from eqprop.ensemble import costs_of, energies_of, nothing
+from eqprop.model import Model
+
+LARGEST = 1.05
+FEWEST = 4
+
+
+class Mixing(NamedTuple):
+    """Of one quantity at one nudge, over the examples: the largest rank-normalised split R-hat, and the
+    smallest bulk effective sample size of ``draws`` draws (Vehtari et al. 2021)."""
+
+    beta: float
+    quantity: str
+    r_hat: float
+    effective: float
+    draws: int
+
+    @property
+    def mixed(self) -> bool:
+        """Whether R-hat is below 1.05; a number that never changes has none, and has not mixed."""
+        return self.r_hat < LARGEST
+
+
+def mixing(
+    model: Model,
+    x: Array,
+    y: Array,
+    source: Chains,
+    betas: Array,
+    key: PRNGKeyArray,
+    samples: int = 200,
+) -> list[Mixing]:
+    """Of the cost and of the nudged energy, from chains scattered over the domain, after the source's own
+    burn-in, ``samples`` draws a chain and one step apart."""
+    chains = max(FEWEST, source.chains)
+    apart = dataclasses.replace(source, chains=chains, samples=samples, thinning=1)
+
+    @eqx.filter_jit
+    def watch(model: Model, x: Array, y: Array, betas: Array) -> tuple[Array, Array]:
+        def record(states, weights):
+            return costs_of(model, x, y, betas, states), energies_of(model, x, y, betas, states)
+
+        start = scatter(model, x, chains, jax.random.fold_in(key, 0))
+        draw = jax.random.fold_in(key, 1)
+        return apart.average(model, x, y, betas, start, draw, nothing, record).records
+
+    found = []
+    for quantity, seen in zip(("cost", "energy"), watch(model, x, y, betas), strict=True):
+        for beta, one in zip(np.asarray(betas), np.moveaxis(np.asarray(seen), 1, 0), strict=True):
+            with jax.numpy_dtype_promotion("standard"):
+                r_hat, effective = (
+                    float(np.max(rhat(one, 2, 0))),
+                    float(np.min(ess_bulk(one, 2, 0))),
+                )
+            found.append(Mixing(float(beta), quantity, r_hat, effective, samples * chains))
+    return found
+
+
+def warn_if_unmixed(rows: Sequence[Mixing]) -> None:
+    """Warn, once, of the quantity that has mixed worst."""
+    if all(row.mixed for row in rows):
+        return
+    worst = max(rows, key=lambda row: np.nan_to_num(row.r_hat, nan=np.inf))
+    warnings.warn(
+        f"Chains have not mixed: expected a split R-hat below {LARGEST}, got {worst.r_hat:.2f} for the "
+        f"{worst.quantity} at beta = {worst.beta:g} ({worst.effective:.0f} effective of {worst.draws} "
+        "draws). Raise burn; anneal (hot > 1) or swap replicas (exchange); or raise the temperature.",
+        stacklevel=2,
+    )

@@ -1,0 +1,89 @@
+"""A random estimator's error, split into its bias and its variance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.estimators import Estimator
+from eqprop.model import Model
+
+
+class Spread(NamedTuple):
+    """Of repeated estimates ``g`` against a reference ``r``, all parameters together.
+
+    ``cosine``: of one estimate, the mean, where an estimate of 0 counts 0; ``bias = |<g> - r| / |r|`` and
+    ``deviation = sqrt(tr Var g) / |r|``, so that the mean squared relative error is ``bias^2 +
+    deviation^2``; ``snr = |<g>| / sqrt(tr Var g)``. The noise of the mean is taken out of ``|<g> - r|^2``
+    and ``|<g>|^2``, which are 0 where less.
+    """
+
+    cosine: float
+    bias: float
+    deviation: float
+    snr: float
+
+
+def spread(
+    model: Model,
+    x: Array,
+    y: Array,
+    estimator: Estimator,
+    references: Mapping[str, PyTree],
+    key: PRNGKeyArray,
+    repeats: int = 16,
+) -> dict[str, Spread]:
+    """`Spread` of ``repeats`` estimates on one batch from rest, against each of the reference gradients;
+    at least 2 repeats."""
+    if repeats < 2:
+        raise ValueError(f"spread: expected 2 repeats or more for a variance, got {repeats}.")
+    flat = {name: ravel_pytree(reference)[0] for name, reference in references.items()}
+    found = _spread(model, x, y, estimator, flat, jax.random.split(key, repeats))
+    return {name: Spread(*map(float, one)) for name, one in found.items()}
+
+
+@eqx.filter_jit
+def _spread(
+    model: Model, x: Array, y: Array, estimator: Estimator, references: PyTree, keys: Array
+) -> PyTree:
+    count, parameters = len(keys), ravel_pytree(eqx.filter(model, eqx.is_inexact_array))[0]
+
+    def once(sums, at):
+        mean, squares, cosines = sums
+        index, key = at
+        g = ravel_pytree(estimator(model, x, y, model.rest(x), key).gradient)[0]
+        moved = mean + (g - mean) / (index + 1)
+        size = jnp.maximum(jnp.linalg.norm(g), jnp.finfo(g.dtype).tiny)
+        cosines = {
+            name: cosines[name] + g @ r / (size * jnp.linalg.norm(r))
+            for name, r in references.items()
+        }
+        return (moved, squares + (g - mean) @ (g - moved), cosines), None
+
+    zero = jnp.zeros((), parameters.dtype)
+    start = jnp.zeros_like(parameters), zero, dict.fromkeys(references, zero)
+    indices = jnp.arange(count, dtype=zero.dtype)
+    (mean, squares, cosines), _ = lax.scan(once, start, (indices, keys))
+    variance = squares / (count - 1)
+    noise = jnp.sqrt(variance)
+
+    def length(vector: Array) -> Array:
+        return jnp.sqrt(jnp.maximum(vector @ vector - variance / count, 0.0))
+
+    def against(name: str, reference: Array) -> tuple[Array, ...]:
+        scale = jnp.linalg.norm(reference)
+        return (
+            cosines[name] / count,
+            length(mean - reference) / scale,
+            noise / scale,
+            length(mean) / noise,
+        )
+
+    return {name: against(name, reference) for name, reference in references.items()}
