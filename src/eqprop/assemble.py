@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 import optax
 from jaxtyping import PyTree
 
@@ -78,7 +79,7 @@ RULES: dict[RuleName, Callable[[float, int], thermal.Rule]] = {
     "symmetric": lambda beta, nodes: thermal.symmetric_nudge(beta),
     "path-integral": thermal.path_integral,
     "covariance": lambda beta, nodes: thermal.free_covariance(beta),
-    "reweighting": lambda beta, nodes: thermal.Reweighting(beta=beta),
+    "reweighting": lambda beta, nodes: thermal.Reweighting(np.asarray(beta)),
 }
 READINGS: dict[ReadingName, Reading] = {"draws": Draws(), "means": ConditionalMeans()}
 SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from eqprop.recipes import RECIPES, Recipe
+from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
 from eqprop.reproduce import Experiment
-from eqprop.studies import Case, Curves, Sweep
+from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
 NUDGES = (0.1, 0.25, 0.5)
@@ -64,7 +64,29 @@ NOISY = dataclasses.replace(
     independent_noise=True,
 )
 
-ALL: tuple[Any, ...] = (
+THERMAL = RECIPES["fashion-mnist-thermal"]
+assert isinstance(THERMAL, ThermalRecipe)
+FEED_FORWARD = {"estimator": "bptt", "max_steps": 1}
+"""One sweep from rest through a chain of layers is a feed-forward pass."""
+INDEPENDENT = {"independent_noise": True, "reading": "draws"}
+COMMON = {"independent_noise": False, "reading": "draws"}
+MEANS = {"independent_noise": False, "reading": "means"}
+SMALL, FINITE = {"beta": 0.01}, {"beta": 1.0}
+PATH_RULE = {"rule": "path-integral"}
+PATH = FINITE | PATH_RULE
+WAYS: dict[str, dict[str, Any]] = {
+    "back-propagation": FEED_FORWARD,
+    "β = 0.01, independent noise": SMALL | INDEPENDENT,
+    "β = 0.01, common noise": SMALL | COMMON,
+    "β = 0.01, common noise, means": SMALL | MEANS,
+    "covariance, means": SMALL | MEANS | {"rule": "covariance"},
+    "β = 1, independent noise": FINITE | INDEPENDENT,
+    "β = 1, common noise": FINITE | COMMON,
+    "path integral, independent noise": PATH | INDEPENDENT,
+    "path integral, common noise, means": PATH | MEANS,
+}
+
+ALL: tuple[Study, ...] = (
     Experiment("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
     Experiment("mnist-dense", "MNIST, one hidden layer", RECIPES["mnist-dense"]),
     Experiment(
@@ -76,6 +98,30 @@ ALL: tuple[Any, ...] = (
         "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
     ),
     Experiment("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
+    Nudges(
+        "finite-nudge-gradient",
+        "the sampled gradient against the nudge: agreement with both targets, and noise",
+        THERMAL,
+        {
+            "independent noise": INDEPENDENT,
+            "common noise": COMMON,
+            "independent noise, means": INDEPENDENT | {"reading": "means"},
+            "common noise, means": MEANS,
+            "path integral, draws": PATH_RULE | COMMON,
+            "path integral, means": PATH_RULE | MEANS,
+        },
+    ),
+    Comparison(
+        "finite-nudge-accuracy",
+        "Fashion-MNIST at a temperature: small and finite nudges, path integral, back-propagation",
+        THERMAL,
+        WAYS,
+    ),
+    Experiment(
+        "finite-nudge-long",
+        "Fashion-MNIST at a temperature, wider and longer",
+        _on("fashion-mnist-thermal", hidden=(512,), epochs=25),
+    ),
     Experiment(
         "oim-mnist-100",
         "oscillators on MNIST/100: 1000 training and 100 test images",
@@ -149,11 +195,10 @@ ALL: tuple[Any, ...] = (
         (0,),
     ),
 )
-EXPERIMENTS: dict[str, Experiment | Sweep | Curves] = {
-    experiment.name: experiment for experiment in ALL
-}
+EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "oim": tuple(name for name in EXPERIMENTS if name.startswith("oim-")),
+    group: tuple(name for name in EXPERIMENTS if name.startswith(f"{group}-"))
+    for group in ("oim", "finite-nudge")
 }
 """All the experiments of one paper."""

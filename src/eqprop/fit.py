@@ -272,7 +272,7 @@ def mixing_of(task: Task, model: Model) -> list[Mixing]:
 def reference_name(recipe: Recipe) -> str:
     """What the recipe's gradient is compared with."""
     if recipe.estimator == "thermal":
-        return f"the path integral with {MORE} times the chains"
+        return f"the finite nudge with {MORE} times the chains"
     return "back-propagation through time" if _unrolled(recipe) else "implicit differentiation"
 
 
@@ -281,7 +281,7 @@ def reference(recipe: Recipe, model: Model, x: jax.Array, y: jax.Array) -> PyTre
     fixed number of steps, through these; at a temperature, from many more chains."""
     if isinstance(recipe, ThermalRecipe) and recipe.estimator == "thermal":
         many = dataclasses.replace(
-            recipe, rule="path-integral", nodes=4, chains=MORE * recipe.chains, burn=3 * recipe.burn
+            recipe, rule="contrast", chains=MORE * recipe.chains, burn=3 * recipe.burn
         )
         return estimate(model, x, y, make_thermal(many), jax.random.key(1)).gradient
     if not _unrolled(recipe):

@@ -42,7 +42,7 @@ def integrate(costs: Array, weights: Array, quadrature: Array | np.ndarray) -> A
     return jnp.asarray(quadrature, costs.dtype) @ means
 
 
-def log_mean_exp(costs: Array, weights: Array, beta: float, temperature: float) -> Array:
+def log_mean_exp(costs: Array, weights: Array, beta: Array | float, temperature: float) -> Array:
     """``-(T / beta) log <exp(-beta C / T)>_0`` from the free phase alone, the first; for small beta / T."""
     free, moments = costs[:, 0], costs.shape[0]
     logs = logsumexp(-beta * free / temperature, axis=(0, -1), b=weights[0] / moments)

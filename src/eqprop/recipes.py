@@ -432,9 +432,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fashion-mnist-thermal": ThermalRecipe(
         data="fashion-mnist",
-        hidden=(512,),
-        unit="hard-tanh",
+        hidden=(256,),
         beta=1.0,
+        temperature=0.005,
+        burn=6,
+        thinning=2,
         learning_rate=1e-3,
         epochs=10,
         batch_size=100,

@@ -31,14 +31,14 @@ from eqprop.objective import acceptance_ratio, gauss_legendre, integrate, log_me
 from eqprop.units import State, embed
 
 Loads = tuple[Array, Array]
-Numbers = Array | np.ndarray
+Numbers = Array | np.ndarray | float
 
 
 class Rule(eqx.Module):
     """Nudges, and the loads of the phases' members in the gradient."""
 
-    beta: eqx.AbstractVar[float]
-    """The nudge of the objective."""
+    beta: eqx.AbstractVar[Numbers]
+    """The nudge of the objective; as an array, another one needs no compilation."""
 
     @property
     @abstractmethod
@@ -64,7 +64,7 @@ class Contrast(Rule):
     """``sum_k c_k <dF_{b_k}>_{b_k}``; for nudges 0 and beta exact at any beta (Theorem 3.1)."""
 
     contrast: Fixed
-    beta: float = eqx.field(static=True)
+    beta: Numbers
     finite: bool = eqx.field(static=True)
 
     @property
@@ -91,7 +91,7 @@ class PathIntegral(Rule):
 
     nodes: Numbers
     quadrature: Numbers
-    beta: float = eqx.field(static=True)
+    beta: Numbers
 
     @property
     def betas(self) -> Numbers:
@@ -117,29 +117,29 @@ class PathIntegral(Rule):
 class Reweighting(Rule):
     """The finite nudge from free members alone, weighted by ``exp(-beta C / T)``: biased as 1 / N."""
 
-    beta: float = eqx.field(static=True)
+    beta: Numbers
 
     @property
     def betas(self) -> Numbers:
         return np.zeros(1)
 
     def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
-        logs = jnp.log(weights) - self.beta * costs / source.temperature
-        nudged = jax.nn.softmax(logs, -1)
-        return (nudged - weights) / self.beta, nudged
+        beta = jnp.asarray(self.beta, costs.dtype)
+        nudged = jax.nn.softmax(jnp.log(weights) - beta * costs / source.temperature, -1)
+        return (nudged - weights) / beta, nudged
 
     def objective(self, costs: Array, weights: Array, temperature: float) -> Array:
-        return log_mean_exp(costs, weights, self.beta, temperature)
+        return log_mean_exp(costs, weights, jnp.asarray(self.beta, costs.dtype), temperature)
 
 
 def finite_nudge(beta: float = 1.0) -> Contrast:
     """The free phase against the one nudged by ``beta``."""
-    return Contrast(contrast=one_sided(beta), beta=beta, finite=True)
+    return Contrast(contrast=one_sided(beta), beta=np.asarray(beta), finite=True)
 
 
 def symmetric_nudge(beta: float) -> Contrast:
     """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines."""
-    return Contrast(contrast=symmetric_contrast(beta), beta=beta, finite=False)
+    return Contrast(contrast=symmetric_contrast(beta), beta=np.asarray(beta), finite=False)
 
 
 def path_integral(beta: float = 1.0, nodes: int = 4) -> PathIntegral:
@@ -147,12 +147,12 @@ def path_integral(beta: float = 1.0, nodes: int = 4) -> PathIntegral:
     if nodes < 1:
         raise ValueError(f"path_integral: expected 1 node or more, got {nodes}.")
     points, weights = gauss_legendre(nodes)
-    return PathIntegral(nodes=beta * points, quadrature=weights, beta=beta)
+    return PathIntegral(nodes=beta * points, quadrature=weights, beta=np.asarray(beta))
 
 
 def free_covariance(beta: float = 1.0) -> PathIntegral:
     """The integrand at 0, the gradient of ``<C>_0``: the classical small nudge with one phase."""
-    return PathIntegral(nodes=np.zeros(1), quadrature=np.ones(1), beta=beta)
+    return PathIntegral(nodes=np.zeros(1), quadrature=np.ones(1), beta=np.asarray(beta))
 
 
 class ThermalReport(NamedTuple):
@@ -227,7 +227,9 @@ class Thermal(Estimator):
             jnp.mean(objective),
             jnp.sqrt(jnp.maximum(signal, 0.0) / jnp.maximum(noise, jnp.finfo(x.dtype).tiny)),
             drift(found),
-            self.rule.beta / temperature * excess if self.rule.bounded else None,
+            jnp.asarray(self.rule.beta, x.dtype) / temperature * excess
+            if self.rule.bounded
+            else None,
             found.acceptance,
             found.swaps,
         )
@@ -288,7 +290,8 @@ def _column(values: Numbers, like: Array) -> Array:
 def _(estimator: Thermal, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
     """The class of lowest ``J_beta``: scores ``log <exp(-beta C(s, class) / T)>_0`` over all free members,
     which at beta = T with a cross-entropy is the logarithm of the averaged softmax."""
-    source, ratio = estimator.source, estimator.rule.beta / estimator.source.temperature
+    source = estimator.source
+    ratio = jnp.asarray(estimator.rule.beta, x.dtype) / source.temperature
     classes = jnp.eye(y.shape[-1], dtype=x.dtype)
 
     def record(states: State, weights: Array) -> Array:

@@ -39,14 +39,15 @@ def spread(
     references: Mapping[str, PyTree],
     key: PRNGKeyArray,
     repeats: int = 16,
-) -> dict[str, Spread]:
-    """`Spread` of ``repeats`` estimates on one batch from rest, against each of the reference gradients;
-    at least 2 repeats."""
+) -> tuple[dict[str, Spread], dict[str, float]]:
+    """`Spread` of ``repeats`` estimates on one batch from rest, against each reference; and means of
+    what they report. At least 2 repeats."""
     if repeats < 2:
         raise ValueError(f"spread: expected 2 repeats or more for a variance, got {repeats}.")
     flat = {name: ravel_pytree(reference)[0] for name, reference in references.items()}
-    found = _spread(model, x, y, estimator, flat, jax.random.split(key, repeats))
-    return {name: Spread(*map(float, one)) for name, one in found.items()}
+    found, seen = _spread(model, x, y, estimator, flat, jax.random.split(key, repeats))
+    spreads = {name: Spread(*map(float, one)) for name, one in found.items()}
+    return spreads, {name: float(value) for name, value in seen.items()}
 
 
 @eqx.filter_jit
@@ -58,19 +59,20 @@ def _spread(
     def once(sums, at):
         mean, squares, cosines = sums
         index, key = at
-        g = ravel_pytree(estimator(model, x, y, model.rest(x), key).gradient)[0]
+        estimate = estimator(model, x, y, model.rest(x), key)
+        g = ravel_pytree(estimate.gradient)[0]
         moved = mean + (g - mean) / (index + 1)
         size = jnp.maximum(jnp.linalg.norm(g), jnp.finfo(g.dtype).tiny)
         cosines = {
             name: cosines[name] + g @ r / (size * jnp.linalg.norm(r))
             for name, r in references.items()
         }
-        return (moved, squares + (g - mean) @ (g - moved), cosines), None
+        return (moved, squares + (g - mean) @ (g - moved), cosines), estimate.report.metrics()
 
     zero = jnp.zeros((), parameters.dtype)
     start = jnp.zeros_like(parameters), zero, dict.fromkeys(references, zero)
     indices = jnp.arange(count, dtype=zero.dtype)
-    (mean, squares, cosines), _ = lax.scan(once, start, (indices, keys))
+    (mean, squares, cosines), seen = lax.scan(once, start, (indices, keys))
     variance = squares / (count - 1)
     noise = jnp.sqrt(variance)
 
@@ -86,4 +88,5 @@ def _spread(
             length(mean) / noise,
         )
 
-    return {name: against(name, reference) for name, reference in references.items()}
+    found = {name: against(name, reference) for name, reference in references.items()}
+    return found, jax.tree.map(jnp.mean, seen)
