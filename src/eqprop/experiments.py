@@ -120,7 +120,7 @@ ALL: tuple[Study, ...] = (
     Experiment(
         "finite-nudge-long",
         "Fashion-MNIST at a temperature, wider and longer",
-        _on("fashion-mnist-thermal", hidden=(512,), epochs=25),
+        _on("fashion-mnist-thermal", hidden=(512,), chains=2, epochs=20),
     ),
     Experiment(
         "oim-mnist-100",

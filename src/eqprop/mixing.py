@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from blackjax.diagnostics import ess_bulk, rhat
 from jaxtyping import Array, PRNGKeyArray
@@ -60,16 +61,26 @@ def mixing(
         draw = jax.random.fold_in(key, 1)
         return apart.average(model, x, y, betas, start, draw, nothing, record).records
 
-    found = []
-    for quantity, seen in zip(("cost", "energy"), watch(model, x, y, betas), strict=True):
-        for beta, one in zip(np.asarray(betas), np.moveaxis(np.asarray(seen), 1, 0), strict=True):
-            with jax.numpy_dtype_promotion("standard"):
-                r_hat, effective = (
-                    float(np.max(rhat(one, 2, 0))),
-                    float(np.min(ess_bulk(one, 2, 0))),
-                )
-            found.append(Mixing(float(beta), quantity, r_hat, effective, samples * chains))
-    return found
+    with jax.numpy_dtype_promotion("standard"):
+        seen = {
+            quantity: _worst(values)
+            for quantity, values in zip(("cost", "energy"), watch(model, x, y, betas), strict=True)
+        }
+    return [
+        Mixing(float(beta), quantity, float(r_hat), float(effective), samples * chains)
+        for quantity, worst in seen.items()
+        for beta, r_hat, effective in zip(np.asarray(betas), *worst, strict=True)
+    ]
+
+
+@jax.jit
+def _worst(values: Array) -> tuple[Array, Array]:
+    """By phase, over the examples of values (samples, phases, batch, chains)."""
+
+    def one(values: Array) -> tuple[Array, Array]:
+        return jnp.max(rhat(values, 2, 0)), jnp.min(ess_bulk(values, 2, 0))
+
+    return jax.vmap(one, 1)(values)
 
 
 def warn_if_unmixed(rows: Sequence[Mixing]) -> None:

@@ -59,7 +59,9 @@ class Experiment:
 def in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
     if not quick:
         return name, recipe
-    return f"{name}-quick", dataclasses.replace(recipe, epochs=1, examples=QUICK)
+    held_out = min(recipe.validation, QUICK)
+    short = dataclasses.replace(recipe, epochs=1, examples=QUICK, validation=held_out)
+    return f"{name}-quick", short
 
 
 def command(name: str, quick: bool) -> str:

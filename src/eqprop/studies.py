@@ -117,9 +117,9 @@ class Comparison:
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         name, recipe = in_short(self.name, self.recipe, quick)
         rows = []
-        for line, change in _some(self.ways, 2 if quick else 1).items():
+        for line, change in _some(self.ways, 4 if quick else 1).items():
             changed = dataclasses.replace(recipe, **change)
-            label = f"{name}/{line}"
+            label = f"{name}/{slug(line)}"
             row = _trained(label, changed, seeds, data_dir)
             epochs = [read_rows(folder_of(label, seed)) for seed in seeds]
             accuracies = [[epoch["validation_accuracy"] for epoch in run] for run in epochs]
@@ -262,6 +262,12 @@ def nudged_line(
         "gradient_snr": last.snr,
         "displacement_snr": seen["displacement_snr"],
     }
+
+
+def slug(line: str) -> str:
+    """The name of a folder for a way: ``beta-0.01-common-noise``."""
+    words = line.replace("β", "beta").replace("=", " ").replace(",", " ").split()
+    return "-".join(words).lower()
 
 
 def _some(ways: Mapping[str, Any], every: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -71,12 +72,13 @@ class Gibbs(Sampler):
         return Link(state)
 
 
-def _defect(phase: Clamped, state: State, names: tuple[str, ...]) -> float:
+@eqx.filter_jit
+def _defect(phase: Clamped, state: State, names: tuple[str, ...]) -> Array:
     """How far the energy is from a sum over the block's neurons, at a random move of all of them."""
     key = jax.random.key(0)
     shown = embed(phase.units, state)
     fields = field(phase, shown, names)
-    moved, expected, size = dict(state), 0.0, 1e-3
+    moved, expected, size = dict(state), jnp.zeros(()), jnp.asarray(1e-3)
     for i, name in enumerate(names):
         unit, z = phase.units[name], state[name]
         moved[name] = unit.scatter(jax.random.fold_in(key, i), z)
@@ -84,6 +86,6 @@ def _defect(phase: Clamped, state: State, names: tuple[str, ...]) -> float:
         q = curvature(phase, name, z)
         parts = [-fields[name] * step, 0.5 * q * step * step, unit.potential(moved[name])]
         parts.append(-unit.potential(z))
-        expected += float(sum(jnp.sum(part) for part in parts))
-        size += float(sum(jnp.sum(jnp.abs(part)) for part in parts))
-    return abs(float(phase(moved) - phase(state)) - expected) / size
+        expected += sum(jnp.sum(part) for part in parts)
+        size += sum(jnp.sum(jnp.abs(part)) for part in parts)
+    return jnp.abs(phase(moved) - phase(state) - expected) / size
