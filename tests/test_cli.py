@@ -24,7 +24,7 @@ from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
 from eqprop.recipes import RECIPES, to_config
 from eqprop.runs import read_json, read_rows
-from eqprop.studies import Case, Curves, Sweep
+from eqprop.studies import Case, Comparison, Curves, Nudges, Sweep
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
 FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")
@@ -268,6 +268,53 @@ def test_update_curves_are_written(here, monkeypatch):
     assert [row["steps"] for row in result["curves"]] == [1, 2, 4]
     assert all(row["cosine"] > 0.99 for row in result["curves"])
     assert is_png(here / "runs" / "curves-quick" / "updates.png")
+
+
+def test_ways_are_compared_epoch_by_epoch(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits"], hidden=(16,))
+    ways = {"β = 0.1, EP": {"beta": 0.1}, **{f"way {i}": {} for i in range(3)}}
+    ways["one sweep"] = {"estimator": "bptt", "max_steps": 1}
+    comparison = Comparison("ways", "digits in several ways", recipe, ways)
+    monkeypatch.setitem(EXPERIMENTS, "ways", comparison)
+    result = one_line(call("reproduce", "ways", "--quick", "--json").out)
+    assert result == read_json(here / "experiments" / "ways-quick" / "result.json")
+    assert [row["line"] for row in result["cases"]] == ["β = 0.1, EP", "one sweep"]
+    run = here / "runs" / "ways-quick" / "beta-0.1-ep" / "seed-0"
+    logged = [row["validation_accuracy"] for row in read_rows(run)]
+    assert result["cases"][0]["validation_accuracy"] == [logged]
+    assert is_png(here / "runs" / "ways-quick" / "accuracies.png")
+
+
+def test_sampled_gradients_are_compared_by_nudge(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits-thermal"], hidden=(8,))
+    ways = {
+        "draws": {"reading": "draws", "independent_noise": True},
+        "b": {},
+        "c": {},
+        "means": {"reading": "means"},
+    }
+    monkeypatch.setitem(
+        EXPERIMENTS, "nudges", Nudges("nudges", "digits", recipe, ways, (0.1, 0.5, 0.7, 1.0), 4)
+    )
+    result = one_line(call("reproduce", "nudges", "--quick", "--json").out)
+    assert result == read_json(here / "experiments" / "nudges-quick" / "result.json")
+    draws, means = result["lines"]["draws"], result["lines"]["means"]
+    assert draws["beta"] == means["beta"] == [0.1, 1.0]
+    assert min(result["agreement_of_two_references"]) > 0.95
+    assert all(np.array(means["gradient_snr"]) > np.array(draws["gradient_snr"]))
+    assert means["cosine"][1] > 0.9
+    assert is_png(here / "runs" / "nudges-quick" / "nudges.png")
+
+
+def test_an_audit_of_sampled_gradients_splits_bias_and_variance(here):
+    arguments = ("--temperature", "0.5", "--out", here / "audit", "--json")
+    done = call("audit", "digits-thermal", *arguments)
+    result = one_line(done.out)
+    assert set(result["spread"]) == {"cosine", "bias", "deviation", "snr"}
+    assert result["spread"]["bias"] < 0.3
+    assert len(result["mixing"]) == 4
+    assert "split R-hat at most" in done.err
+    assert "signal / noise" in done.err
 
 
 # --- help -------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from eqprop.fit import (
     prepare,
     reference,
     reference_name,
+    spread_of,
 )
 from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
@@ -100,6 +101,12 @@ def _(job: jobs.Audit) -> None:
         drawn["beta"] = plots.beta_sweep({recipe.contrast: sweep})
     for figure_name, figure in drawn.items():
         tell(f"  {plots.save(figure, job.out / f'{figure_name}.png')}")
+    noise = spread_of(task, model)
+    if noise is not None:
+        tell(
+            f"one estimate: signal / noise {noise.snr:.2f}, relative bias {noise.bias:.3f}, deviation "
+            f"{noise.deviation:.3f}; cosine {noise.cosine:.3f}"
+        )
     mixed = mixing_of(task, model)
     warn_if_unmixed(mixed)
     _tell_mixing(mixed)
@@ -107,6 +114,7 @@ def _(job: jobs.Audit) -> None:
         "name": name,
         "audit": [row._asdict() for row in rows],
         "mixing": [row._asdict() for row in mixed],
+        "spread": None if noise is None else noise._asdict(),
         "cosine": next(row.cosine for row in rows if row.name == ALL),
         "beta_sweep": None if sweep is None else sweep._asdict(),
     }

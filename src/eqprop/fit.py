@@ -44,6 +44,7 @@ from eqprop.train import (
     start,
     train_epoch,
 )
+from eqprop.variance import Spread, spread
 
 AUDITED = 32
 MIXED = 8
@@ -256,6 +257,16 @@ def audit_recipe(task: Task, model: Model) -> list[Agreement]:
     x, y = audit_batch(task, model)
     mine = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(0))
     return compare(mine.gradient, reference(task.recipe, model, x, y))
+
+
+def spread_of(task: Task, model: Model) -> Spread | None:
+    """Bias and variance of the recipe's gradient against its `reference`, where it is sampled."""
+    if task.recipe.estimator != "thermal":
+        return None
+    x, y = audit_batch(task, model)
+    exact = {"reference": reference(task.recipe, model, x, y)}
+    found, _ = spread(model, x, y, make_thermal(task.recipe), exact, jax.random.key(3))
+    return found["reference"]
 
 
 def mixing_of(task: Task, model: Model) -> list[Mixing]:
