@@ -232,7 +232,12 @@ def target(
     recipe: ThermalRecipe, beta: float, model: Model, x: Array, y: Array, seed: int
 ) -> PyTree:
     """The gradient of ``J_beta`` by the finite nudge with common noise, means and many chains."""
-    many = {"rule": "contrast", "reading": "means", "independent_noise": False, "chains": MANY}
+    many: dict[str, Any] = {
+        "rule": "contrast",
+        "reading": "means",
+        "independent_noise": False,
+        "chains": MANY,
+    }
     thermal = make_thermal(dataclasses.replace(recipe, beta=beta, **many))
     return estimate(model, x, y, thermal, jax.random.key(seed)).gradient
 
