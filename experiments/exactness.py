@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import equinox as eqx
@@ -30,6 +31,7 @@ NETWORKS = {
     "oscillators": systems.oscillators,
 }
 STEPS, DIRECTIONS = 1e-4, 4
+BETAS = (0.01, 0.1, 1.0, 10.0)
 
 console = Console()
 
@@ -95,6 +97,28 @@ def row(system) -> dict[str, float | None]:
     }
 
 
+def thermal_rows() -> dict[str, dict[str, float]]:
+    """Largest error of a parameter, by rule and nudge, on 12 spins and on a Gaussian in their exact phases;
+    against the derivative of the exact free energies."""
+    cases = {"12 spins, T = 1": (systems.spins, eq.Enumeration(1.0))}
+    cases["Gaussian, T = 0.4"] = (systems.gaussian, eq.Gaussian(0.4))
+    rules = {"contrast": eq.finite_nudge}
+    rules |= {f"{n} nodes": partial(eq.path_integral, nodes=n) for n in (2, 4, 8, 16, 64)}
+    rows = {}
+    for name, (build, source) in cases.items():
+        model, x, y = build()
+        for beta in BETAS:
+            _, slope = systems.exact(source, (model, x, y), beta)
+            row = {}
+            for label, rule in rules.items():
+                thermal = eq.Thermal(source, rule(beta))
+                found = estimate(model, x, y, thermal, jax.random.key(0)).gradient
+                flat = jax.flatten_util.ravel_pytree(found)[0]
+                row[label] = float(np.max(np.abs(flat - slope)))
+            rows[f"{name}, β = {beta:g}"] = row
+    return rows
+
+
 def main() -> None:
     jax.config.update("jax_enable_x64", True)
     rows = {}
@@ -102,7 +126,12 @@ def main() -> None:
         rows[name] = row(build())
         cells = "  ".join(f"{k} {'–' if v is None else f'{v:.0e}'}" for k, v in rows[name].items())
         console.print(f"{name}: {cells}", highlight=False)
-    console.print(str(write_json(OUT, {"rows": rows, **surroundings()})))
+    thermal = thermal_rows()
+    for name, cells in thermal.items():
+        console.print(
+            f"{name}: " + "  ".join(f"{k} {v:.0e}" for k, v in cells.items()), highlight=False
+        )
+    console.print(str(write_json(OUT, {"rows": rows, "thermal": thermal, **surroundings()})))
 
 
 if __name__ == "__main__":

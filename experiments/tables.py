@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from experiments import thermal_tables
+from experiments.committed import ROOT, read
+
 BEGIN, END = (
     "<!-- tables: made by `make tables` from the committed result.json files -->",
     "<!-- end tables -->",
@@ -26,11 +27,6 @@ PAPERS = {
     "oim-mnist-1000": ("the same, tested on 10,000 images", "–", "–"),
     "oim-mnist-1000-bptt": ("the same by BPTT, 10,000 images", "–", "–"),
 }
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """A committed result, or None where there is none yet."""
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 def accuracy() -> list[str]:
@@ -98,7 +94,7 @@ def swept() -> list[str]:
     rows = []
     for path in sorted((ROOT / "experiments").glob("*/result.json")):
         result = json.loads(path.read_text())
-        if "cases" not in result or result["name"].endswith("-quick"):
+        if "axis" not in result or result["name"].endswith("-quick"):
             continue
         cells = {
             (case["line"], case["value"]): case["test_error_percent"] for case in result["cases"]
@@ -219,7 +215,19 @@ def with_tables(text: str) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     tables = "\n".join(
-        [*accuracy(), *papers(), *swept(), *exactness(), *sweeps(), *speed(), *oscillators()]
+        [
+            *accuracy(),
+            *papers(),
+            *swept(),
+            *thermal_tables.ways(),
+            *thermal_tables.nudges(),
+            *exactness(),
+            *thermal_tables.exactness(),
+            *sweeps(),
+            *speed(),
+            *oscillators(),
+            *thermal_tables.chains(),
+        ]
     )
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from eqprop import (
     Box,
@@ -25,6 +26,7 @@ from eqprop import (
     with_read_out,
 )
 from eqprop.ops import Conv, Dense, Lateral, MaxPool
+from eqprop.spins import Spin
 
 BATCH = 3
 SIGNS = SquaredError(low=-1.0, high=1.0)
@@ -271,3 +273,38 @@ NETWORKS = (*SMOOTH_NETWORKS, box, clipped, max_pooled, clipped_lateral)
 FUNCTIONS = (quadratic, scalar)
 SMOOTH = (*SMOOTH_NETWORKS, *FUNCTIONS)
 ALL = (*NETWORKS, *FUNCTIONS)
+
+
+# --- at a temperature --------------------------------------------------------------------------
+
+
+@cache
+def spins(unit=Spin, sizes=(3, 7, 3, 2)):
+    """Layers of two-valued units: at most 12, so that all states can be summed."""
+    model = layered(sizes, jax.random.key(3), unit(), unit(), 2.0)
+    model = excited(Model(model.energy, SIGNS if unit is Spin else SquaredError()), 4)
+    x, y = normal(5, (2, sizes[0])), jax.nn.one_hot(jnp.arange(2), sizes[-1])
+    return model, x, y
+
+
+@cache
+def gaussian():
+    """A quadratic energy in three numbers, and one of two layers."""
+    edges = [("x", "h", dense_op(1, 2, 2)), ("h", "out", dense_op(2, 2, 2, 0.6))]
+    network = Network(2, {"h": Layer(2, Linear()), "out": Layer(2, Linear())}, edges)
+    model = excited(Model(network, SquaredError()), 6)
+    return model, normal(7, (2, 2)), normal(8, (2, 2))
+
+
+def exact(source, system, beta):
+    """``J_beta`` by the free energies of a source, and its gradient by differentiating them."""
+    model, x, y = system
+
+    @quickly
+    @eqx.filter_value_and_grad
+    def objective(model):
+        free, nudged = source.free_energy(model, x, y, jnp.array([0.0, beta]))
+        return jnp.mean(nudged - free) / beta
+
+    value, gradient = objective(model)
+    return float(value), np.asarray(ravel_pytree(gradient)[0])

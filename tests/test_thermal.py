@@ -51,7 +51,7 @@ from eqprop.thermal import (
 )
 from eqprop.train import Images, start, train_epoch
 from eqprop.variance import spread
-from systems import SIGNS, lateral_op, normal
+from systems import SIGNS, exact, gaussian, lateral_op, normal, spins
 
 KEY = jax.random.key(0)
 BETAS = (0.01, 0.1, 1.0, 10.0)
@@ -65,38 +65,6 @@ def promotion():
 
 
 estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
-
-
-@cache
-def spins(unit=Spin, sizes=(3, 7, 3, 2)):
-    """Layers of two-valued units: at most 12, so that all states can be summed."""
-    model = layered(sizes, jax.random.key(3), unit(), unit(), 2.0)
-    model = systems.excited(Model(model.energy, SIGNS if unit is Spin else SquaredError()), 4)
-    x, y = normal(5, (2, sizes[0])), jax.nn.one_hot(jnp.arange(2), sizes[-1])
-    return model, x, y
-
-
-@cache
-def gaussian():
-    """A quadratic energy in three numbers, and one of two layers."""
-    edges = [("x", "h", systems.dense_op(1, 2, 2)), ("h", "out", systems.dense_op(2, 2, 2, 0.6))]
-    network = Network(2, {"h": Layer(2, Linear()), "out": Layer(2, Linear())}, edges)
-    model = systems.excited(Model(network, SquaredError()), 6)
-    return model, normal(7, (2, 2)), normal(8, (2, 2))
-
-
-def exact(source, system, beta):
-    """``J_beta`` by the free energies of a source, and its gradient by differentiating them."""
-    model, x, y = system
-
-    @systems.quickly
-    @eqx.filter_value_and_grad
-    def objective(model):
-        free, nudged = source.free_energy(model, x, y, jnp.array([0.0, beta]))
-        return jnp.mean(nudged - free) / beta
-
-    value, gradient = objective(model)
-    return float(value), np.asarray(ravel_pytree(gradient)[0])
 
 
 def found(source, rule, system, key=KEY):

@@ -25,6 +25,7 @@ from eqprop.estimators import (
     relax,
 )
 from eqprop.exact import Enumeration, Gaussian
+from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
 from eqprop.oscillator import Oscillator
@@ -57,10 +58,12 @@ __all__ = [
     "Box",
     "Chains",
     "Clamped",
+    "ConditionalMeans",
     "Contrast",
     "Cost",
     "CrossEntropy",
     "Diffusion",
+    "Draws",
     "Edge",
     "Energy",
     "Enumeration",

@@ -1,0 +1,14 @@
+"""The committed results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A committed result, or None where there is none yet."""
+    return json.loads(path.read_text()) if path.exists() else None
