@@ -676,6 +676,7 @@ def test_recipes_refuse_what_has_no_law():
     for change, match in (
         ({"temperature": 0.0}, "use --estimator ep"),
         ({"chains": 0}, "chains: expected a number >= 1"),
+        ({"unit": "tanh"}, "use --reading draws"),
         ({"unit": "spin", "estimator": "ep", "beta": 0.5}, "spins, which have no gradient"),
     ):
         with pytest.raises(ValueError, match=match):

@@ -294,6 +294,12 @@ class ThermalRecipe(DenseRecipe):
         for name in ("chains", "samples", "thinning", "nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a number >= 1, got {getattr(self, name)}.")
+        curved = {"logistic", "tanh", "oscillator"} & {self.unit}
+        if self.estimator == "thermal" and self.reading == "means" and curved:
+            raise ValueError(
+                f"reading: expected draws with the unit {self.unit}, whose mean is not known, got "
+                "means; use --reading draws."
+            )
         if self.estimator != "thermal" and {"spin", "bernoulli"} & {self.unit, self.output}:
             raise ValueError(
                 f"unit: expected the estimator thermal with spins, which have no gradient, got "
