@@ -1,0 +1,30 @@
+"""Learning in dynamical systems: paths that make an action stationary, and what their nudging tells."""
+
+from eqprop.lagrangian.action import Action, ClampedAction
+from eqprop.lagrangian.adjoint import Adjoint
+from eqprop.lagrangian.boundary import Boundary, FixedEnds, FreeEnd, Periodic, initial_value
+from eqprop.lagrangian.continuation import Continuation
+from eqprop.lagrangian.costs import FourierError, PathCost, PathDensity, PathError
+from eqprop.lagrangian.faults import PathInfo
+from eqprop.lagrangian.newton import Newton
+from eqprop.lagrangian.rules import midpoint, verlet
+
+__all__ = [
+    "Action",
+    "Adjoint",
+    "Boundary",
+    "ClampedAction",
+    "Continuation",
+    "FixedEnds",
+    "FourierError",
+    "FreeEnd",
+    "Newton",
+    "PathCost",
+    "PathDensity",
+    "PathError",
+    "PathInfo",
+    "Periodic",
+    "initial_value",
+    "midpoint",
+    "verlet",
+]

@@ -1,0 +1,58 @@
+"""Continuation: a path followed from an easy problem to the one that is asked for."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.energy import Clamped
+from eqprop.lagrangian.action import PATH
+from eqprop.lagrangian.curvature import action_of
+from eqprop.lagrangian.faults import branch_faults, checked, input_faults, settled_faults
+from eqprop.lagrangian.newton import Newton, PathInfo, is_free, morse_index
+from eqprop.model import Nudged
+from eqprop.solvers import Solver
+from eqprop.units import State
+
+
+class Continuation(Solver):
+    """`Newton` at ``k / stages`` of the forcing for ``k = 1 .. stages``, each from the path before.
+
+    The forcing of a free path is the example's input ``x``, amplitudes of drives or the positions of
+    ends; that of a nudged path is the nudge. Raises where the last stage does, and where the Morse index
+    of a nudged path changes on the way.
+    """
+
+    newton: Newton = Newton()
+    stages: int = eqx.field(default=10, static=True)
+
+    def __check_init__(self):
+        if self.stages < 1:
+            raise ValueError(f"Continuation: expected stages >= 1, got {self.stages}.")
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, PathInfo]:
+        real = jnp.finfo(state[PATH].dtype).dtype
+        fractions = jnp.arange(1, self.stages + 1, dtype=real) / self.stages
+
+        def follow(state: State, fraction: Array) -> tuple[State, PathInfo]:
+            return self.newton.attempt(_scaled(phase, fraction), state)
+
+        found, infos = lax.scan(follow, state, fractions)
+        last = PathInfo(**{name: value[-1] for name, value in vars(infos).items()})
+        action = action_of(phase)
+        faults = input_faults(action, state[PATH]) + settled_faults(action, found[PATH], last)
+        if isinstance(phase, Nudged):
+            followed = is_free(action, state, self.newton.tolerance)
+            faults += branch_faults(followed, morse_index(action, state), infos)
+        return checked(found, faults), last
+
+
+def _scaled(phase: Clamped, fraction: Array) -> Clamped:
+    if isinstance(phase, Nudged):
+        beta = phase.beta * fraction.astype(phase.beta.dtype)
+        return eqx.tree_at(lambda nudged: nudged.beta, phase, beta)
+    return action_of(phase).scaled(fraction)

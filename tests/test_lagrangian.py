@@ -1,0 +1,363 @@
+"""Actions: paths, their solvers, and gradients by nudging, against the adjoint and closed forms."""
+
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+import systems
+from eqprop import (
+    Contrast,
+    EquilibriumPropagation,
+    ImplicitDifferentiation,
+    Model,
+    holomorphic,
+    one_sided,
+    relax,
+    symmetric,
+)
+from eqprop.diagnose import compare
+from eqprop.energy import norm
+from eqprop.estimators import mean_loss
+from eqprop.lagrangian import (
+    Action,
+    Adjoint,
+    Continuation,
+    FixedEnds,
+    FourierError,
+    FreeEnd,
+    Newton,
+    PathDensity,
+    PathError,
+    Periodic,
+    midpoint,
+    verlet,
+)
+from eqprop.lagrangian.curvature import second_variation, solve, solve_refined
+from eqprop.solvers import CONVERGED, STEPS_SPENT
+
+KEY = jax.random.key(0)
+OMEGA = 0.7
+PERIOD = 2 * np.pi / OMEGA
+STEPS = 120
+PARAMS = {
+    "k": jnp.array([1.0, 1.2, 0.8]),
+    "a": jnp.array([0.3, 0.2, 0.25]),
+    "c": jnp.array([0.4, 0.3]),
+}
+"""Eight parameters: springs and their hardening, and two couplings."""
+
+settle = systems.quickly(lambda phase, state: Newton().settle(phase, state))
+estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
+
+
+def potential(q, params):
+    wells = 0.5 * params["k"] @ (q * q) + 0.25 * params["a"] @ (q * q * q * q)
+    gaps = q[:-1] - q[1:]
+    return wells + 0.5 * params["c"] @ (gaps * gaps)
+
+
+def duffing(q, v, params, t, x):
+    """Three coupled Duffing oscillators, driven at both ends of the chain."""
+    drive = x[0] * jnp.cos(OMEGA * t) * q[0] + x[1] * jnp.sin(OMEGA * t) * q[2]
+    return 0.5 * (v @ v) - potential(q, params) + drive
+
+
+def free_duffing(q, v, params, t):
+    return 0.5 * (v @ v) - potential(q, params)
+
+
+def waves(nodes):
+    angle = 2 * np.pi * np.arange(nodes) / nodes
+    return 0.4 * jnp.asarray(np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle)], -1))
+
+
+@cache
+def periodic(rule=verlet, cost="path"):
+    dt = PERIOD / STEPS
+    action = Action(duffing, PARAMS, size=3, steps=STEPS, dt=dt, rule=rule)
+    costs = {
+        "path": (PathError(weight=dt / 4), waves(STEPS)),
+        "final": (PathError(at=(0, 40), coordinates=(0, 2)), jnp.array([[0.3, 0.1], [-0.2, 0.2]])),
+        "density": (PathDensity(lambda q, y: dt * jnp.cosh(q[0] - y)), waves(STEPS)[:, 0]),
+        "fourier": (FourierError((0, 1, 3), (0, 2)), 0.1 * jnp.ones((3, 2, 2))),
+    }
+    cost, y = costs[cost]
+    return Model(action, cost), jnp.array([[0.3, 0.15]]), y[None]
+
+
+@cache
+def fixed():
+    action = Action(
+        duffing,
+        PARAMS,
+        size=3,
+        steps=60,
+        dt=0.025,
+        boundary=FixedEnds((0.3, 0.0, -0.2), (0.1, 0.4, 0.0)),
+    )
+    return Model(action, PathError(weight=0.025)), jnp.array([[0.6, 0.3]]), waves(59)[None]
+
+
+def flat(gradient):
+    return np.asarray(ravel_pytree(gradient)[0])
+
+
+def apply(estimator, system):
+    model, x, y = system
+    return estimate(estimator, model, x, y, model.rest(x), KEY)
+
+
+def name(case):
+    builder, *options = case
+    return "-".join(getattr(part, "__name__", str(part)) for part in (builder, *options))
+
+
+class Padded(Contrast):
+    """Another contrast's nudges as data, filled up to four phases: one compilation for all."""
+
+    betas: Array
+    coefficients: Array
+
+    def __init__(self, contrast):
+        parts = contrast.draw(KEY)
+        self.betas, self.coefficients = (jnp.pad(p, (0, 4 - len(p))) for p in parts)
+
+    def draw(self, key):
+        return self.betas, self.coefficients
+
+
+@cache
+def exact(builder, *options):
+    return apply(Adjoint(Newton()), builder(*options))
+
+
+def error(contrast, builder, *options):
+    found = apply(EquilibriumPropagation(Newton(), Padded(contrast)), builder(*options))
+    reference = flat(exact(builder, *options).gradient)
+    return np.linalg.norm(flat(found.gradient) - reference) / np.linalg.norm(reference)
+
+
+@pytest.mark.parametrize("case", [(periodic,), (periodic, midpoint, "fourier"), (fixed,)], ids=name)
+def test_order_of_contrasts(case):
+    for contrast, order in ((one_sided, 1), (symmetric, 2)):
+        errors = [error(contrast(beta), *case) for beta in (0.04, 0.02)]
+        np.testing.assert_allclose(np.log2(errors[0] / errors[1]), order, atol=0.15)
+
+
+def test_table_periodic():
+    """The fact sheet's table: one-sided, symmetric and holomorphic contrasts against the adjoint."""
+    for beta, most in ((1e-3, 1.8e-3), (1e-2, 1.8e-2), (1e-1, 2.0e-1)):
+        assert error(one_sided(beta), periodic) <= most
+    for beta, most in ((1e-3, 2.4e-6), (1e-2, 2.4e-4), (1e-1, 2.4e-2)):
+        assert error(symmetric(beta), periodic) <= most
+    for points, most in ((2, 2.4e-2), (4, 7e-4), (8, 1e-6)):
+        assert error(holomorphic(points, 0.1), periodic) <= most
+
+
+def test_table_fixed_ends():
+    assert error(symmetric(1e-3), fixed) <= 1.8e-6
+    assert error(holomorphic(8, 0.1), fixed) <= 1.7e-8
+
+
+BOUNDARIES = [
+    Periodic(),
+    Periodic(pin=(1, 0.2)),
+    FixedEnds([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
+    FreeEnd([0.0, 0.0, 0.0]),
+]
+COSTS = [
+    (FourierError((0, 1, 3)), (3, 2, 3)),
+    (PathError(0.3, (0, 5, -1), (0, 2)), (3, 2)),
+    (PathDensity(lambda q, y: jnp.cosh(q[0] * q[1] - y)), None),
+]
+
+
+@pytest.mark.parametrize("cost, shape", COSTS, ids=["fourier", "chosen", "density"])
+@pytest.mark.parametrize("boundary", BOUNDARIES, ids=str)
+def test_elimination_equals_the_dense_hessian(boundary, cost, shape):
+    """Solution, determinant and Morse index, free and nudged either way."""
+    nodes = boundary.unknown(17)
+    action = Action(duffing, PARAMS, size=3, steps=17, dt=0.35, boundary=boundary)
+    model, x = Model(action, cost), jnp.array([0.3, 0.2])
+    path = boundary.unit().retract(systems.normal(1, (nodes, 3)))
+    right, y = systems.normal(2, (nodes, 3)), jnp.zeros(shape or nodes)
+    free = np.ones(path.size, bool)
+    if isinstance(boundary, Periodic) and boundary.pin:
+        free[boundary.pin[0]] = False
+
+    @systems.quickly
+    def both(beta):
+        phase = model.nudged(x, y, beta)
+        whole = jax.hessian(lambda path: phase({"path": path}))(path)
+        system = second_variation(phase, {"path": path})
+        return whole, solve_refined(system, right), system.factor().inertia()
+
+    for beta in (0.0, 0.7, -0.7):
+        whole, answer, inertia = both(jnp.asarray(beta))
+        whole = np.reshape(whole, (path.size, -1))[np.ix_(free, free)]
+        expected = np.zeros(path.size)
+        expected[free] = np.linalg.solve(whole, np.ravel(right)[free])
+        np.testing.assert_allclose(np.ravel(answer), expected, atol=1e-11 * np.abs(expected).max())
+        values = np.linalg.eigvalsh(whole)
+        assert 0 < inertia.negative == np.sum(values < 0)
+        assert inertia.sign == np.prod(np.sign(values))
+        logs = np.sum(np.log(np.abs(values)))
+        np.testing.assert_allclose(inertia.log_determinant, logs, rtol=1e-10)
+
+
+def is_program(part):
+    return hasattr(part, "eqns")
+
+
+def work(jaxpr):
+    """Numbers computed by a program whose loops have known lengths, and the largest array in it."""
+    total = largest = 0
+    for equation in jaxpr.eqns:
+        sizes = [np.prod(out.aval.shape, dtype=float) for out in equation.outvars]
+        times = equation.params.get("length", 1)
+        parts = jax.tree.leaves(tuple(equation.params.values()), is_leaf=is_program)
+        inner = [work(getattr(part, "jaxpr", part)) for part in parts if is_program(part)]
+        total += sum(sizes) + times * sum(count for count, _ in inner)
+        largest = max(largest, *sizes, *(size for _, size in inner))
+    return total, largest
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES[:3], ids=str)
+def test_a_newton_step_is_linear_in_time_and_memory(boundary):
+    """By the shapes of everything that it computes."""
+
+    def step(steps, size=3):
+        def spring(q, v, params, t):
+            return 0.5 * (v @ v - params * (q @ q)) + jnp.cos(t) * q[0]
+
+        ends = FixedEnds(np.zeros(size), np.ones(size))
+        ends = ends if isinstance(boundary, FixedEnds) else boundary
+        action = Action(spring, 1.0, size=size, steps=steps, dt=0.1, boundary=ends)
+        phase = action.clamp(jnp.zeros(1))
+
+        def solution(path):
+            system = second_variation(phase, {"path": path})
+            return solve(system, system.factor(), path)
+
+        return work(jax.make_jaxpr(solution)(action.rest(jnp.float64)["path"]).jaxpr)
+
+    (short, small), (long, large) = step(1000), step(2000)
+    assert 1.99 < long / short < 2.01
+    assert 1.99 < large / small < 2.01
+    assert small <= 1001 * 3 * 7
+    wide = [step(100, size) for size in (4, 8)]
+    assert wide[1][1] / wide[0][1] < 5
+
+
+@pytest.mark.parametrize("rule", [verlet, midpoint])
+def test_rules_are_of_second_order(rule):
+    """Against ``q = sin(w t) / sin(w T)``, an oscillator between fixed ends."""
+
+    def spring(q, v, params, t):
+        return 0.5 * (v @ v - params * params * (q @ q))
+
+    errors = []
+    for steps in (20, 40):
+        dt = 2.0 / steps
+        ends = FixedEnds([0.0], [1.0])
+        action = Action(spring, 1.1, size=1, steps=steps, dt=dt, boundary=ends, rule=rule)
+        path, _ = settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+        truth = np.sin(1.1 * action.times) / np.sin(2.2)
+        errors.append(np.max(np.abs(path["path"][:, 0] - truth)))
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.05)
+
+
+def test_the_verlet_path_is_leapfrog():
+    """The stationary path obeys ``m (q_+ - 2 q + q_-) / dt^2 = -V'(q) + f(t)`` at every inner node."""
+    model, x, _ = fixed()
+    path = exact(fixed).state["path"][0]
+    nodes = model.energy.boundary.complete(path, x[0])
+    force = jax.vmap(jax.grad(lambda q, t: duffing(q, jnp.zeros(3), PARAMS, t, x[0])))
+    pull = force(nodes[1:-1], jnp.asarray(model.energy.times))
+    second = (nodes[2:] - 2 * nodes[1:-1] + nodes[:-2]) / model.energy.dt**2
+    np.testing.assert_allclose(second, pull, atol=1e-9)
+    before, after = model.energy.momenta({"path": path}, x[0])
+    np.testing.assert_allclose(before[:-1], after[1:], atol=1e-11)
+
+
+@pytest.mark.parametrize("case", [(periodic,), (periodic, midpoint, "fourier"), (fixed,)], ids=name)
+def test_adjoint_equals_finite_differences(case):
+    """Of the relaxed loss along the gradient, and along a random direction."""
+    model, x, y = case[0](*case[1:])
+    gradient, unravel = ravel_pytree(exact(*case).gradient)
+
+    @systems.quickly
+    def loss(move):
+        moved = eqx.apply_updates(model, unravel(move))
+        state, _ = relax(moved, x, exact(*case).state, Newton())
+        return mean_loss(moved, state, y)
+
+    for way in (gradient / jnp.linalg.norm(gradient), systems.normal(3, gradient.shape)):
+        slope = (loss(1e-4 * way) - loss(-1e-4 * way)) / 2e-4
+        np.testing.assert_allclose(slope, way @ gradient, rtol=1e-6)
+    assert float(exact(*case).report.adjoint[0]) < 1e-11
+
+
+def test_the_package_audits_it():
+    """The package's comparison by parameter, and its Krylov adjoint, on a path as on any other state."""
+    found = apply(EquilibriumPropagation(Newton(), Padded(symmetric(1e-3))), fixed())
+    rows = compare(found.gradient, exact(fixed).gradient)
+    assert [row.name for row in rows] == ["a", "c", "k", "all parameters"]
+    assert all(row.cosine > 1 - 1e-9 and row.relative_error < 1e-5 for row in rows)
+    krylov = apply(ImplicitDifferentiation(Newton(), 1e-12), fixed())
+    np.testing.assert_allclose(flat(krylov.gradient), flat(exact(fixed).gradient), rtol=1e-9)
+
+
+def test_an_autonomous_orbit_with_a_pin():
+    """A Duffing oscillator of given period, by nudging, with the phase fixed at ``q(0) = 0``."""
+
+    def alone(q, v, params, t):
+        return 0.5 * (v @ v) - 0.5 * params["k"] * (q @ q) - 0.25 * params["a"] * jnp.sum(q**4)
+
+    steps, period = 100, 5.0
+    dt = period / steps
+    params = {"k": 1.0, "a": 0.5}
+    pinned = Periodic(pin=(0, 0.0))
+    action = Action(alone, params, size=1, steps=steps, dt=dt, boundary=pinned)
+    model = Model(action, PathError(weight=dt))
+    x, y = jnp.zeros((1, 1)), jnp.zeros((1, steps, 1))
+    start = {"path": jnp.sin(2 * np.pi * jnp.arange(float(steps)) / steps)[None, :, None]}
+    oracle, nudging = Adjoint(Newton()), EquilibriumPropagation(Newton(), symmetric(1e-3))
+    (reference, found) = (estimate(e, model, x, y, start, KEY) for e in (oracle, nudging))
+    orbit = reference.state["path"][0, :, 0]
+    assert orbit[0] == 0 and np.max(orbit) > 0.8
+    error = np.abs(flat(found.gradient) - flat(reference.gradient))
+    assert np.all(error < 1e-5 * np.abs(flat(reference.gradient)))
+
+    def amplitude(params):
+        """By quadrature: the period of an orbit of amplitude ``A`` is ``4 int dq / v``."""
+        angle = (np.arange(400) + 0.5) * np.pi / 800
+        low, high = 0.1, 3.0
+        for _ in range(60):
+            size = 0.5 * (low + high)
+            rate = params["k"] + 0.5 * params["a"] * size**2 * (1 + np.sin(angle) ** 2)
+            time = 4 * np.mean(1 / np.sqrt(rate)) * np.pi / 2
+            low, high = (size, high) if time > period else (low, size)
+        return size
+
+    np.testing.assert_allclose(np.max(orbit), amplitude(params), rtol=2e-3)
+
+
+def test_continuation_reaches_what_newton_does_not():
+    """With few steps a stage, in the forcing and in the nudge."""
+    model, x, y = periodic()
+    few = Newton(max_steps=3)
+    follow = systems.quickly(lambda phase, state: Continuation(few, 6).settle(phase, state))
+    phase, rest = model.free(2 * x[0]), model.energy.rest(jnp.float64)
+    _, alone = systems.quickly(few.attempt)(phase, rest)
+    assert alone.outcome == STEPS_SPENT
+    free, info = follow(phase, rest)
+    assert info.outcome == CONVERGED and info.residual < 1e-11
+    nudged, info = follow(model.nudged(2 * x[0], y[0], 0.3), free)
+    assert info.outcome == CONVERGED and norm(jax.tree.map(jnp.subtract, nudged, free)) > 0.1
