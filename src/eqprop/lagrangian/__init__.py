@@ -5,8 +5,10 @@ from eqprop.lagrangian.adjoint import Adjoint
 from eqprop.lagrangian.boundary import Boundary, FixedEnds, FreeEnd, Periodic, initial_value
 from eqprop.lagrangian.continuation import Continuation
 from eqprop.lagrangian.costs import FourierError, PathCost, PathDensity, PathError
+from eqprop.lagrangian.echo import Hamiltonian, evolve, unroll
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
+from eqprop.lagrangian.oscillators import LinearOscillators, NonlinearOscillators, Oscillators
 from eqprop.lagrangian.rules import midpoint, verlet
 
 __all__ = [
@@ -18,13 +20,19 @@ __all__ = [
     "FixedEnds",
     "FourierError",
     "FreeEnd",
+    "Hamiltonian",
+    "LinearOscillators",
     "Newton",
+    "NonlinearOscillators",
+    "Oscillators",
     "PathCost",
     "PathDensity",
     "PathError",
     "PathInfo",
     "Periodic",
+    "evolve",
     "initial_value",
     "midpoint",
+    "unroll",
     "verlet",
 ]

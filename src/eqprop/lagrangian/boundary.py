@@ -163,7 +163,7 @@ def initial_value(position: Numbers, velocity: Numbers) -> Boundary:
         "initial_value: expected a boundary condition under which the path makes the action stationary, "
         "got an initial position and velocity. The varied action keeps a term at the final time, d_beta "
         "p d_theta q - d_theta p d_beta q, and the contrast without it is wrong (by 400 % in a system of "
-        "three oscillators). Use the echo (eqprop.lagrangian.Echo, back-propagation by time reversal), "
+        "three oscillators). Use the echo (eqprop.lagrangian.evolve, back-propagation by time reversal), "
         "Periodic or FixedEnds boundaries, or FreeEnd with an Onsager-Machlup action."
     )
 
