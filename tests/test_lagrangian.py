@@ -35,6 +35,8 @@ from eqprop.lagrangian import (
     PathDensity,
     PathError,
     Periodic,
+    ReversedNudge,
+    doubled,
     midpoint,
     verlet,
 )
@@ -361,3 +363,116 @@ def test_continuation_reaches_what_newton_does_not():
     assert info.outcome == CONVERGED and info.residual < 1e-11
     nudged, info = follow(model.nudged(2 * x[0], y[0], 0.3), free)
     assert info.outcome == CONVERGED and norm(jax.tree.map(jnp.subtract, nudged, free)) > 0.1
+
+
+def friction(q, v, params):
+    """Neither linear nor in proportion to the mass."""
+    return params["g"] * v * (1.0 + q * q)
+
+
+def linear_friction(q, v, params):
+    return params["g"] @ v
+
+
+def linear(q, v, params, t, x):
+    drive = x[0] * jnp.cos(OMEGA * t) * q[0] + x[1] * jnp.sin(2 * OMEGA * t) * q[1]
+    return 0.5 * (v @ params["m"] @ v) - 0.5 * (q @ params["k"] @ q) + drive
+
+
+def matrix(seed):
+    root = systems.normal(seed, (2, 2), 0.3)
+    return jnp.eye(2) + root @ root.T
+
+
+@cache
+def damped():
+    """The coupled oscillators with a nonlinear damping each."""
+    dt = PERIOD / 100
+    params = PARAMS | {"g": jnp.array([0.1, 0.2, 0.3])}
+    action = Action(doubled(duffing, friction), params, size=6, steps=100, dt=dt)
+    cost = PathError(weight=dt, coordinates=(0, 1, 2))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
+
+
+@cache
+def linear_damped(force=linear_friction):
+    """Symmetric mass, damping and stiffness matrices."""
+    params = {"m": matrix(1), "k": matrix(2), "g": 0.3 * matrix(3)}
+    dt = PERIOD / 90
+    action = Action(doubled(linear, force), params, size=4, steps=90, dt=dt, rule=midpoint)
+    cost = PathError(weight=dt, coordinates=(0, 1))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(90)[None, :, :2]
+
+
+def test_doubled_variables_are_exact_at_any_nudge():
+    """The fact sheet's row: nonlinear damping, a periodic drive."""
+    for contrast in (one_sided(1e-2), symmetric(1.0)):
+        assert error(contrast, damped) < 1.8e-10
+
+
+def test_doubled_variables_obey_the_damped_equation():
+    """Against the orbit that long integration of the equation of motion settles in, and its slope."""
+    model, x, y = damped()
+    dt, path = model.energy.dt, exact(damped).state["path"][0]
+    np.testing.assert_allclose(path[:, 3:], 0, atol=1e-12)
+    substeps = 20
+
+    @systems.quickly
+    def orbit(params):
+        def rate(z, t):
+            q, v = z
+            pull = jax.grad(duffing)(q, jnp.zeros(3), params, t, x[0])
+            return v, pull - friction(q, v, params)
+
+        h = dt / substeps
+
+        def step(z, t):
+            def ahead(k, size):
+                return jax.tree.map(lambda a, b: a + size * b, z, k)
+
+            k1 = rate(z, t)
+            k2 = rate(ahead(k1, h / 2), t + h / 2)
+            k3 = rate(ahead(k2, h / 2), t + h / 2)
+            k4 = rate(ahead(k3, h), t + h)
+            z = jax.tree.map(
+                lambda a, b, c, d, e: a + h / 6 * (b + 2 * c + 2 * d + e), z, k1, k2, k3, k4
+            )
+            return z, z[0]
+
+        times = h * jnp.arange(100.0 * substeps)
+        z = (jnp.zeros(3), jnp.zeros(3))
+        for _ in range(40):
+            z, positions = jax.lax.scan(step, z, times)
+        return jnp.roll(positions[substeps - 1 :: substeps], 1, axis=0)
+
+    params = model.energy.params
+    np.testing.assert_allclose(path[:, :3], orbit(params), atol=3e-3)
+
+    def loss(move):
+        found = orbit(params | {"g": params["g"] + move * jnp.array([1.0, 0.0, 0.0])})
+        return 0.5 * dt * jnp.sum((found - y[0]) ** 2)
+
+    slope = (loss(1e-4) - loss(-1e-4)) / 2e-4
+    np.testing.assert_allclose(exact(damped).gradient.energy.params["g"][0], slope, rtol=1e-2)
+
+
+def test_the_reversed_nudge_is_exact_at_any_nudge():
+    """The fact sheet's row: linear, reciprocal, damped."""
+    reference = flat(exact(linear_damped).gradient)
+    for beta in (0.1, 50.0):
+        found = flat(apply(ReversedNudge(Newton(), beta), linear_damped()).gradient)
+        assert np.linalg.norm(found - reference) < 2e-9 * np.linalg.norm(reference)
+
+
+def gyroscopic(q, v, params):
+    return params["g"] @ v + 0.3 * jnp.stack([v[1], -v[0]])
+
+
+def cubic(q, v, params):
+    return params["g"] @ v + 0.1 * v**3
+
+
+@pytest.mark.parametrize("force", [gyroscopic, cubic])
+def test_the_reversed_nudge_refuses_other_systems(force):
+    with pytest.raises(RuntimeError, match="expected a linear reciprocal system"):
+        apply(ReversedNudge(Newton()), linear_damped(force))

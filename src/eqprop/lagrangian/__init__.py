@@ -5,6 +5,7 @@ from eqprop.lagrangian.adjoint import Adjoint
 from eqprop.lagrangian.boundary import Boundary, FixedEnds, FreeEnd, Periodic, initial_value
 from eqprop.lagrangian.continuation import Continuation
 from eqprop.lagrangian.costs import FourierError, PathCost, PathDensity, PathError
+from eqprop.lagrangian.dissipation import ReversedNudge, doubled
 from eqprop.lagrangian.echo import Hamiltonian, evolve, unroll
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
@@ -30,6 +31,8 @@ __all__ = [
     "PathError",
     "PathInfo",
     "Periodic",
+    "ReversedNudge",
+    "doubled",
     "evolve",
     "initial_value",
     "midpoint",
