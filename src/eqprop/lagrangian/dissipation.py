@@ -82,13 +82,18 @@ class ReversedNudge(Estimator):
         frozen = freeze(model)
 
         def respond(x: Array, y: Array, z: State) -> tuple[State, Any]:
-            error = jax.grad(frozen.loss)(z, y)[PATH][:, : action.size // 2] error = eqx.error_if(error,
-            _not_reciprocal(frozen, x, z[PATH]), IRRECIPROCAL) work = PathDensity(density=_work)  # type:
-            ignore[call-arg] beta = jnp.asarray(self.beta, error.dtype) phase =
-            Nudged(base=frozen.free(x), cost=work, y=_reversed(error), beta=beta)  # type:
-            ignore[call-arg] nudged, info = self.solver.settle(phase, z) moved = (nudged[PATH] -
-            z[PATH])[:, : action.size // 2] / self.beta q, _ = jnp.split(z[PATH], 2, axis=1) return
-            {PATH: jnp.concatenate([q, _reversed(moved)], 1)}, info
+            error = jax.grad(frozen.loss)(z, y)[PATH][:, : action.size // 2]
+            error = eqx.error_if(error, _not_reciprocal(frozen, x, z[PATH]), IRRECIPROCAL)
+            phase = Nudged(  # type: ignore[call-arg]
+                base=frozen.free(x),
+                cost=PathDensity(density=_work),  # type: ignore[call-arg]
+                y=_reversed(error),
+                beta=jnp.asarray(self.beta, error.dtype),
+            )
+            nudged, info = self.solver.settle(phase, z)
+            moved = (nudged[PATH] - z[PATH])[:, : action.size // 2] / self.beta
+            q, _ = jnp.split(z[PATH], 2, axis=1)
+            return {PATH: jnp.concatenate([q, _reversed(moved)], 1)}, info
 
         states, nudged = jax.vmap(respond)(x, y, free)
 
