@@ -7,6 +7,7 @@ from eqprop.lagrangian.continuation import Continuation
 from eqprop.lagrangian.costs import FourierError, PathCost, PathDensity, PathError
 from eqprop.lagrangian.dissipation import ReversedNudge, doubled
 from eqprop.lagrangian.echo import Hamiltonian, evolve, unroll
+from eqprop.lagrangian.examine import Sharpness, examine
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
 from eqprop.lagrangian.oscillators import LinearOscillators, NonlinearOscillators, Oscillators
@@ -32,8 +33,10 @@ __all__ = [
     "PathInfo",
     "Periodic",
     "ReversedNudge",
+    "Sharpness",
     "doubled",
     "evolve",
+    "examine",
     "initial_value",
     "midpoint",
     "unroll",

@@ -10,8 +10,8 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.energy import Clamped
 from eqprop.lagrangian.action import PATH
 from eqprop.lagrangian.curvature import action_of
-from eqprop.lagrangian.faults import branch_faults, checked, input_faults, settled_faults
-from eqprop.lagrangian.newton import Newton, PathInfo, is_free, morse_index
+from eqprop.lagrangian.faults import PathInfo
+from eqprop.lagrangian.newton import Newton
 from eqprop.model import Nudged
 from eqprop.solvers import Solver
 from eqprop.units import State
@@ -43,12 +43,7 @@ class Continuation(Solver):
 
         found, infos = lax.scan(follow, state, fractions)
         last = PathInfo(**{name: value[-1] for name, value in vars(infos).items()})
-        action = action_of(phase)
-        faults = input_faults(action, state[PATH]) + settled_faults(action, found[PATH], last)
-        if isinstance(phase, Nudged):
-            followed = is_free(action, state, self.newton.tolerance)
-            faults += branch_faults(followed, morse_index(action, state), infos)
-        return checked(found, faults), last
+        return self.newton.judged(phase, state, found, last, infos), last
 
 
 def _scaled(phase: Clamped, fraction: Array) -> Clamped:

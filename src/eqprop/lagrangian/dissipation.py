@@ -83,7 +83,7 @@ class ReversedNudge(Estimator):
 
         def respond(x: Array, y: Array, z: State) -> tuple[State, Any]:
             error = jax.grad(frozen.loss)(z, y)[PATH][:, : action.size // 2]
-            error = eqx.error_if(error, _not_reciprocal(frozen, x, z[PATH]), IRRECIPROCAL)
+            error = eqx.error_if(error, not_reciprocal(frozen, x, z[PATH]), IRRECIPROCAL)
             phase = Nudged(  # type: ignore[call-arg]
                 base=frozen.free(x),
                 cost=PathDensity(density=_work),  # type: ignore[call-arg]
@@ -115,7 +115,7 @@ def _reversed(path: Array) -> Array:
     return jnp.roll(path[::-1], 1, axis=0)
 
 
-def _not_reciprocal(model: Model, x: Array, path: Array) -> Array:
+def not_reciprocal(model: Model, x: Array, path: Array) -> Array:
     """Whether ``<a, K b>`` differs from ``<R b, K R a>``, or ``K`` between two paths, for the linearised
     equation of motion ``K``, time reversal ``R`` and random paths."""
     phase = model.free(x)

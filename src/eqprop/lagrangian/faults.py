@@ -38,98 +38,74 @@ def checked(state: State, faults: Faults) -> State:
     return state
 
 
-def input_faults(phase: ClampedAction, path: Array) -> Faults:
-    """Of the Lagrangian: a mass matrix that is singular all along the path, and a drive whose period is not
-    that of the path."""
-    before, after, times = phase.ends(path)
+def unsettled(info: PathInfo) -> tuple[Array, str]:
+    """That a path does not solve its equations."""
+    return info.outcome != CONVERGED, (
+        "Newton: expected to converge, but the residual stopped falling or the steps are spent. Start "
+        "nearer to the path, by Continuation in the input or in the nudge; take a smaller nudge; raise "
+        "max_steps; or loosen the tolerance, which rounding bounds by about mass / dt times the "
+        "precision. Where the second variation is singular (a conjugate point, an undamped resonance, a "
+        "zero mode) there is nothing to converge to."
+    )
+
+
+def free_faults(phase: ClampedAction, path: Array, info: PathInfo) -> Faults:
+    """Of a free path that was found: a mass matrix that is singular all along it; a drive whose period is
+    not that of the path; no convergence; and a time step at which a path that alternates from node to
+    node, the fastest that the grid can carry, has lost the sign of its kinetic energy, as for ``omega dt
+    > 2`` in Verlet's rule."""
+    ends = before, after, times = phase.ends(path)
+    mass = masses(phase, *ends)
+    volume = jnp.prod(jnp.linalg.norm(mass, axis=-1), axis=-1)
+    flat = jnp.abs(jnp.linalg.det(mass)) <= _slack(path) * volume
+
+    def alternating(start: Array, end: Array, t: Array) -> Array:
+        return jax.hessian(lambda u: phase.step(start + u, end - u, t))(jnp.zeros_like(start))
+
+    spectra = jnp.linalg.eigvalsh(jnp.stack([mass, jax.vmap(alternating)(*ends)]))
+    negative = jnp.sum(spectra < 0, axis=-1)
     velocity = (after - before) / phase.action.dt
-    masses = _masses(phase, before, velocity, times)
-    volume = jnp.prod(jnp.linalg.norm(masses, axis=-1), axis=-1)
-    flat = jnp.abs(jnp.linalg.det(masses)) <= _slack(path) * jnp.abs(volume)
-    faults = [
+    turn = times + phase.action.steps * phase.action.dt
+    slopes = jax.vmap(jax.grad(phase.continuous, (0, 1)))
+    now, later = (jnp.stack(slopes(before, velocity, t)) for t in (times, turn))
+    apart = jnp.max(jnp.abs(later - now)) > _slack(path) * (1.0 + jnp.max(jnp.abs(now)))
+    return [
         (
             jnp.all(flat),
             "Action: expected an invertible mass matrix d2L/dv2, got a singular one: some coordinate has "
             "no kinetic energy and no equation of motion of second order. Give every coordinate a mass, "
             "or solve for it and leave it out.",
-        )
-    ]
-    if isinstance(phase.action.boundary, Periodic):
-        period = phase.action.steps * phase.action.dt
-        now, later = (_slopes(phase, before, velocity, t) for t in (times, times + period))
-        apart = jnp.max(jnp.abs(later - now)) > _slack(path) * (1.0 + jnp.max(jnp.abs(now)))
-        faults.append(
-            (
-                apart,
-                "Action: expected a Lagrangian with the period of the path, steps * dt, got one that "
-                "differs at t and t + steps * dt; choose dt = period / steps, with a period that all "
-                "drives share.",
-            )
-        )
-    return faults
-
-
-def settled_faults(phase: ClampedAction, path: Array, info: PathInfo) -> Faults:
-    """Of a path that was found: that it does not solve its equations, or solves them at a time step where
-    a path that alternates from node to node, the fastest that the grid can carry, has lost the sign of
-    its kinetic energy, as for ``omega dt > 2`` in Verlet's rule (real paths only)."""
-    unsettled = (
-        info.outcome != CONVERGED,
-        "Newton: expected to converge, but the residual stopped falling or the steps are spent. Start "
-        "nearer to the path, by Continuation in the input or in the nudge; take a smaller nudge; raise "
-        "max_steps; or loosen the tolerance, which rounding bounds by about mass / dt times the "
-        "precision. Where the second variation is singular (a conjugate point, an undamped resonance, a "
-        "zero mode) there is nothing to converge to.",
-    )
-    if jnp.iscomplexobj(path):
-        return [unsettled]
-    ends = phase.ends(path)
-
-    def alternating(start: Array, end: Array, t: Array) -> Array:
-        return jax.hessian(lambda u: phase.step(start + u, end - u, t))(jnp.zeros_like(start))
-
-    velocity = (ends[1] - ends[0]) / phase.action.dt
-    masses = _masses(phase, 0.5 * (ends[0] + ends[1]), velocity, ends[2])
-    fastest = jax.vmap(alternating)(*ends)
-    unstable = jnp.any(_negative(fastest) != _negative(masses))
-    return [
-        unsettled,
+        ),
         (
-            unstable,
+            apart if isinstance(phase.action.boundary, Periodic) else jnp.asarray(False),
+            "Action: expected a Lagrangian with the period of the path, steps * dt, got one that "
+            "differs at t and t + steps * dt; choose dt = period / steps, with a period that all "
+            "drives share.",
+        ),
+        unsettled(info),
+        (
+            jnp.any(negative[0] != negative[1]),
             "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "
             "frequency along the path, got a longer one; take more steps, or the midpoint rule.",
         ),
     ]
 
 
-def branch_faults(followed: Array, before: Array, info: PathInfo) -> Faults:
-    """Of a nudged path, or of several stages of one, that start ``followed`` from the free one, which has
-    the Morse index ``before``: another index, or a distance beyond any linear response. Indices of -1 are
-    not known."""
-    another = jnp.any((info.index != before) & (info.index >= 0))
-    return [
-        (
-            followed & (another | jnp.any(info.stretch > 4.0)),
-            "Newton: expected the nudged path on the branch of the free one, got a path with another "
-            "Morse index or far off its linear response: the nudge crossed a fold or a conjugate point. "
-            "Take a smaller nudge beta, or follow the branch by Continuation.",
-        )
-    ]
+def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Array, str]:
+    """That a nudged path, ``followed`` in one stage or several from the free one, which has the Morse index
+    ``before``, has another index, or lies beyond any linear response. Indices of -1 are not known."""
+    another = jnp.any((stages.index != before) & (stages.index >= 0))
+    return followed & (another | jnp.any(stages.stretch > 4.0)), (
+        "Newton: expected the nudged path on the branch of the free one, got a path with another "
+        "Morse index or far off its linear response: the nudge crossed a fold or a conjugate point. "
+        "Take a smaller nudge beta, or follow the branch by Continuation."
+    )
 
 
-def _masses(phase: ClampedAction, q: Array, v: Array, t: Array) -> Array:
-    """``d2L/dv2``, (steps, size, size)."""
-    curve = jax.hessian(phase.continuous, 1, holomorphic=jnp.iscomplexobj(q))
-    return jax.vmap(curve)(q, v, t)
-
-
-def _slopes(phase: ClampedAction, q: Array, v: Array, t: Array) -> Array:
-    slope = jax.grad(phase.continuous, (0, 1), holomorphic=jnp.iscomplexobj(q))
-    return jnp.stack(jax.vmap(slope)(q, v, t))
-
-
-def _negative(matrices: Array) -> Array:
-    return jnp.sum(jnp.linalg.eigvalsh(matrices) < 0, axis=-1)
+def masses(phase: ClampedAction, before: Array, after: Array, t: Array) -> Array:
+    """``d2L/dv2`` at the start of every step, (steps, size, size)."""
+    curve = jax.hessian(phase.continuous, 1, holomorphic=jnp.iscomplexobj(before))
+    return jax.vmap(curve)(before, (after - before) / phase.action.dt, t)
 
 
 def _slack(path: Array) -> float:

@@ -10,15 +10,15 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, displacement, norm, relative, residual
-from eqprop.lagrangian.action import PATH, ClampedAction
+from eqprop.lagrangian.action import PATH
 from eqprop.lagrangian.bordered import Inertia
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
 from eqprop.lagrangian.faults import (
     PathInfo,
-    branch_faults,
+    branch_fault,
     checked,
-    input_faults,
-    settled_faults,
+    free_faults,
+    unsettled,
 )
 from eqprop.model import Nudged
 from eqprop.solvers import Solver, check_tolerance
@@ -34,14 +34,9 @@ class _Point(NamedTuple):
     residual: Array
 
 
-class _Trial(NamedTuple):
-    ahead: _Point
-    size: Array
-    nearer: Array
-
-
 class _Carry(NamedTuple):
     point: _Point
+    size: Array
     steps: Array
     done: Array
     first: Array
@@ -69,13 +64,20 @@ class Newton(Solver):
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, PathInfo]:
-        action = action_of(phase)
         found, info = self.attempt(phase, state)
-        faults = input_faults(action, state[PATH]) + settled_faults(action, found[PATH], info)
-        if isinstance(phase, Nudged):
-            followed = is_free(action, state, self.tolerance)
-            faults += branch_faults(followed, morse_index(action, state), info)
-        return checked(found, faults), info
+        return self.judged(phase, state, found, info, info), info
+
+    def judged(
+        self, phase: Clamped, start: State, found: State, last: PathInfo, stages: PathInfo
+    ) -> State:
+        """The state, unless it is wrong at run time: free, by itself; nudged, by the free one it started
+        at."""
+        action = action_of(phase)
+        if not isinstance(phase, Nudged):
+            return checked(found, free_faults(action, found[PATH], last))
+        followed = residual(action, start) <= 1e3 * self.tolerance
+        before = second_variation(action, start).factor().inertia().negative
+        return checked(found, [unsettled(last), branch_fault(followed, before, stages)])
 
     def attempt(self, phase: Clamped, state: State) -> tuple[State, PathInfo]:
         """The same without raising: look at ``info.outcome``."""
@@ -88,33 +90,29 @@ class Newton(Solver):
             return _Point(path, force[PATH], relative(force, {PATH: path}))
 
         def advance(carry: _Carry) -> _Carry:
-            point = carry.point
+            point, size = carry.point, carry.size
             system = second_variation(phase, {PATH: point.path})
             factor = system.factor()
             step = solve(system, factor, point.force)
+            ahead = at(point.path + size.astype(step.dtype) * step)
             length = norm({PATH: step})
-
-            def take(size: Array) -> _Trial:
-                ahead = at(point.path + size.astype(step.dtype) * step)
-                left = norm({PATH: solve(system, factor, ahead.force)})
-                return _Trial(ahead, size, left <= (1.0 - 0.25 * size) * length)
-
-            trial = lax.while_loop(
-                lambda trial: ~trial.nearer & (trial.size > SMALLEST),
-                lambda trial: take(0.5 * trial.size),
-                _Trial(point, jnp.full_like(length, 2.0), jnp.asarray(False)),
+            left = norm({PATH: solve(system, factor, ahead.force)})
+            nearer = left <= (1.0 - 0.25 * size) * length
+            kept = _Point(*(jnp.where(nearer, *pair) for pair in zip(ahead, point, strict=True)))
+            return _Carry(
+                kept,
+                jnp.where(nearer, jnp.minimum(2.0 * size, 1.0), 0.5 * size),
+                carry.steps + 1,
+                (point.residual <= self.tolerance) | (size < SMALLEST),
+                jnp.where(carry.steps == 0, length, carry.first),
+                factor.inertia(),
             )
-            pairs = zip(trial.ahead, point, strict=True)
-            kept = _Point(*(jnp.where(trial.nearer, *pair) for pair in pairs))
-            done = ~trial.nearer | (point.residual <= self.tolerance)
-            first = jnp.where(carry.steps == 0, length, carry.first)
-            return _Carry(kept, carry.steps + 1, done, first, factor.inertia())
 
         point = at(start)
         zero = jnp.zeros_like(point.residual)
-        steps = jnp.zeros((), jnp.int32)
         unknown = Inertia(zero, zero, jnp.zeros((), jnp.result_type(int)))
-        begin = _Carry(point, steps, ~jnp.isfinite(point.residual), zero, unknown)
+        lost = ~jnp.isfinite(point.residual)
+        begin = _Carry(point, zero + 1.0, jnp.zeros((), jnp.int32), lost, zero, unknown)
         end = lax.while_loop(
             lambda carry: ~carry.done & (carry.steps < self.max_steps), advance, begin
         )
@@ -122,13 +120,3 @@ class Newton(Solver):
         ended = ending(phase, found, end.steps, self.tolerance)
         stretch = moved / jnp.where(end.first > 0, end.first, 1.0)
         return found, PathInfo(ended.residual, ended.steps, ended.outcome, *end.inertia, stretch)
-
-
-def is_free(action: ClampedAction, state: State, tolerance: float) -> Array:
-    """Whether a path solves the free problem, to what is left of a tolerance after some rounding."""
-    return residual(action, state) <= 1e3 * tolerance
-
-
-def morse_index(phase: Clamped, state: State) -> Array:
-    """How many eigenvalues of the second variation are negative; -1 for complex paths."""
-    return second_variation(phase, state).factor().inertia().negative
