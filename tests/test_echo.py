@@ -118,6 +118,40 @@ def test_an_echo_without_the_gain_is_wrong():
     np.testing.assert_allclose(back, START[0], atol=1e-12)
 
 
+class Nudged(Duffing):
+    """With ``beta`` times a squared error, whose target is the last input."""
+
+    beta: Array
+
+    def potential(self, q, u):
+        error = q - u[2]
+        return super().potential(q, u[:2]) - 0.5 * self.beta * jnp.sum(error * error)
+
+
+def test_the_naive_rule_is_wrong_for_initial_values():
+    """Nudged from the same start, ``d/d beta int dL/dtheta`` misses the term at the final time."""
+    target = jnp.cos(DT * jnp.arange(float(STEPS)))[:, None]
+    inputs = jnp.concatenate([drive(), target], 1)
+    free = duffing(Nudged, jnp.asarray(0.0))
+    flat, unravel = ravel_pytree(free)
+
+    def run(values):
+        (q, p), positions = unroll(unravel(values), START, inputs, DT)
+        pull = jax.grad(
+            lambda values: -DT * jnp.sum(jax.vmap(unravel(values).potential)(positions, inputs))
+        )(values)
+        return q, p, pull, 0.5 * DT * jnp.sum((positions - target) ** 2)
+
+    way = jnp.zeros_like(flat).at[-1].set(1e-4)
+    ends = (systems.quickly(run)(flat + sign * way) for sign in (1.0, -1.0))
+    by_beta = [(a - b) / 2e-4 for a, b in zip(*ends, strict=True)]
+    by_theta = systems.quickly(jax.jacrev(run))(flat)
+    naive, truth = by_beta[2][:8], by_theta[3][:8]
+    term = by_beta[1] @ by_theta[0][:, :8] - by_beta[0] @ by_theta[1][:, :8]
+    assert np.linalg.norm(naive - truth) > 0.5 * np.linalg.norm(truth)
+    assert np.linalg.norm(naive + term - truth) < 0.01 * np.linalg.norm(truth)
+
+
 def layer(kind, key, features, size, **options):
     made = kind.init(key, features, size, **options)
     if kind is LinearOscillators:

@@ -10,6 +10,7 @@ from eqprop.lagrangian.echo import Hamiltonian, evolve, unroll
 from eqprop.lagrangian.examine import Sharpness, examine
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
+from eqprop.lagrangian.onsager_machlup import onsager_machlup
 from eqprop.lagrangian.oscillators import LinearOscillators, NonlinearOscillators, Oscillators
 from eqprop.lagrangian.rules import midpoint, verlet
 
@@ -39,6 +40,7 @@ __all__ = [
     "examine",
     "initial_value",
     "midpoint",
+    "onsager_machlup",
     "unroll",
     "verlet",
 ]
