@@ -149,7 +149,7 @@ def test_the_naive_rule_is_wrong_for_initial_values():
     naive, truth = by_beta[2][:8], by_theta[3][:8]
     term = by_beta[1] @ by_theta[0][:, :8] - by_beta[0] @ by_theta[1][:, :8]
     assert np.linalg.norm(naive - truth) > 0.5 * np.linalg.norm(truth)
-    assert np.linalg.norm(naive + term - truth) < 0.01 * np.linalg.norm(truth)
+    assert np.linalg.norm(naive + term - truth) < 0.02 * np.linalg.norm(truth)
 
 
 def layer(kind, key, features, size, **options):

@@ -37,10 +37,12 @@ from eqprop.lagrangian import (
     PathError,
     Periodic,
     ReversedNudge,
+    Shooting,
     doubled,
     examine,
     initial_value,
     midpoint,
+    monodromy,
     onsager_machlup,
     verlet,
 )
@@ -309,6 +311,31 @@ def test_adjoint_equals_finite_differences(case):
         slope = (loss(1e-4 * way) - loss(-1e-4 * way)) / 2e-4
         np.testing.assert_allclose(slope, way @ gradient, rtol=1e-6)
     assert float(exact(*case).report.adjoint[0]) < 1e-11
+
+
+def test_shooting_finds_the_same_paths():
+    """On a period, between ends, and with a free end; the monodromy is symplectic."""
+    shoot = systems.quickly(lambda phase, state: Shooting().settle(phase, state))
+    for case in ((periodic,), (fixed,)):
+        model, x, _ = case[0]()
+        near = jax.tree.map(lambda z: 0.9 * z, state_of(exact(*case)))
+        state, info = shoot(model.free(x[0]), near)
+        assert info.outcome == CONVERGED
+        np.testing.assert_allclose(state["path"], exact(*case).state["path"][0], atol=1e-8)
+    model, x, _ = periodic()
+    turn = monodromy(model.free(x[0]), state_of(exact(periodic)))
+    unit = np.kron([[0.0, 1.0], [-1.0, 0.0]], np.eye(3))
+    np.testing.assert_allclose(turn.T @ unit @ turn, unit, atol=1e-9)
+    free = spring_action(1.7, boundary=FreeEnd([0.3]))
+    phase = free.clamp(jnp.zeros(1))
+    state, _ = shoot(phase, {"path": jnp.full((100, 1), 0.3)})
+    np.testing.assert_allclose(state["path"], found(free)[1]["path"], atol=1e-9)
+    with refused(TypeError, "nudged phases are for Newton"):
+        Shooting().settle(model.nudged(x[0], waves(STEPS), 0.1), model.energy.rest(jnp.float64))
+
+
+def state_of(result):
+    return {"path": result.state["path"][0]}
 
 
 def test_the_package_audits_it():

@@ -13,6 +13,7 @@ from eqprop.lagrangian.newton import Newton
 from eqprop.lagrangian.onsager_machlup import onsager_machlup
 from eqprop.lagrangian.oscillators import LinearOscillators, NonlinearOscillators, Oscillators
 from eqprop.lagrangian.rules import midpoint, verlet
+from eqprop.lagrangian.shooting import Shooting, monodromy
 
 __all__ = [
     "Action",
@@ -35,11 +36,13 @@ __all__ = [
     "Periodic",
     "ReversedNudge",
     "Sharpness",
+    "Shooting",
     "doubled",
     "evolve",
     "examine",
     "initial_value",
     "midpoint",
+    "monodromy",
     "onsager_machlup",
     "unroll",
     "verlet",

@@ -38,15 +38,13 @@ def checked(state: State, faults: Faults) -> State:
     return state
 
 
-def unsettled(info: PathInfo) -> tuple[Array, str]:
-    """That a path does not solve its equations."""
-    return info.outcome != CONVERGED, (
-        "Newton: expected to converge, but the residual stopped falling or the steps are spent. Start "
-        "nearer to the path, by Continuation in the input or in the nudge; take a smaller nudge; raise "
-        "max_steps; or loosen the tolerance, which rounding bounds by about mass / dt times the "
-        "precision. Where the second variation is singular (a conjugate point, an undamped resonance, a "
-        "zero mode) there is nothing to converge to."
-    )
+UNSETTLED = (
+    "Newton: expected to converge, but the residual stopped falling or the steps are spent. Start "
+    "nearer to the path, by Continuation in the input or in the nudge; take a smaller nudge; raise "
+    "max_steps; or loosen the tolerance, which rounding bounds by about mass / dt times the "
+    "precision. Where the second variation is singular (a conjugate point, an undamped resonance, a "
+    "zero mode) there is nothing to converge to."
+)
 
 
 def free_faults(phase: ClampedAction, path: Array, info: PathInfo) -> Faults:
@@ -82,7 +80,7 @@ def free_faults(phase: ClampedAction, path: Array, info: PathInfo) -> Faults:
             "differs at t and t + steps * dt; choose dt = period / steps, with a period that all "
             "drives share.",
         ),
-        unsettled(info),
+        (info.outcome != CONVERGED, UNSETTLED),
         (
             jnp.any(negative[0] != negative[1]),
             "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "

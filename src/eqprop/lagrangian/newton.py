@@ -14,14 +14,14 @@ from eqprop.lagrangian.action import PATH
 from eqprop.lagrangian.bordered import Inertia
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
 from eqprop.lagrangian.faults import (
+    UNSETTLED,
     PathInfo,
     branch_fault,
     checked,
     free_faults,
-    unsettled,
 )
 from eqprop.model import Nudged
-from eqprop.solvers import Solver, check_tolerance
+from eqprop.solvers import CONVERGED, Solver, check_tolerance
 from eqprop.solvers._solver import report as ending
 from eqprop.units import State
 
@@ -77,7 +77,9 @@ class Newton(Solver):
             return checked(found, free_faults(action, found[PATH], last))
         followed = residual(action, start) <= 1e3 * self.tolerance
         before = second_variation(action, start).factor().inertia().negative
-        return checked(found, [unsettled(last), branch_fault(followed, before, stages)])
+        return checked(
+            found, [(last.outcome != CONVERGED, UNSETTLED), branch_fault(followed, before, stages)]
+        )
 
     def attempt(self, phase: Clamped, state: State) -> tuple[State, PathInfo]:
         """The same without raising: look at ``info.outcome``."""
