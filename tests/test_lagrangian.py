@@ -32,6 +32,7 @@ from eqprop.lagrangian import (
     FixedEnds,
     FourierError,
     FreeEnd,
+    HarmonicAction,
     Newton,
     PathDensity,
     PathError,
@@ -722,3 +723,43 @@ def test_bohr_sommerfeld_orbits_give_the_slopes_of_energy_levels():
     exact_slopes = 0.5 * state @ q2 @ state, 0.25 * state @ q4 @ state
     np.testing.assert_allclose(energy, values[level], rtol=2e-3)
     np.testing.assert_allclose(slopes, exact_slopes, rtol=5e-3)
+
+
+@cache
+def harmonic(harmonics=9):
+    action = HarmonicAction(duffing, PARAMS, size=3, harmonics=harmonics, period=PERIOD)
+    cost = PathError(coordinates=tuple(range(9)), weight=PERIOD / 4)
+    return Model(action, cost), jnp.array([[0.3, 0.15]]), jnp.full((1, 1, 9), 0.1)
+
+
+def test_harmonic_balance_converges_faster_than_any_power():
+    """Against more harmonics; and the nodes of a discretised path approach it as ``dt^2``."""
+    truth = harmonic(15)[0].energy.positions(exact(harmonic, 15).state["path"][0], np.arange(8.0))
+    errors = []
+    for count in (2, 4, 8):
+        model, x, _ = harmonic(count)
+        path = settle(model.free(x[0]), model.energy.rest(jnp.float64))[0]["path"]
+        errors.append(np.max(np.abs(model.energy.positions(path, np.arange(8.0)) - truth)))
+    assert errors[0] < 1e-2 and errors[1] < errors[0] / 100 and errors[2] < errors[1] / 1e4
+    model, x, _ = periodic()
+    nodes = model.energy.times
+    there = harmonic(15)[0].energy.positions(exact(harmonic, 15).state["path"][0], nodes)
+    apart = np.max(np.abs(exact(periodic).state["path"][0] - there))
+    assert apart < 0.02 * (PERIOD / STEPS) ** 2
+
+
+def test_contrasts_of_harmonics():
+    errors = [error(symmetric(beta), harmonic) for beta in (0.04, 0.02)]
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.1)
+
+
+def test_harmonic_actions_refuse_bad_data():
+    with refused(ValueError, "harmonics >= 1"):
+        HarmonicAction(duffing, PARAMS, size=3, harmonics=0, period=1.0)
+    with refused(ValueError, "more than 8 samples"):
+        HarmonicAction(duffing, PARAMS, size=3, harmonics=4, period=1.0, samples=8)
+    with refused(ValueError, "without the time"):
+        HarmonicAction(free_duffing, PARAMS, size=3, harmonics=4, period=1.0).clamp(jnp.zeros(1))
+    with refused(RuntimeError, "the period of the path"):
+        action = HarmonicAction(spring, 0.6, size=1, harmonics=3, period=6.0)
+        settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))

@@ -9,6 +9,7 @@ from eqprop.lagrangian.dissipation import ReversedNudge, doubled
 from eqprop.lagrangian.echo import Hamiltonian, evolve, unroll
 from eqprop.lagrangian.examine import Sharpness, examine
 from eqprop.lagrangian.faults import PathInfo
+from eqprop.lagrangian.harmonic import ClampedHarmonics, HarmonicAction
 from eqprop.lagrangian.newton import Newton
 from eqprop.lagrangian.onsager_machlup import onsager_machlup
 from eqprop.lagrangian.oscillators import LinearOscillators, NonlinearOscillators, Oscillators
@@ -20,11 +21,13 @@ __all__ = [
     "Adjoint",
     "Boundary",
     "ClampedAction",
+    "ClampedHarmonics",
     "Continuation",
     "FixedEnds",
     "FourierError",
     "FreeEnd",
     "Hamiltonian",
+    "HarmonicAction",
     "LinearOscillators",
     "Newton",
     "NonlinearOscillators",

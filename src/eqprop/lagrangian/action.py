@@ -8,9 +8,7 @@ and descent does not. Massar, arXiv 2505.07363.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,13 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from eqprop.energy import Clamped, Energy
+from eqprop.energy import Energy
 from eqprop.lagrangian.bordered import Bordered
 from eqprop.lagrangian.boundary import Boundary, Periodic
+from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive
 from eqprop.lagrangian.rules import Rule, verlet
-from eqprop.units import State, Units, self_energy
-
-PATH = "path"
+from eqprop.units import State, Units
 
 
 class Action(Energy):
@@ -59,8 +56,6 @@ class Action(Energy):
         boundary: Boundary | None = None,
         rule: Rule = verlet,
     ):
-        if isinstance(lagrangian, eqx.Module):
-            params, lagrangian = lagrangian, _call
         if not size >= 1 or not steps >= 3 or not dt > 0:
             raise ValueError(
                 f"Action: expected size >= 1, steps >= 3 and dt > 0, got size={size}, steps={steps}, "
@@ -68,8 +63,7 @@ class Action(Energy):
             )
         self.boundary = Periodic() if boundary is None else boundary
         self.boundary.check(size)
-        self.params = jax.tree.map(lambda a: jnp.asarray(a) if eqx.is_array_like(a) else a, params)
-        self.lagrangian = with_input(lagrangian)
+        self.lagrangian, self.params = as_function(lagrangian, params)
         self.size, self.steps, self.dt, self.rule = size, steps, dt, rule
         self.input_shape = None
 
@@ -98,7 +92,7 @@ class Action(Energy):
         return slopes[1], -slopes[0]
 
 
-class ClampedAction(Clamped):
+class ClampedAction(Extremal):
     """The action of one example."""
 
     action: Action
@@ -108,14 +102,13 @@ class ClampedAction(Clamped):
     def __init__(self, action: Action, x: Array):
         self.action, self.x, self.blocks = action, x, None
         if isinstance(action.boundary, Periodic) and action.boundary.pin is None:
-            _require_drive(self)
+            require_drive(self, action.size)
 
     @property  # type: ignore[misc]
     def units(self) -> Units:  # type: ignore[override]
         return self.action.units
 
     def continuous(self, q: Array, v: Array, t: Array) -> Array:
-        """``L(q, v, t)`` of this example."""
         action = self.action
         return action.lagrangian(q, v, action.params, t.astype(q.dtype), self.x)
 
@@ -129,12 +122,19 @@ class ClampedAction(Clamped):
         times = self.action.dt * jnp.arange(self.action.steps, dtype=jnp.finfo(path.dtype).dtype)
         return nodes[:-1], nodes[1:], times
 
+    @property
+    def period(self) -> float | None:
+        closed = isinstance(self.action.boundary, Periodic)
+        return self.action.steps * self.action.dt if closed else None
+
+    def samples(self, path: Array) -> tuple[Array, Array, Array]:
+        before, after, times = self.ends(path)
+        return before, (after - before) / self.action.dt, times
+
     def scaled(self, fraction: Array) -> ClampedAction:
-        """The action whose input is a fraction of this one's."""
         return ClampedAction(self.action, self.x * fraction.astype(self.x.dtype))
 
     def hessian(self, path: Array) -> Bordered:
-        """The second derivatives in the unknown nodes."""
         holomorphic = jnp.iscomplexobj(path)
 
         def blocks(start: Array, end: Array, t: Array) -> tuple[Array, Array, Array]:
@@ -144,71 +144,5 @@ class ClampedAction(Clamped):
 
         return self.action.boundary.system(*jax.vmap(blocks)(*self.ends(path)))
 
-    def coupling(self, shown: State) -> Array:
-        return self._total(shown[PATH]) - self_energy(self.units, shown)
-
-    def curvature(self, name: str) -> float:
-        raise ValueError(
-            "Action: expected a solver for saddles, got one that descends; use eqprop.lagrangian.Newton."
-        )
-
-    def __call__(self, state: State) -> Array:
-        return self._total(state[PATH])
-
-    def _total(self, path: Array) -> Array:
+    def total(self, path: Array) -> Array:
         return jnp.sum(jax.vmap(self.step)(*self.ends(path)))
-
-
-def with_input(lagrangian: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as one of ``(q, v, params, t, x)``; its own fifth argument may be missing."""
-    try:
-        count = len(inspect.signature(lagrangian).parameters)
-    except (TypeError, ValueError):
-        count = 0
-    if count == 5:
-        return lagrangian
-    if count != 4:
-        raise ValueError(
-            "Action: expected a function L(q, v, params, t) or L(q, v, params, t, x), or a module L(q, "
-            f"v, t) or L(q, v, t, x), got {lagrangian!r} of {count} arguments."
-        )
-    return _WithoutInput(lagrangian)
-
-
-class _WithoutInput:
-    """A function of ``(q, v, params, t)`` that takes an input and ignores it; equal to others of its
-    kind."""
-
-    def __init__(self, function: Callable[..., Any]):
-        self.function = function
-
-    def __call__(self, q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Any:
-        return self.function(q, v, params, t)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _WithoutInput) and other.function == self.function
-
-    def __hash__(self) -> int:
-        return hash((_WithoutInput, self.function))
-
-
-def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
-    takes_input = len(inspect.signature(params).parameters) == 4
-    return params(q, v, t, x) if takes_input else params(q, v, t)
-
-
-def _require_drive(phase: ClampedAction) -> None:
-    """Raise ``ValueError`` where the Lagrangian does not contain the time."""
-    size = phase.action.size
-    point = jnp.zeros(size, phase.x.dtype)
-    traced = jax.make_jaxpr(phase.continuous)(point, point, jnp.zeros((), phase.x.dtype)).jaxpr
-    moving = {id(traced.invars[-1])}
-    for equation in traced.eqns:
-        if any(id(variable) in moving for variable in equation.invars):
-            moving |= {id(variable) for variable in equation.outvars}
-    if id(traced.outvars[0]) not in moving:
-        raise ValueError(
-            "Action: expected a periodic Lagrangian with a drive, L(q, v, theta, t), got one without the "
-            "time t: its orbits may begin anywhere along themselves, and the Hessian has a zero mode. "
-            "Give a phase condition, Periodic(pin=(coordinate, value)), or drive the system."
-        )

@@ -9,8 +9,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import norm
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
-from eqprop.lagrangian.action import PATH
 from eqprop.lagrangian.curvature import second_variation, solve_refined
+from eqprop.lagrangian.extremal import PATH
 from eqprop.model import Model
 from eqprop.ops import freeze
 from eqprop.solvers import Solver

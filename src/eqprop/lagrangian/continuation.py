@@ -8,8 +8,8 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped
-from eqprop.lagrangian.action import PATH
 from eqprop.lagrangian.curvature import action_of
+from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
 from eqprop.model import Nudged

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Inexact
 
 from eqprop.costs import Cost
-from eqprop.lagrangian.action import PATH
+from eqprop.lagrangian.extremal import PATH
 from eqprop.units import State
 
 Some = tuple[int, ...] | None

@@ -7,18 +7,18 @@ from jax import lax
 from jaxtyping import Array
 
 from eqprop.energy import Clamped
-from eqprop.lagrangian.action import PATH, ClampedAction
 from eqprop.lagrangian.bordered import Bordered, Factor
 from eqprop.lagrangian.costs import PathCost
+from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.model import Nudged
 from eqprop.units import State
 
 
-def action_of(phase: Clamped) -> ClampedAction:
+def action_of(phase: Clamped) -> Extremal:
     """The action of a phase, free or nudged. Raises ``TypeError`` for phases of other energies and for
     costs whose curvature along a path is not known."""
     base = phase.base if isinstance(phase, Nudged) else phase
-    if not isinstance(base, ClampedAction):
+    if not isinstance(base, Extremal):
         raise TypeError(
             "Newton: expected the phase of an eqprop.lagrangian.Action, got one of "
             f"{type(base).__name__}; other energies relax by eqprop.Blockwise, Momentum or "

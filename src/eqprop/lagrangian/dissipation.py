@@ -18,9 +18,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
-from eqprop.lagrangian.action import PATH, Action, with_input
+from eqprop.lagrangian.action import Action
 from eqprop.lagrangian.boundary import Periodic
 from eqprop.lagrangian.costs import PathDensity
+from eqprop.lagrangian.extremal import PATH, with_input
 from eqprop.lagrangian.newton import Newton
 from eqprop.model import Model, Nudged
 from eqprop.ops import freeze

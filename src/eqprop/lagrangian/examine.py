@@ -14,8 +14,9 @@ from jax import lax
 from jaxtyping import Array
 
 from eqprop.energy import Clamped, norm, residual
-from eqprop.lagrangian.action import PATH
+from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
+from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import masses
 from eqprop.units import State
 
@@ -56,6 +57,8 @@ def _sharpness(phase: Clamped, state: State) -> tuple[Array, ...]:
     """The smallest eigenvalue by inverse iteration."""
     system = second_variation(phase, state)
     factor, action = system.factor(), action_of(phase)
+    if not isinstance(action, ClampedAction):
+        raise TypeError(f"examine: expected the phase of an Action, got {type(action).__name__}.")
 
     def sharpen(way: Array, _: None) -> tuple[Array, Array]:
         answer = solve(system, factor, way)
@@ -65,7 +68,7 @@ def _sharpness(phase: Clamped, state: State) -> tuple[Array, ...]:
     path = state[PATH]
     start = jax.random.normal(jax.random.key(0), path.shape, path.dtype)
     _, sizes = lax.scan(sharpen, start / norm({PATH: start}), length=12)
-    before, after, times = action.ends(path)
-    mass = jnp.mean(jnp.abs(jnp.linalg.eigvalsh(masses(action, before, after, times))))
-    wave = mass * (math.pi / (action.action.steps * action.action.dt)) ** 2 * action.action.dt
+    mass = jnp.mean(jnp.abs(jnp.linalg.eigvalsh(masses(action, path))))
+    dt = action.action.dt
+    wave = mass * (math.pi / (action.action.steps * dt)) ** 2 * dt
     return residual(phase, state), *factor.inertia(), sizes[-1] / wave

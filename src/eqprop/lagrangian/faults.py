@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from eqprop.lagrangian.action import ClampedAction
-from eqprop.lagrangian.boundary import Periodic
+from eqprop.lagrangian.extremal import Extremal
 from eqprop.solvers import CONVERGED, Info
 from eqprop.units import State
 
@@ -47,46 +47,51 @@ UNSETTLED = (
 )
 
 
-def free_faults(phase: ClampedAction, path: Array, info: PathInfo) -> Faults:
+def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
     """Of a free path that was found: a mass matrix that is singular all along it; a drive whose period is
     not that of the path; no convergence; and a time step at which a path that alternates from node to
     node, the fastest that the grid can carry, has lost the sign of its kinetic energy, as for ``omega dt
     > 2`` in Verlet's rule."""
-    ends = before, after, times = phase.ends(path)
-    mass = masses(phase, *ends)
+    mass = masses(phase, path)
     volume = jnp.prod(jnp.linalg.norm(mass, axis=-1), axis=-1)
     flat = jnp.abs(jnp.linalg.det(mass)) <= _slack(path) * volume
-
-    def alternating(start: Array, end: Array, t: Array) -> Array:
-        return jax.hessian(lambda u: phase.step(start + u, end - u, t))(jnp.zeros_like(start))
-
-    spectra = jnp.linalg.eigvalsh(jnp.stack([mass, jax.vmap(alternating)(*ends)]))
-    negative = jnp.sum(spectra < 0, axis=-1)
-    velocity = (after - before) / phase.action.dt
-    turn = times + phase.action.steps * phase.action.dt
-    slopes = jax.vmap(jax.grad(phase.continuous, (0, 1)))
-    now, later = (jnp.stack(slopes(before, velocity, t)) for t in (times, turn))
-    apart = jnp.max(jnp.abs(later - now)) > _slack(path) * (1.0 + jnp.max(jnp.abs(now)))
-    return [
+    faults = [
         (
             jnp.all(flat),
             "Action: expected an invertible mass matrix d2L/dv2, got a singular one: some coordinate has "
             "no kinetic energy and no equation of motion of second order. Give every coordinate a mass, "
             "or solve for it and leave it out.",
-        ),
-        (
-            apart if isinstance(phase.action.boundary, Periodic) else jnp.asarray(False),
-            "Action: expected a Lagrangian with the period of the path, steps * dt, got one that "
-            "differs at t and t + steps * dt; choose dt = period / steps, with a period that all "
-            "drives share.",
-        ),
-        (info.outcome != CONVERGED, UNSETTLED),
-        (
-            jnp.any(negative[0] != negative[1]),
-            "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "
-            "frequency along the path, got a longer one; take more steps, or the midpoint rule.",
-        ),
+        )
     ]
+    if phase.period is not None:
+        q, v, times = phase.samples(path)
+        slopes = jax.vmap(jax.grad(phase.continuous, (0, 1)))
+        now, later = (jnp.stack(slopes(q, v, t)) for t in (times, times + phase.period))
+        apart = jnp.max(jnp.abs(later - now)) > _slack(path) * (1.0 + jnp.max(jnp.abs(now)))
+        faults.append(
+            (
+                apart,
+                "Action: expected a Lagrangian with the period of the path, got one that differs at t "
+                "and a period later; choose dt = period / steps, with a period that all drives share.",
+            )
+        )
+    faults.append((info.outcome != CONVERGED, UNSETTLED))
+    if isinstance(phase, ClampedAction):
+        step = phase.step
+
+        def alternating(start: Array, end: Array, t: Array) -> Array:
+            return jax.hessian(lambda u: step(start + u, end - u, t))(jnp.zeros_like(start))
+
+        fastest = jax.vmap(alternating)(*phase.ends(path))
+        negative = jnp.sum(jnp.linalg.eigvalsh(jnp.stack([mass, fastest])) < 0, axis=-1)
+        faults.append(
+            (
+                jnp.any(negative[0] != negative[1]),
+                "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "
+                "frequency along the path, got a longer one; take more steps, or the midpoint rule.",
+            )
+        )
+    return faults
 
 
 def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Array, str]:
@@ -100,10 +105,9 @@ def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Arra
     )
 
 
-def masses(phase: ClampedAction, before: Array, after: Array, t: Array) -> Array:
-    """``d2L/dv2`` at the start of every step, (steps, size, size)."""
-    curve = jax.hessian(phase.continuous, 1, holomorphic=jnp.iscomplexobj(before))
-    return jax.vmap(curve)(before, (after - before) / phase.action.dt, t)
+def masses(phase: Extremal, path: Array) -> Array:
+    """``d2L/dv2`` along a path, (samples, size, size)."""
+    return jax.vmap(jax.hessian(phase.continuous, 1))(*phase.samples(path))
 
 
 def _slack(path: Array) -> float:

@@ -10,9 +10,9 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, displacement, norm, relative, residual
-from eqprop.lagrangian.action import PATH
 from eqprop.lagrangian.bordered import Inertia
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
+from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import (
     UNSETTLED,
     PathInfo,

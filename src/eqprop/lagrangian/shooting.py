@@ -9,8 +9,9 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped
-from eqprop.lagrangian.action import PATH, ClampedAction
+from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.boundary import FixedEnds, Periodic
+from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import UNSETTLED
 from eqprop.solvers import CONVERGED, Info, Solver, check_tolerance
 from eqprop.solvers._solver import report
