@@ -111,6 +111,25 @@ class Bordered(eqx.Module):
         return product, jnp.einsum("mkn,kn->m", self.border, path) + self.corner @ ends
 
 
+class Pivots(eqx.Module):
+    """What elimination leaves on the diagonal: ``chain`` (K, n, n), ``corner`` (m, m)."""
+
+    chain: Array
+    corner: Array
+    surplus: Array
+
+    def inertia(self) -> Inertia:
+        """Sylvester's law of inertia: the pivots count the signs of the whole (Haynsworth 1968)."""
+        if jnp.iscomplexobj(self.chain):
+            unknown = jnp.full((), jnp.nan, jnp.finfo(self.chain.dtype).dtype)
+            return Inertia(unknown, unknown, jnp.full((), -1, jnp.result_type(int)))
+        spectra = jnp.linalg.eigvalsh(self.chain).ravel(), jnp.linalg.eigvalsh(self.corner)
+        values = jnp.concatenate(spectra)
+        count = jnp.sum(values < 0) - self.surplus
+        sign = jnp.where(count % 2 == 0, 1.0, -1.0).astype(values.dtype)
+        return Inertia(sign, jnp.sum(jnp.log(jnp.abs(values))), count)
+
+
 class Factor(eqx.Module):
     """An eliminated system: ``pivots`` and their ``inverses`` (K, n, n), ``gains`` (K, n, n) from each
     block to the one before it, the chain's answer to its border ``reach`` (m, K, n), and what is left of
@@ -151,13 +170,7 @@ class Factor(eqx.Module):
         outer = jnp.linalg.solve(self.schur, ends - jnp.einsum("mkn,kn->m", self.border, answer))
         return answer - jnp.einsum("mkn,m->kn", self.reach, outer), outer
 
-    def inertia(self) -> Inertia:
-        """Sylvester's law of inertia: the pivots count the signs of the whole (Haynsworth 1968)."""
-        if jnp.iscomplexobj(self.pivots):
-            unknown = jnp.full((), jnp.nan, jnp.finfo(self.pivots.dtype).dtype)
-            return Inertia(unknown, unknown, jnp.full((), -1, jnp.result_type(int)))
-        spectra = jnp.linalg.eigvalsh(self.pivots).ravel(), jnp.linalg.eigvalsh(self.schur)
-        values = jnp.concatenate(spectra)
-        count = jnp.sum(values < 0) - self.surplus
-        sign = jnp.where(count % 2 == 0, 1.0, -1.0).astype(values.dtype)
-        return Inertia(sign, jnp.sum(jnp.log(jnp.abs(values))), count)
+    @property
+    def left(self) -> Pivots:
+        """The pivots, for their signs."""
+        return Pivots(self.pivots, self.schur, jnp.asarray(self.surplus))

@@ -71,4 +71,4 @@ def _sharpness(phase: Clamped, state: State) -> tuple[Array, ...]:
     mass = jnp.mean(jnp.abs(jnp.linalg.eigvalsh(masses(action, path))))
     dt = action.action.dt
     wave = mass * (math.pi / (action.action.steps * dt)) ** 2 * dt
-    return residual(phase, state), *factor.inertia(), sizes[-1] / wave
+    return residual(phase, state), *factor.left.inertia(), sizes[-1] / wave

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, displacement, norm, relative, residual
-from eqprop.lagrangian.bordered import Inertia
+from eqprop.lagrangian.bordered import Pivots
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
 from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import (
@@ -40,7 +41,7 @@ class _Carry(NamedTuple):
     steps: Array
     done: Array
     first: Array
-    inertia: Inertia
+    pivots: Pivots
 
 
 class Newton(Solver):
@@ -76,7 +77,7 @@ class Newton(Solver):
         if not isinstance(phase, Nudged):
             return checked(found, free_faults(action, found[PATH], last))
         followed = residual(action, start) <= 1e3 * self.tolerance
-        before = second_variation(action, start).factor().inertia().negative
+        before = second_variation(action, start).factor().left.inertia().negative
         return checked(
             found, [(last.outcome != CONVERGED, UNSETTLED), branch_fault(followed, before, stages)]
         )
@@ -107,12 +108,15 @@ class Newton(Solver):
                 carry.steps + 1,
                 (point.residual <= self.tolerance) | (size < SMALLEST),
                 jnp.where(carry.steps == 0, length, carry.first),
-                factor.inertia(),
+                factor.left,
             )
 
         point = at(start)
         zero = jnp.zeros_like(point.residual)
-        unknown = Inertia(zero, zero, jnp.zeros((), jnp.result_type(int)))
+        unknown = eqx.filter_eval_shape(
+            lambda: second_variation(phase, {PATH: start}).factor().left
+        )
+        unknown = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), unknown)
         lost = ~jnp.isfinite(point.residual)
         begin = _Carry(point, zero + 1.0, jnp.zeros((), jnp.int32), lost, zero, unknown)
         end = lax.while_loop(
@@ -121,4 +125,6 @@ class Newton(Solver):
         found, moved = {PATH: end.point.path}, norm({PATH: end.point.path - start})
         ended = ending(phase, found, end.steps, self.tolerance)
         stretch = moved / jnp.where(end.first > 0, end.first, 1.0)
-        return found, PathInfo(ended.residual, ended.steps, ended.outcome, *end.inertia, stretch)
+        return found, PathInfo(
+            ended.residual, ended.steps, ended.outcome, *end.pivots.inertia(), stretch
+        )
