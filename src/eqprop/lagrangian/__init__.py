@@ -6,9 +6,10 @@ from eqprop.lagrangian.boundary import Boundary, FixedEnds, FreeEnd, Periodic, i
 from eqprop.lagrangian.continuation import Continuation
 from eqprop.lagrangian.costs import FourierError, PathCost, PathDensity, PathError
 from eqprop.lagrangian.dissipation import ReversedNudge, doubled
-from eqprop.lagrangian.echo import Hamiltonian, evolve, unroll
+from eqprop.lagrangian.echo import evolve
 from eqprop.lagrangian.examine import Sharpness, examine
 from eqprop.lagrangian.faults import PathInfo
+from eqprop.lagrangian.hamiltonian import Hamiltonian, unroll
 from eqprop.lagrangian.harmonic import ClampedHarmonics, HarmonicAction
 from eqprop.lagrangian.newton import Newton
 from eqprop.lagrangian.onsager_machlup import onsager_machlup

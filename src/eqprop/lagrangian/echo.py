@@ -1,25 +1,22 @@
 """The Hamiltonian echo: back-propagation through time without a tape, by running a system backwards.
 
-A separable Hamiltonian ``H = sum_i r_i p_i^2 / 2 + V(q, u)`` moves by drift, kick and drift,
-
-    q += dt/2 r p,    p *= a,   p -= dt dV/dq(q, u_n),   p *= a,    q += dt/2 r p,      a = exp(-damping
-    dt / 2)
-
-and retraces its path when its momentum is flipped and its damping made a gain. Nudged on the way by the
-slopes of a loss, the echo differs from the path by the adjoint state, and what is conjugate to the
-parameters tells their gradient:
+A separable Hamiltonian that moves by drift, kick and drift (`unroll`) retraces its path when its momentum
+is flipped and its damping made a gain. Nudged on the way by the slopes of a loss, the echo differs from
+the path by the adjoint state, and what is conjugate to the parameters tells their gradient:
 
     dC/dtheta = sum_n dt d/d epsilon dH/dtheta(echo_n(epsilon))
 
-which equals back-propagation through the same steps as the nudge goes to zero. With damping the slopes
-are weighted by ``e^(damping s)`` after an echo time ``s``, and what is read by its inverse. Pourcel and
-Ernoult, NeurIPS 2025; for the gain Boesch, Gediz and Tureci, "Unifying Physical Backpropagation", 2026.
+which is back-propagation through the same steps, exactly, as the nudge ``epsilon`` goes to zero. With
+damping the slopes are weighted by ``e^(damping s)`` after an echo time ``s``, and what is read by its
+inverse. Pourcel and Ernoult, NeurIPS 2025; for the gain Boesch, Gediz and Tureci, "Unifying Physical
+Backpropagation", 2026.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -29,35 +26,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PyTree
 
-Phase = tuple[Array, Array]
+from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase, check, unroll
 
-
-class Hamiltonian(eqx.Module):
-    """``sum_i r_i p_i^2 / 2 + V(q, u)``, its array leaves the parameters. ``q`` and ``p``: (..., size);
-    energies are sums over the leading axes."""
-
-    @abstractmethod
-    def potential(self, q: Array, u: Array) -> Array:
-        """``V`` with the input ``u`` of one step, summed over the leading axes of ``q``: a scalar."""
-
-    def inverse_mass(self) -> Array | float:
-        """``r``, which broadcasts to (size,)."""
-        return 1.0
-
-    def kinetic(self, p: Array) -> Array:
-        """``sum r p^2 / 2``."""
-        return 0.5 * jnp.sum(self.inverse_mass() * p * p)
-
-
-def unroll(
-    hamiltonian: Hamiltonian, start: Phase, inputs: Array, dt: float, damping: float | Array = 0.0
-) -> tuple[Phase, Array]:
-    """The end ``(q, p)`` and the positions after every step, (steps, ..., size), for inputs (steps, ...).
-
-    Differentiated as any program: by a tape that grows with the number of steps.
-    """
-    damping = _check(start, inputs, dt, damping)
-    return _forward((hamiltonian, start, inputs), dt, damping)
+Slopes = tuple[Array | None, Array | None]
 
 
 def evolve(
@@ -70,19 +41,19 @@ def evolve(
 ) -> tuple[Phase, Array]:
     """The same path as `unroll`, differentiated by its echo: memory does not grow with the number of steps.
 
-    ``nudge`` is what the nudges of the momenta add up to over the echo, by default the cube root of the
-    precision; gradients are wrong by its square. Raises ``ValueError`` for damping other than one number
-    that is the same for all momenta, for damping so strong that the gain of the echo exceeds the
-    precision, and at run time where the path is not finite.
+    ``nudge`` is what the nudges of the momenta add up to over the echo; gradients are wrong by its square
+    and by rounding over it, as on a machine. By default it is none: the echo and its linear response run
+    side by side, which is the limit. Raises ``ValueError`` for damping other than one number that is the
+    same for all momenta, for damping so strong that the gain of the echo exceeds the precision, and at
+    run time where the path is not finite.
     """
-    damping = _check(start, inputs, dt, damping)
+    damping = check(start, inputs, dt, damping)
     precision = float(jnp.finfo(start[0].dtype).eps)
-    nudge = precision ** (1 / 3) if nudge is None else nudge
-    if not 0 < nudge < np.inf:
-        raise ValueError(f"evolve: expected a nudge > 0, got {nudge}.")
-    if damping * dt * len(inputs) > -0.5 * np.log(precision):
+    if nudge is not None and not 0 < nudge < np.inf:
+        raise ValueError(f"evolve: expected a nudge > 0, or None for its limit, got {nudge}.")
+    if damping * dt * len(inputs) > -0.5 * math.log(precision):
         raise ValueError(
-            f"evolve: expected damping * dt * steps below {-0.5 * np.log(precision):.1f}, got "
+            f"evolve: expected damping * dt * steps below {-0.5 * math.log(precision):.1f}, got "
             f"{damping * dt * len(inputs):.1f}: the echo amplifies by its exponential, and rounding with "
             "it. Use less damping or fewer steps, or unroll."
         )
@@ -90,13 +61,15 @@ def evolve(
 
 
 @eqx.filter_custom_vjp
-def _evolve(system: Any, *, dt: float, damping: float, nudge: float) -> tuple[Phase, Array]:
-    return _forward(system, dt, damping)
+def _evolve(system: Any, *, dt: float, damping: float, nudge: float | None) -> tuple[Phase, Array]:
+    hamiltonian, start, inputs = system
+    return unroll(hamiltonian, start, inputs, dt, damping)
 
 
 @_evolve.def_fwd
-def _(perturbed: PyTree, system: Any, *, dt: float, damping: float, nudge: float) -> Any:
-    end, positions = _forward(system, dt, damping)
+def _(perturbed: PyTree, system: Any, *, dt: float, damping: float, nudge: float | None) -> Any:
+    hamiltonian, start, inputs = system
+    end, positions = unroll(hamiltonian, start, inputs, dt, damping)
     return (end, positions), end
 
 
@@ -109,69 +82,116 @@ def _(
     *,
     dt: float,
     damping: float,
-    nudge: float,
+    nudge: float | None,
 ) -> PyTree:
-    """The echo for both signs of the nudge, on a leading axis."""
+    """The echo and what it answers to the nudges, together on a leading axis of two."""
     (hamiltonian, _, inputs), ((end_q, end_p), along) = system, slopes
     a = math.exp(-0.5 * damping * dt)
-    scale = nudge / _total((end_q, end_p), along, damping * dt)
-    signs = jnp.asarray([1.0, -1.0], end[0].dtype).reshape(2, *(1 for _ in end[0].shape))
+    size = None if nudge is None else nudge / _total((end_q, end_p), along, damping * dt)
+    response: Response = Limit() if size is None else Pair(size)
 
-    def pushed(z: Array, slope: Array | None, size: Array) -> Array:
-        return z if slope is None else z - signs * size * slope
+    def drift(q: Array, p: Array) -> Array:
+        return q + 0.5 * dt * hamiltonian.inverse_mass() * p
 
     def step(carry: tuple[Phase, Array, PyTree], now: Any) -> tuple[Any, Array | None]:
         (q, p), gain, total = carry
         u, slope = now
-        first = pushed(p, slope, scale * gain)
-        middle = q + 0.5 * dt * hamiltonian.inverse_mass() * first
-        force = jax.vmap(jax.grad(hamiltonian.potential), (0, None))(middle, u)
-        last = (first / a - dt * force) / a
-        q = middle + 0.5 * dt * hamiltonian.inverse_mass() * last
+        first = response.nudged(p, slope, gain)
+        middle = drift(q, first)
+        last = (first / a - dt * response.slope(hamiltonian.potential, middle, u)) / a
 
-        def read(pair: tuple[Hamiltonian, Array]) -> Array:
-            hamiltonian, u = pair
+        def energy(learned: tuple[Hamiltonian, Array], places: tuple[Array, ...]) -> Array:
+            hamiltonian, u = learned
+            drifts = hamiltonian.kinetic(places[0]) + a * a * hamiltonian.kinetic(places[2])
+            return dt / gain * (0.5 * drifts + a * hamiltonian.potential(places[1], u))
 
-            def energy(sign: int) -> Array:
-                drifts = hamiltonian.kinetic(first[sign]) + a * a * hamiltonian.kinetic(last[sign])
-                return 0.5 * drifts + a * hamiltonian.potential(middle[sign], u)
-
-            return (energy(0) - energy(1)) * (0.5 * dt / (scale * gain))
+        def read(learned: tuple[Hamiltonian, Array]) -> Array:
+            return response.change(lambda *places: energy(learned, places), first, middle, last)
 
         ours, by_input = eqx.filter_grad(read)((hamiltonian, u))
-        return ((q, last), gain / (a * a), jax.tree.map(jnp.add, total, ours)), by_input
+        total = jax.tree.map(jnp.add, total, ours)
+        return ((drift(middle, last), last), gain / (a * a), total), by_input
 
-    q, p = (jnp.broadcast_to(z, (2, *z.shape)) for z in (end[0], -end[1]))
-    begin = pushed(q, end_p, scale), pushed(p, end_q, scale)
+    one = jnp.ones((), end[0].dtype)
+    q = response.nudged(response.begin(end[0]), end_p, one)
+    p = response.nudged(response.begin(-end[1]), end_q, one)
     zeros = jax.tree.map(jnp.zeros_like, eqx.filter(hamiltonian, eqx.is_inexact_array))
-    start = begin, jnp.ones_like(scale), zeros
-    ((q, p), gain, total), by_input = lax.scan(step, start, (inputs, along), reverse=True)
-    read = 0.5 / (scale * gain)
-    return total, (-read * (p[0] - p[1]), -read * (q[0] - q[1])), by_input
+    carry, by_input = lax.scan(step, ((q, p), one, zeros), (inputs, along), reverse=True)
+    (q, p), gain, total = carry
+    return total, (-response.difference(p) / gain, -response.difference(q) / gain), by_input
 
 
-def _forward(system: Any, dt: float, damping: float) -> tuple[Phase, Array]:
-    hamiltonian, start, inputs = system
-    a = math.exp(-0.5 * damping * dt)
+class Response(eqx.Module):
+    """Two arrays on a leading axis that stand for an echo and its answer to a nudge."""
 
-    def step(z: Phase, u: Array) -> tuple[Phase, Array]:
-        q, p = z
-        q = q + 0.5 * dt * hamiltonian.inverse_mass() * p
-        p = a * (a * p - dt * jax.grad(hamiltonian.potential)(q, u))
-        q = q + 0.5 * dt * hamiltonian.inverse_mass() * p
-        return (q, p), q
+    @abstractmethod
+    def begin(self, z: Array) -> Array:
+        """Not nudged."""
 
-    (q, p), positions = lax.scan(step, start, inputs)
-    q = eqx.error_if(
-        q,
-        ~jnp.all(jnp.isfinite(q)),
-        "evolve: expected a finite path, got one that grew without bound; take a smaller time step dt "
-        "(leapfrog needs omega dt < 2 for the fastest frequency), or a potential that confines.",
-    )
-    return (q, p), positions
+    @abstractmethod
+    def nudged(self, pair: Array, slope: Array | None, gain: Array) -> Array:
+        """Pushed down a slope."""
+
+    @abstractmethod
+    def slope(self, potential: Callable[..., Array], pair: Array, u: Array) -> Array:
+        """``dV/dq`` of both."""
+
+    @abstractmethod
+    def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
+        """The derivative of an energy in the nudge."""
+
+    @abstractmethod
+    def difference(self, pair: Array) -> Array:
+        """The derivative of a place in the nudge."""
 
 
-def _total(last: tuple[Array | None, Array | None], along: Array | None, growth: float) -> Array:
+class Limit(Response):
+    """The echo, and its linear response."""
+
+    def begin(self, z: Array) -> Array:
+        return jnp.stack([z, jnp.zeros_like(z)])
+
+    def nudged(self, pair: Array, slope: Array | None, gain: Array) -> Array:
+        return pair if slope is None else pair.at[1].add(-gain * slope)
+
+    def slope(self, potential: Callable[..., Array], pair: Array, u: Array) -> Array:
+        force = jax.grad(lambda q: potential(q, u))
+        return jnp.stack(jax.jvp(force, (pair[0],), (pair[1],)))
+
+    def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
+        places, answers = zip(*pairs, strict=True)
+        return jax.jvp(energy, tuple(places), tuple(answers))[1]
+
+    def difference(self, pair: Array) -> Array:
+        return pair[1]
+
+
+class Pair(Response):
+    """Two echoes, nudged either way by ``size`` times the slopes."""
+
+    size: Array
+
+    def begin(self, z: Array) -> Array:
+        return jnp.stack([z, z])
+
+    def nudged(self, pair: Array, slope: Array | None, gain: Array) -> Array:
+        if slope is None:
+            return pair
+        push = self.size * gain * slope
+        return pair + jnp.stack([-push, push])
+
+    def slope(self, potential: Callable[..., Array], pair: Array, u: Array) -> Array:
+        return jax.vmap(jax.grad(potential), (0, None))(pair, u)
+
+    def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
+        there, back = (energy(*(pair[sign] for pair in pairs)) for sign in (0, 1))
+        return (there - back) / (2.0 * self.size)
+
+    def difference(self, pair: Array) -> Array:
+        return (pair[0] - pair[1]) / (2.0 * self.size)
+
+
+def _total(last: Slopes, along: Array | None, growth: float) -> Array:
     """What the nudges of one echo add up to: of each, the largest entry."""
     parts = [jnp.max(jnp.abs(slope)) for slope in last if slope is not None]
     if along is not None:
@@ -180,21 +200,3 @@ def _total(last: tuple[Array | None, Array | None], along: Array | None, growth:
         parts.append(jnp.sum(jnp.asarray(gains, peaks.dtype) * peaks))
     total = sum(parts[1:], parts[0])
     return jnp.where(total > 0, total, 1.0)
-
-
-def _check(start: Phase, inputs: Array, dt: float, damping: float | Array) -> float:
-    if not isinstance(damping, (int, float)) or not damping >= 0:
-        raise ValueError(
-            f"evolve: expected one number >= 0 as the damping of all momenta, got {damping!r}. Damping in "
-            "proportion to the momenta is the only one that a gain undoes exactly; for damping of "
-            "another form, nonlinear or different between coordinates, use doubled variables "
-            "(eqprop.lagrangian.doubled)."
-        )
-    if not dt > 0:
-        raise ValueError(f"evolve: expected dt > 0, got {dt}.")
-    if start[0].shape != start[1].shape or inputs.ndim < 1:
-        raise ValueError(
-            "evolve: expected positions and momenta of one shape (..., size) and inputs (steps, ...), got "
-            f"{start[0].shape}, {start[1].shape} and {inputs.shape}."
-        )
-    return float(damping)

@@ -12,7 +12,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
-from eqprop.lagrangian.echo import Hamiltonian, Phase, evolve
+from eqprop.lagrangian.echo import evolve
+from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase
 from eqprop.ops import uniform
 
 Passage = Callable[..., tuple[Phase, Array]]
@@ -23,7 +24,7 @@ class Oscillators(Hamiltonian):
 
     Batch axes lie between time and features. ``rate`` scales the energy of each oscillator, and so its
     speed; ``passage`` says how the layer is differentiated: `evolve` by its echo, `unroll` by a tape.
-    Times are in units of the step where the rate is ``dt``.
+    Rates are per step; slow ones remember longer, and fast nonlinear ones are chaotic under long inputs.
     """
 
     weight: Inexact[Array, "size features"]
@@ -67,7 +68,7 @@ class LinearOscillators(Oscillators):
         key: PRNGKeyArray,
         features: int,
         size: int,
-        rates: tuple[float, float] = (0.01, 0.5),
+        rates: tuple[float, float] = (0.01, 0.2),
         damping: float = 0.0,
         passage: Passage = evolve,
     ) -> LinearOscillators:
@@ -96,7 +97,7 @@ class NonlinearOscillators(Oscillators):
         key: PRNGKeyArray,
         features: int,
         size: int,
-        rates: tuple[float, float] = (0.01, 0.5),
+        rates: tuple[float, float] = (0.01, 0.2),
         alpha: float = 1.0,
         damping: float = 0.0,
         passage: Passage = evolve,
