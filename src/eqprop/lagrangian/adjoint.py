@@ -42,7 +42,8 @@ class Adjoint(Estimator):
             tangent = jax.tree.map(jnp.add, bent, slope)
             unit = phase.units[PATH]
             defect = unit.retract(z[PATH] + tangent[PATH]) - unit.retract(z[PATH])
-            return answer, norm({PATH: defect}) / jnp.maximum(norm(slope), 1e-300)
+            size = jnp.maximum(norm(slope), jnp.finfo(defect.dtype).tiny)
+            return answer, norm({PATH: defect}) / size
 
         multipliers, defects = jax.vmap(multiplier)(x, y, free)
 

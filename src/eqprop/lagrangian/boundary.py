@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ class Pinned(Unit):
 
     coordinate: int = eqx.field(static=True)
     value: float = eqx.field(static=True)
-    smooth = True
+    smooth: ClassVar[bool] = True
 
     def embed(self, z: Array) -> Array:
         return z

@@ -16,10 +16,10 @@ from eqprop.units import State
 class PathInfo(Info):
     """How Newton's method ended, and where.
 
-    Of the second variation at the path returned: ``sign`` and ``log_determinant`` of its determinant, and
-    the Morse ``index``, how many of its eigenvalues are negative (-1 and not a number for complex paths).
-    ``stretch`` is the distance travelled over the length of the first full step: near 1 for a linear
-    response.
+    Of the second variation where the last step was taken: ``sign`` and ``log_determinant`` of its
+    determinant, and the Morse ``index``, how many of its eigenvalues are negative (-1 and not a number
+    for complex paths). ``stretch`` is the distance travelled over the length of the first full step: near
+    1 for a linear response.
     """
 
     sign: Array
@@ -29,6 +29,8 @@ class PathInfo(Info):
 
 
 Faults = list[tuple[Array, str]]
+FAR = 4.0
+"""A nudged path that moves this many times its first step has left the linear response."""
 
 
 def checked(state: State, faults: Faults) -> State:
@@ -98,7 +100,7 @@ def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Arra
     """That a nudged path, ``followed`` in one stage or several from the free one, which has the Morse index
     ``before``, has another index, or lies beyond any linear response. Indices of -1 are not known."""
     another = jnp.any((stages.index != before) & (stages.index >= 0))
-    return followed & (another | jnp.any(stages.stretch > 4.0)), (
+    return followed & (another | jnp.any(stages.stretch > FAR)), (
         "Newton: expected the nudged path on the branch of the free one, got a path with another "
         "Morse index or far off its linear response: the nudge crossed a fold or a conjugate point. "
         "Take a smaller nudge beta, or follow the branch by Continuation."

@@ -22,15 +22,14 @@ Passage = Callable[..., tuple[Phase, Array]]
 class Oscillators(Hamiltonian):
     """A layer: inputs (steps, ..., features) to positions (steps, ..., size), from rest.
 
-    Batch axes lie between time and features. ``rate`` scales the energy of each oscillator, and so its
-    speed; ``passage`` says how the layer is differentiated: `evolve` by its echo, `unroll` by a tape.
-    Rates are per step; slow ones remember longer, and fast nonlinear ones are chaotic under long inputs.
+    Batch axes lie between time and features, and the time step is 1. The rate ``r`` scales the energy of
+    each oscillator, and so its speed: slow ones remember longer, and fast nonlinear ones are chaotic under
+    long inputs. ``passage`` says how the layer is differentiated: `evolve` by its echo, `unroll` by a tape.
     """
 
     weight: Inexact[Array, "size features"]
     log_rate: Inexact[Array, " size"]
     log_stiffness: Inexact[Array, " size"]
-    dt: eqx.AbstractVar[float]
     damping: eqx.AbstractVar[float]
     passage: eqx.AbstractVar[Passage]
 
@@ -45,7 +44,7 @@ class Oscillators(Hamiltonian):
                 f"got {inputs.shape}; time comes first and batch axes between."
             )
         rest = jnp.zeros((*inputs.shape[1:-1], len(self.weight)), inputs.dtype)
-        return self.passage(self, (rest, rest), inputs, self.dt, self.damping)
+        return self.passage(self, (rest, rest), inputs, 1.0, self.damping)
 
     def __call__(self, inputs: Inexact[Array, "steps ... features"]) -> Array:
         return self.run(inputs)[1]
@@ -58,7 +57,6 @@ class Oscillators(Hamiltonian):
 class LinearOscillators(Oscillators):
     """``H = sum_i r_i (p_i^2 / 2 + A_i q_i^2 / 2 - q_i (B u)_i)`` with ``A = exp(log_stiffness) > 0``."""
 
-    dt: float = eqx.field(static=True)
     damping: float = eqx.field(static=True)
     passage: Passage = eqx.field(static=True)
 
@@ -74,7 +72,7 @@ class LinearOscillators(Oscillators):
     ) -> LinearOscillators:
         """Stiffness 1, and rates per step spread evenly in their logarithm."""
         weight, log_rate = _initial(key, features, size, rates)
-        return cls(weight, log_rate, jnp.zeros(size), 1.0, damping, passage)
+        return cls(weight, log_rate, jnp.zeros(size), damping, passage)
 
     def potential(self, q: Array, u: Array) -> Array:
         stored = 0.5 * jnp.exp(self.log_stiffness) * q * q - q * (u @ self.weight.T)
@@ -87,7 +85,6 @@ class NonlinearOscillators(Oscillators):
 
     bias: Inexact[Array, " size"]
     alpha: float = eqx.field(static=True)
-    dt: float = eqx.field(static=True)
     damping: float = eqx.field(static=True)
     passage: Passage = eqx.field(static=True)
 
@@ -105,7 +102,7 @@ class NonlinearOscillators(Oscillators):
         """``A = 1``, ``b = 0``, and rates per step spread evenly in their logarithm."""
         weight, log_rate = _initial(key, features, size, rates)
         zero = jnp.zeros(size)
-        return cls(weight, log_rate, zero, 1.0, damping, passage, zero, alpha)
+        return cls(weight, log_rate, zero, damping, passage, zero, alpha)
 
     def potential(self, q: Array, u: Array) -> Array:
         slope = jnp.exp(self.log_stiffness)
