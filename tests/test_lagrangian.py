@@ -1,6 +1,7 @@
 """Actions: gradients by nudging paths, against the adjoint, integration and closed forms."""
 
 from functools import cache
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -40,6 +41,7 @@ from paths import (
     OMEGA,
     PARAMS,
     PERIOD,
+    STEPS,
     Padded,
     apply,
     duffing,
@@ -254,13 +256,13 @@ def test_the_reversed_nudge_refuses_other_systems():
         model, x, _ = linear_damped(force)
         path = 0.3 * systems.normal(8, (90, 4))
         assert not_reciprocal(model, x[0], path) == wrong
-    with pytest.raises(RuntimeError, match="expected a linear reciprocal system"):
+    with pytest.raises(RuntimeError, match="of a linear reciprocal system"):
         apply(ReversedNudge(Newton()), linear_damped(cubic))
 
 
-def downhill(q, params, t):
+def downhill(q, params, t, x):
     """The overdamped motion of the coupled oscillators, under a drive."""
-    push = jnp.stack([jnp.cos(t), jnp.zeros_like(t), jnp.sin(t)])
+    push = x * jnp.stack([jnp.cos(t), jnp.zeros_like(t), jnp.sin(t)])
     return -jax.grad(potential)(q, params) + push
 
 
@@ -272,7 +274,7 @@ def test_onsager_machlup_paths_solve_initial_value_problems():
         density, PARAMS, size=3, steps=steps, dt=dt, boundary=FreeEnd(start), rule=midpoint
     )
     model = Model(action, PathError(at=(-1, 20)))
-    x, y = jnp.zeros((1, 1)), jnp.ones((1, 2, 3))
+    x, y = jnp.full((1, 1), 0.7), jnp.ones((1, 2, 3))
     got = apply(EquilibriumPropagation(Newton(), symmetric(1e-4)), (model, x, y))
 
     @quickly
@@ -281,7 +283,7 @@ def test_onsager_machlup_paths_solve_initial_value_problems():
         def step(q, n):
             after = q
             for _ in range(12):
-                after = q + dt * downhill(0.5 * (q + after), params, (n + 0.5) * dt)
+                after = q + dt * downhill(0.5 * (q + after), params, (n + 0.5) * dt, x[0])
             return after, after
 
         _, path = jax.lax.scan(step, jnp.asarray(start), jnp.arange(float(steps)))
@@ -363,3 +365,20 @@ def test_a_lagrangian_may_be_a_module():
     ]
     assert module(state, x) == function(state, x)
     assert slopes[0].gravity == slopes[1] != 0
+
+
+def test_oscillators_learn_a_periodic_response():
+    """That of a teacher with other parameters, by descent along the contrast of two nudged paths."""
+    model, x, _ = periodic()
+    moved = jax.tree.map(lambda a: 1.15 * a, PARAMS)
+    teacher = eqx.tree_at(lambda m: m.energy.params, model, moved)
+    y = apply(Adjoint(Newton()), (teacher, x, waves(STEPS)[None])).state["path"]
+    nudging = EquilibriumPropagation(Newton(), Padded(symmetric(1e-2)))
+    values = []
+    for _ in range(30):
+        got = apply(nudging, (model, x, y))
+        values.append(float(got.value))
+        step = jax.tree.map(lambda g: -5.0 * g, got.gradient)
+        model = eqx.apply_updates(model, step)
+    assert values[-1] < 0.02 * values[0]
+    assert all(after < before for before, after in pairwise(values))

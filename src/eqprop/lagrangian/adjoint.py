@@ -18,11 +18,9 @@ from eqprop.units import State
 
 
 class Adjoint(Estimator):
-    """``H lambda = -dC/dq`` by the same elimination as Newton's method, ``dC/dtheta = lambda d2S/dq
-    dtheta``.
+    """``H lambda = -dC/dq``, then ``dC/dtheta = lambda d2S/(dq dtheta)``, by Newton's elimination.
 
-    Takes the place of `ImplicitDifferentiation`, whose Krylov method suits energies that are no long
-    chains.
+    Takes the place of `ImplicitDifferentiation`, whose Krylov method is not for long chains.
     """
 
     solver: Solver

@@ -57,8 +57,7 @@ class Bordered(eqx.Module):
         return self.corner.shape[0]
 
     def bordered_by(self, columns: Array, corner: Array, surplus: Array | int) -> Bordered:
-        """One more border of multipliers: ``columns`` (r, nodes, n) over a whole path, ``corner`` (r,
-        r)."""
+        """One more border of multipliers: ``columns`` (r, nodes, n) on a path, ``corner`` (r, r)."""
         count, size = self.diagonal.shape[:2]
         inside = (columns.shape[1] - count) * size
         ours = columns[:, : columns.shape[1] - count].reshape(len(columns), inside)

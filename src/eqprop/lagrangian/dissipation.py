@@ -32,10 +32,10 @@ Friction = Callable[[Array, Array, PyTree], Array]
 
 
 def doubled(lagrangian: Callable[..., Array], friction: Friction) -> Callable[..., Array]:
-    """A Lagrangian of twice the coordinates, ``z = (q, y)``, for ``d/dt dL/dv - dL/dq + F(q, v, params) =
-    0``:
+    """A Lagrangian of twice the coordinates, ``z = (q, y)``, for a motion with friction ``F(q, v,
+    params)``:
 
-        L2 = y dL/dq + y' dL/dv - y F(q, v)
+        d/dt dL/dv - dL/dq + F = 0,        L2 = y dL/dq + y' dL/dv - y F
 
     Variations of ``y`` give the damped motion of ``q``, those of ``q`` an adjoint ``y``, which is 0 until
     a cost on ``q`` nudges it. ``S2`` is linear in ``y``, so that a one-sided contrast is exact at any
@@ -118,7 +118,7 @@ def _reversed(path: Array) -> Array:
 
 def not_reciprocal(model: Model, x: Array, path: Array) -> Array:
     """Whether ``<a, K b>`` differs from ``<R b, K R a>``, or ``K`` between two paths, for the linearised
-    equation of motion ``K``, time reversal ``R`` and random paths."""
+    equation of motion ``K``, time reversal ``R`` and random paths; or the action is not a doubled one."""
     phase = model.free(x)
     q, y = jnp.split(path, 2, axis=1)
     size = (2, *q.shape)
@@ -134,13 +134,14 @@ def not_reciprocal(model: Model, x: Array, path: Array) -> Array:
     back = jnp.vdot(_reversed(b), pushed(q, _reversed(a)))
     there = jnp.vdot(a, pushed(q + b, b))
     scale = jnp.linalg.norm(a) * jnp.linalg.norm(pushed(q, b))
-    apart = jnp.maximum(jnp.abs(here - back), jnp.abs(here - there))
+    left = jax.grad(lambda q: phase({PATH: jnp.concatenate([q, jnp.zeros_like(y)], 1)}))(q)
+    apart = jnp.maximum(jnp.abs(here - back), jnp.abs(here - there)) + jnp.max(jnp.abs(left))
     return apart > 100.0 * jnp.finfo(q.dtype).eps ** 0.75 * scale
 
 
 IRRECIPROCAL = (
-    "ReversedNudge: expected a linear reciprocal system, whose mass, damping and stiffness are symmetric "
-    "matrices constant in time, got one that is nonlinear, gyroscopic or driven through its parameters. "
-    "On such hardware no nudge gives the exact gradient: take the contrast of the doubled action, "
-    "EquilibriumPropagation(Newton(), ...)."
+    "ReversedNudge: expected the doubled action of a linear reciprocal system, whose mass, damping and "
+    "stiffness are symmetric matrices constant in time, got one that is nonlinear, gyroscopic or driven "
+    "through its parameters. On such hardware no nudge gives the exact gradient: take the contrast of "
+    "the doubled action, EquilibriumPropagation(Newton(), ...)."
 )

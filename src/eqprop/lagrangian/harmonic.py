@@ -3,9 +3,8 @@
     q(t) = c_0 + sum_k c_k cos(2 pi k t / T) + s_k sin(2 pi k t / T)
     S    = T / N sum_j L(q(t_j), q'(t_j), t_j)
 
-The sum over ``N`` times is the integral to all orders where ``N`` exceeds the harmonics of ``L``, so that
-the path is right to the last harmonic that is kept. The unknowns are few and all coupled: one block for
-Newton's method.
+The error falls faster than any power of the number of harmonics. The unknowns are few and all coupled: one
+block for Newton's method.
 """
 
 from __future__ import annotations

@@ -71,8 +71,7 @@ class Newton(Solver):
     def judged(
         self, phase: Clamped, start: State, found: State, last: PathInfo, stages: PathInfo
     ) -> State:
-        """The state, unless it is wrong at run time: free, by itself; nudged, by the free one it started
-        at."""
+        """The state, unless it is wrong: by itself where free, by its start where nudged."""
         action = action_of(phase)
         if not isinstance(phase, Nudged):
             return checked(found, free_faults(action, found[PATH], last))

@@ -9,25 +9,28 @@ friction, of which no Lagrangian in ``q`` alone has the motion as an extremum. O
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 from jaxtyping import Array, PyTree
 
 
 def onsager_machlup(
-    drift: Callable[[Array, PyTree, Array], Array], temperature: float = 1.0
-) -> Callable[[Array, Array, PyTree, Array], Array]:
-    """``L(q, v, params, t) = |v - f(q, params, t)|^2 / (4 T)``, shapes (size,), without the term ``div f
-    / 2`` of the most probable path. With the midpoint rule the noiseless path is the implicit midpoint
-    integration of ``f``.
+    drift: Callable[..., Array], temperature: float = 1.0
+) -> Callable[[Array, Array, PyTree, Array, Array], Array]:
+    """``L = |v - f|^2 / (4 T)`` for a drift ``f(q, params, t)`` or ``f(q, params, t, x)``, shapes (size,).
 
-    Raises ``ValueError`` for a temperature that is not positive.
+    Without the term ``div f / 2`` of the most probable path. With the midpoint rule the noiseless path is
+    the implicit midpoint integration of ``f``. Raises ``ValueError`` for a temperature that is not
+    positive.
     """
     if not temperature > 0:
         raise ValueError(f"onsager_machlup: expected a temperature > 0, got {temperature}.")
 
-    def density(q: Array, v: Array, params: PyTree, t: Array) -> Array:
-        noise = v - drift(q, params, t)
+    takes_input = len(inspect.signature(drift).parameters) == 4
+
+    def density(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
+        noise = v - (drift(q, params, t, x) if takes_input else drift(q, params, t))
         return (noise @ noise) / (4.0 * temperature)
 
     return density
