@@ -114,7 +114,7 @@ class ClampedAction(Extremal):
 
     def step(self, start: Array, end: Array, t: Array) -> Array:
         """``L_d`` of one step."""
-        return self.action.rule(self.continuous, start, end, t, self.action.dt)
+        return _step(self, start, end, t)
 
     def ends(self, path: Array) -> tuple[Array, Array, Array]:
         """The two nodes and the starting time of every step."""
@@ -146,3 +146,9 @@ class ClampedAction(Extremal):
 
     def total(self, path: Array) -> Array:
         return jnp.sum(jax.vmap(self.step)(*self.ends(path)))
+
+
+@eqx.filter_jit
+def _step(phase: ClampedAction, start: Array, end: Array, t: Array) -> Array:
+    """Traced once, for all the derivatives that are taken of it."""
+    return phase.action.rule(phase.continuous, start, end, t, phase.action.dt)
