@@ -24,6 +24,7 @@ from eqprop.lagrangian import (
     PathError,
     Periodic,
     Shooting,
+    doubled,
     examine,
     initial_value,
     midpoint,
@@ -283,6 +284,12 @@ def test_a_time_step_beyond_stability_is_refused():
     with refused(RuntimeError, "within the limit of stability"):
         found(spring_action(10.0, **rough))
     found(spring_action(10.0, rule=midpoint, **rough))
+    twice = doubled(spring, lambda q, v, params: 0.1 * v)
+    ends = FixedEnds([0.0, 0.0], [1.0, 0.0])
+    for rule, frequency in ((verlet, 8.8), (midpoint, 10.0)):
+        found(Action(twice, frequency, size=2, steps=20, dt=0.22, boundary=ends, rule=rule))
+    with refused(RuntimeError, "within the limit of stability"):
+        found(Action(twice, 9.3, size=2, steps=20, dt=0.22, boundary=ends))
 
 
 def test_a_drive_out_of_period_is_refused():

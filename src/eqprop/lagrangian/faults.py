@@ -85,10 +85,9 @@ def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
             return jax.hessian(lambda u: step(start + u, end - u, t))(jnp.zeros_like(start))
 
         fastest = jax.vmap(alternating)(*phase.ends(path))
-        negative = jnp.sum(jnp.linalg.eigvalsh(jnp.stack([mass, fastest])) < 0, axis=-1)
         faults.append(
             (
-                jnp.any(negative[0] != negative[1]),
+                jnp.any(jax.vmap(_lost_sign)(mass, fastest)),
                 "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "
                 "frequency along the path, got a longer one; take more steps, or the midpoint rule.",
             )
@@ -110,6 +109,15 @@ def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Arra
 def masses(phase: Extremal, path: Array) -> Array:
     """``d2L/dv2`` along a path, (samples, size, size)."""
     return jax.vmap(jax.hessian(phase.continuous, 1))(*phase.samples(path))
+
+
+def _lost_sign(mass: Array, curve: Array) -> Array:
+    """Whether a curvature has lost the sign of the mass in some direction; of a mass that is positive in
+    some and negative in others, as in doubled variables, in the mean with its transpose."""
+    sizes, ways = jnp.linalg.eigh(mass)
+    ways = ways / jnp.sqrt(jnp.abs(sizes))
+    signed = jnp.sign(sizes)[:, None] * (ways.T @ curve @ ways)
+    return jnp.min(jnp.linalg.eigvalsh(signed + signed.T)) < 0
 
 
 def _slack(path: Array) -> float:
