@@ -1,6 +1,6 @@
 """Equilibrium propagation: learning in systems that settle, by nudging and comparing."""
 
-from eqprop import contrast, objective, ops, samplers, solvers
+from eqprop import contrast, lagrangian, objective, ops, samplers, solvers
 from eqprop._version import __version__
 from eqprop.build import convolutional, layered, with_read_out
 from eqprop.chains import Chains
@@ -105,6 +105,7 @@ __all__ = [
     "free_covariance",
     "hard_tanh",
     "holomorphic",
+    "lagrangian",
     "layered",
     "n_point",
     "objective",

@@ -1,0 +1,154 @@
+"""The action of a path: an energy of the package, whose state is a trajectory.
+
+    S[q] = sum_n L_d(q_n, q_{n+1}, theta, t_n)  ~  integral L(q, v, theta, t) dt
+
+A path that makes it stationary obeys the equations of motion; it is a saddle, which Newton's method finds
+and descent does not. Massar, arXiv 2505.07363.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from eqprop.energy import Energy
+from eqprop.lagrangian.bordered import Bordered
+from eqprop.lagrangian.boundary import Boundary, Periodic
+from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive
+from eqprop.lagrangian.rules import Rule, verlet
+from eqprop.units import State, Units
+
+
+class Action(Energy):
+    """A Lagrangian discretised over a path of ``steps`` steps of length ``dt``.
+
+    ``lagrangian`` is a function ``L(q, v, params, t)``, or ``L(q, v, params, t, x)`` where it depends on
+    the input ``x`` of the example, such as the amplitudes of drives; or a module ``L(q, v, t)`` or
+    ``L(q, v, t, x)`` whose arrays learn. ``q`` and ``v`` have shape (size,), ``t`` is a scalar; for complex
+    nudges it must be holomorphic: ``q @ q`` rather than ``|q|^2``. Units are the user's.
+
+    The state is ``{"path": (nodes, size)}``, the nodes that ``boundary`` leaves unknown. Raises
+    ``ValueError`` for a Lagrangian of another form, and for boundary data of another size.
+    """
+
+    params: PyTree
+    lagrangian: Callable[..., Array] = eqx.field(static=True)
+    size: int = eqx.field(static=True)
+    steps: int = eqx.field(static=True)
+    dt: float = eqx.field(static=True)
+    boundary: Boundary
+    rule: Rule = eqx.field(static=True)
+    input_shape: tuple[int, ...] | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        lagrangian: Callable[..., Array],
+        params: PyTree = None,
+        *,
+        size: int,
+        steps: int,
+        dt: float,
+        boundary: Boundary | None = None,
+        rule: Rule = verlet,
+    ):
+        if not size >= 1 or not steps >= 3 or not dt > 0:
+            raise ValueError(
+                f"Action: expected size >= 1, steps >= 3 and dt > 0, got size={size}, steps={steps}, "
+                f"dt={dt}."
+            )
+        self.boundary = Periodic() if boundary is None else boundary
+        self.boundary.check(size)
+        self.lagrangian, self.params = as_function(lagrangian, params)
+        self.size, self.steps, self.dt, self.rule = size, steps, dt, rule
+        self.input_shape = None
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {PATH: (self.boundary.unknown(self.steps), self.size)}
+
+    @property  # type: ignore[misc]
+    def units(self) -> Units:  # type: ignore[override]
+        return {PATH: self.boundary.unit()}
+
+    @property
+    def times(self) -> np.ndarray:
+        """The times of the unknown nodes."""
+        first = 0 if isinstance(self.boundary, Periodic) else 1
+        return self.dt * (first + np.arange(self.boundary.unknown(self.steps)))
+
+    def clamp(self, x: Array) -> ClampedAction:
+        return ClampedAction(self, x)
+
+    def momenta(self, state: State, x: Array) -> tuple[Array, Array]:
+        """``p_n^- = D_2 L_d`` after every step and ``p_n^+ = -D_1 L_d`` before it, both (steps, size):
+        equal at the inner nodes of a stationary path."""
+        before, after, t = self.clamp(x).ends(state[PATH])
+        slopes = jax.vmap(jax.grad(self.clamp(x).step, (0, 1)))(before, after, t)
+        return slopes[1], -slopes[0]
+
+
+class ClampedAction(Extremal):
+    """The action of one example."""
+
+    action: Action
+    x: Array
+    blocks: None = eqx.field(static=True)
+
+    def __init__(self, action: Action, x: Array):
+        self.action, self.x, self.blocks = action, x, None
+        if isinstance(action.boundary, Periodic) and action.boundary.pin is None:
+            require_drive(self, action.size)
+
+    @property  # type: ignore[misc]
+    def units(self) -> Units:  # type: ignore[override]
+        return self.action.units
+
+    def continuous(self, q: Array, v: Array, t: Array) -> Array:
+        action = self.action
+        return action.lagrangian(q, v, action.params, t.astype(q.dtype), self.x)
+
+    def step(self, start: Array, end: Array, t: Array) -> Array:
+        """``L_d`` of one step."""
+        return _step(self, start, end, t)
+
+    def ends(self, path: Array) -> tuple[Array, Array, Array]:
+        """The two nodes and the starting time of every step."""
+        nodes = self.action.boundary.complete(path, self.x)
+        times = self.action.dt * jnp.arange(self.action.steps, dtype=jnp.finfo(path.dtype).dtype)
+        return nodes[:-1], nodes[1:], times
+
+    @property
+    def period(self) -> float | None:
+        closed = isinstance(self.action.boundary, Periodic)
+        return self.action.steps * self.action.dt if closed else None
+
+    def samples(self, path: Array) -> tuple[Array, Array, Array]:
+        before, after, times = self.ends(path)
+        return before, (after - before) / self.action.dt, times
+
+    def scaled(self, fraction: Array) -> ClampedAction:
+        return ClampedAction(self.action, self.x * fraction.astype(self.x.dtype))
+
+    def hessian(self, path: Array) -> Bordered:
+        holomorphic = jnp.iscomplexobj(path)
+
+        def blocks(start: Array, end: Array, t: Array) -> tuple[Array, Array, Array]:
+            slopes = jax.grad(self.step, (0, 1), holomorphic=holomorphic)
+            curve = jax.jacfwd(slopes, (0, 1), holomorphic=holomorphic)(start, end, t)
+            return curve[0][0], curve[0][1], curve[1][1]
+
+        return self.action.boundary.system(*jax.vmap(blocks)(*self.ends(path)))
+
+    def total(self, path: Array) -> Array:
+        return jnp.sum(jax.vmap(self.step)(*self.ends(path)))
+
+
+@eqx.filter_jit
+def _step(phase: ClampedAction, start: Array, end: Array, t: Array) -> Array:
+    """Traced once, for all the derivatives that are taken of it."""
+    return phase.action.rule(phase.continuous, start, end, t, phase.action.dt)

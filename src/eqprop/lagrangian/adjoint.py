@@ -1,0 +1,56 @@
+"""The exact gradient at a stationary path: the oracle that contrasts of paths are held against."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.energy import norm
+from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
+from eqprop.lagrangian.curvature import second_variation, solve_refined
+from eqprop.lagrangian.extremal import PATH
+from eqprop.model import Model
+from eqprop.ops import freeze
+from eqprop.solvers import Solver
+from eqprop.units import State
+
+
+class Adjoint(Estimator):
+    """``H lambda = -dC/dq``, then ``dC/dtheta = lambda d2S/(dq dtheta)``, by Newton's elimination.
+
+    Takes the place of `ImplicitDifferentiation`, whose Krylov method is not for long chains.
+    """
+
+    solver: Solver
+
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        free, info = relax(model, x, state, self.solver)
+        frozen = freeze(model)
+
+        def multiplier(x: Array, y: Array, z: State) -> tuple[State, Array]:
+            phase = frozen.free(x)
+            system = second_variation(phase, z)
+            slope = jax.grad(frozen.loss)(z, y)
+            answer = {PATH: solve_refined(system, -slope[PATH])}
+            _, bent = jax.jvp(jax.grad(phase), (z,), (answer,))
+            tangent = jax.tree.map(jnp.add, bent, slope)
+            unit = phase.units[PATH]
+            defect = unit.retract(z[PATH] + tangent[PATH]) - unit.retract(z[PATH])
+            size = jnp.maximum(norm(slope), jnp.finfo(defect.dtype).tiny)
+            return answer, norm({PATH: defect}) / size
+
+        multipliers, defects = jax.vmap(multiplier)(x, y, free)
+
+        def surrogate(model: Model) -> Array:
+            def varied(x: Array, y: Array, z: State, multiplier: State) -> Array:
+                _, change = jax.jvp(model.free(x), (z,), (multiplier,))
+                return model.loss(z, y) + change
+
+            return jnp.mean(jax.vmap(varied)(x, y, free, multipliers))
+
+        gradient = eqx.filter_grad(surrogate)(model)
+        return Estimate(mean_loss(model, free, y), gradient, free, Report(info, None, defects))

@@ -1,0 +1,175 @@
+"""Symmetric block-tridiagonal systems with a border, eliminated block by block.
+
+        [ A0  B0            |     ]
+        [ B0' A1  B1        |     ]
+    H = [     B1' A2  ..    |  E' ]        E: what couples the chain to the border
+        [         ..  ..    |     ]
+        [ ------------------+---- ]
+        [         E         |  C  ]
+
+A closed chain is an open one with its first node in the border; so are constraints and low-rank terms. With
+K blocks of size n and a border of m, a solution costs O(K n^2 (n + m)) time and O(K n (n + m)) memory.
+Complex systems are symmetric too, and not Hermitian.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Inexact
+
+
+class Inertia(NamedTuple):
+    """The sign of a determinant, the logarithm of its size, and how many eigenvalues are negative, the
+    Morse index; for complex systems, not a number and -1."""
+
+    sign: Array
+    log_determinant: Array
+    negative: Array
+
+
+class Bordered(eqx.Module):
+    """``diagonal``: (K, n, n); ``upper``: (K - 1, n, n); ``border``: (m, K, n); ``corner``: (m, m).
+
+    ``surplus`` counts the negative eigenvalues that multipliers in the border add to those of the system.
+    """
+
+    diagonal: Inexact[Array, "K n n"]
+    upper: Inexact[Array, "L n n"]
+    border: Inexact[Array, "m K n"]
+    corner: Inexact[Array, "m m"]
+    surplus: Array | int = 0
+
+    @classmethod
+    def chain(cls, diagonal: Array, upper: Array) -> Bordered:
+        """Without a border."""
+        count, size = diagonal.shape[:2]
+        empty = jnp.zeros((0, count, size), diagonal.dtype)
+        return cls(diagonal, upper, empty, jnp.zeros((0, 0), diagonal.dtype))
+
+    @property
+    def ends(self) -> int:
+        """How many of a path's numbers lie in the border rather than the chain."""
+        return self.corner.shape[0]
+
+    def bordered_by(self, columns: Array, corner: Array, surplus: Array | int) -> Bordered:
+        """One more border of multipliers: ``columns`` (r, nodes, n) on a path, ``corner`` (r, r)."""
+        count, size = self.diagonal.shape[:2]
+        inside = (columns.shape[1] - count) * size
+        ours = columns[:, : columns.shape[1] - count].reshape(len(columns), inside)
+        ours = jnp.pad(ours, ((0, 0), (0, self.ends - inside)))
+        return Bordered(
+            self.diagonal,
+            self.upper,
+            jnp.concatenate([self.border, columns[:, columns.shape[1] - count :]]),
+            jnp.block([[self.corner, ours.T], [ours, corner]]),
+            self.surplus + surplus,
+        )
+
+    def plus_blocks(self, blocks: Array) -> Bordered:
+        """With ``blocks`` (nodes, n, n) added on the diagonal of a path's nodes."""
+        count, size = self.diagonal.shape[:2]
+        before = blocks.shape[0] - count
+        corner = self.corner
+        if before:
+            corner = corner.at[:size, :size].add(blocks[0])
+        diagonal = self.diagonal + blocks[before:]
+        return Bordered(diagonal, self.upper, self.border, corner, self.surplus)
+
+    def factor(self) -> Factor:
+        """Eliminate the chain, from its first block to its last."""
+
+        def eliminate(
+            before: Array, blocks: tuple[Array, Array]
+        ) -> tuple[Array, tuple[Array, ...]]:
+            diagonal, upper = blocks
+            gain = before @ upper
+            pivot = diagonal - upper.T @ gain
+            inverse = jnp.linalg.inv(0.5 * (pivot + pivot.T))
+            return inverse, (pivot, inverse, gain)
+
+        zero = jnp.zeros_like(self.diagonal[0])
+        links = jnp.concatenate([zero[None], self.upper])
+        _, (pivots, inverses, gains) = lax.scan(eliminate, zero, (self.diagonal, links))
+        bare = Factor(self.border, pivots, inverses, gains, self.border, self.corner, self.surplus)
+        reach = jax.vmap(bare.along_chain)(self.border)
+        schur = self.corner - jnp.einsum("ikn,jkn->ij", self.border, reach)
+        schur = 0.5 * (schur + schur.T)
+        return Factor(self.border, pivots, inverses, gains, reach, schur, self.surplus)
+
+    def times(self, path: Array, ends: Array) -> tuple[Array, Array]:
+        """``H`` times (chain, border)."""
+        product = jnp.einsum("kij,kj->ki", self.diagonal, path)
+        product = product.at[:-1].add(jnp.einsum("kij,kj->ki", self.upper, path[1:]))
+        product = product.at[1:].add(jnp.einsum("kji,kj->ki", self.upper, path[:-1]))
+        product = product + jnp.einsum("mkn,m->kn", self.border, ends)
+        return product, jnp.einsum("mkn,kn->m", self.border, path) + self.corner @ ends
+
+
+class Pivots(eqx.Module):
+    """What elimination leaves on the diagonal: ``chain`` (K, n, n), ``corner`` (m, m)."""
+
+    chain: Array
+    corner: Array
+    surplus: Array
+
+    def inertia(self) -> Inertia:
+        """Sylvester's law of inertia: the pivots count the signs of the whole (Haynsworth 1968)."""
+        if jnp.iscomplexobj(self.chain):
+            unknown = jnp.full((), jnp.nan, jnp.finfo(self.chain.dtype).dtype)
+            return Inertia(unknown, unknown, jnp.full((), -1, jnp.result_type(int)))
+        spectra = jnp.linalg.eigvalsh(self.chain).ravel(), jnp.linalg.eigvalsh(self.corner)
+        values = jnp.concatenate(spectra)
+        count = jnp.sum(values < 0) - self.surplus
+        sign = jnp.where(count % 2 == 0, 1.0, -1.0).astype(values.dtype)
+        return Inertia(sign, jnp.sum(jnp.log(jnp.abs(values))), count)
+
+
+class Factor(eqx.Module):
+    """An eliminated system: ``pivots`` and their ``inverses`` (K, n, n), ``gains`` (K, n, n) from each
+    block to the one before it, the chain's answer to its border ``reach`` (m, K, n), and what is left of
+    the corner, ``schur`` (m, m)."""
+
+    border: Array
+    pivots: Array
+    inverses: Array
+    gains: Array
+    reach: Array
+    schur: Array
+    surplus: Array | int
+
+    def along_chain(self, right: Array) -> Array:
+        """The solution in the chain alone for a right-hand side (K, n)."""
+
+        def forward(before: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+            gain, value = now
+            value = value - gain.T @ before
+            return value, value
+
+        def backward(after: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+            gain, value = now
+            value = value - gain @ after
+            return value, value
+
+        zero = jnp.zeros_like(right[0])
+        _, reduced = lax.scan(forward, zero, (self.gains, right))
+        scaled = jnp.einsum("kij,kj->ki", self.inverses, reduced)
+        nexts = jnp.roll(self.gains, -1, axis=0)
+        return lax.scan(backward, zero, (nexts, scaled), reverse=True)[1]
+
+    def solve(self, right: Array, ends: Array) -> tuple[Array, Array]:
+        """The solution (chain, border) for a right-hand side (K, n) and (m,)."""
+        answer = self.along_chain(right)
+        if not len(ends):
+            return answer, ends
+        outer = jnp.linalg.solve(self.schur, ends - jnp.einsum("mkn,kn->m", self.border, answer))
+        return answer - jnp.einsum("mkn,m->kn", self.reach, outer), outer
+
+    @property
+    def left(self) -> Pivots:
+        """The pivots, for their signs."""
+        return Pivots(self.pivots, self.schur, jnp.asarray(self.surplus))

@@ -1,0 +1,191 @@
+"""Boundary conditions of a path, as data: which nodes are unknown, and what the others are.
+
+A path of ``steps`` steps has nodes 0 to ``steps``. Where the boundary term ``[p d_beta q]`` of the varied
+action vanishes, and only there, the contrast of stationary paths is the gradient (Massar,
+arXiv 2505.07363): periodic, fixed at both ends, or free at the end, where ``p = 0``.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from eqprop.lagrangian.bordered import Bordered
+from eqprop.units import Linear, Unit
+
+Point = tuple[float, ...] | Callable[[Array], Array]
+"""A position: numbers, or a function of the input ``x`` of the example."""
+Numbers = Sequence[float] | np.ndarray | Array
+
+
+class Pinned(Unit):
+    """Paths ``z`` of shape (nodes, size) whose first node has one coordinate fixed."""
+
+    coordinate: int = eqx.field(static=True)
+    value: float = eqx.field(static=True)
+    smooth: ClassVar[bool] = True
+
+    def embed(self, z: Array) -> Array:
+        return z
+
+    def potential(self, z: Array) -> Array:
+        return 0.5 * z * z
+
+    def retract(self, z: Array) -> Array:
+        return z.at[0, self.coordinate].set(self.value)
+
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        return self.retract(Linear().minimise(z, field, curvature))
+
+    def saturation(self, z: Array) -> Array:
+        return jnp.zeros_like(z, jnp.finfo(z.dtype).dtype).at[0, self.coordinate].set(1.0)
+
+
+class Boundary(eqx.Module):
+    """Which nodes are unknown, and the system that Newton's method solves for them."""
+
+    @abstractmethod
+    def unknown(self, steps: int) -> int:
+        """The number of unknown nodes."""
+
+    @abstractmethod
+    def complete(self, path: Array, x: Array) -> Array:
+        """All nodes, (steps + 1, size), from the unknown ones."""
+
+    @abstractmethod
+    def system(self, first: Array, mixed: Array, last: Array) -> Bordered:
+        """The Hessian of the action from the blocks of every step, (steps, size, size): the second
+        derivatives of ``L_d`` in the node before, in both, and in the node after it."""
+
+    def unit(self) -> Unit:
+        """The domain of the unknown nodes."""
+        return Linear()
+
+    def check(self, size: int) -> None:
+        """Raise ``ValueError`` where the data do not suit paths of ``size`` coordinates."""
+
+
+class Periodic(Boundary):
+    """``q(T) = q(0)``, with the period ``T = steps dt``; node 0 is unknown, node ``steps`` is node 0.
+
+    A system without a drive keeps the freedom to shift time, and its Hessian a zero mode: ``pin =
+    (coordinate, value)`` fixes one coordinate at time 0, which the orbit must cross with some velocity.
+    """
+
+    pin: tuple[int, float] | None = eqx.field(default=None, static=True)
+
+    def unknown(self, steps: int) -> int:
+        return steps
+
+    def complete(self, path: Array, x: Array) -> Array:
+        return jnp.concatenate([path, path[:1]])
+
+    def unit(self) -> Unit:
+        return Linear() if self.pin is None else Pinned(*self.pin)
+
+    def check(self, size: int) -> None:
+        if self.pin is not None and not 0 <= self.pin[0] < size:
+            raise ValueError(
+                f"Periodic: expected a pinned coordinate in 0 .. {size - 1}, got {self.pin[0]}; "
+                "pin = (coordinate, value)."
+            )
+
+    def system(self, first: Array, mixed: Array, last: Array) -> Bordered:
+        size = first.shape[-1]
+        border = jnp.zeros((size, len(first) - 1, size), first.dtype)
+        border = border.at[:, 0].add(mixed[0]).at[:, -1].add(mixed[-1].T)
+        found = Bordered(last[:-1] + first[1:], mixed[1:-1], border, first[0] + last[-1])
+        if self.pin is None:
+            return found
+        column = jnp.zeros((1, len(first), size), first.dtype).at[0, 0, self.pin[0]].set(1.0)
+        return found.bordered_by(column, jnp.zeros((1, 1), first.dtype), 1)
+
+
+class FixedEnds(Boundary):
+    """``q(0)`` and ``q(T)`` are given: numbers, or functions of the example's input ``x``.
+
+    The unknown nodes are 1 to ``steps - 1``. Beware of conjugate points, as at ``omega T = k pi`` for an
+    oscillator: there the path is not unique, and its response to a nudge is infinite.
+    """
+
+    start: Point = eqx.field(static=True)
+    end: Point = eqx.field(static=True)
+
+    def __init__(self, start: Point | Numbers, end: Point | Numbers):
+        self.start, self.end = _point(start), _point(end)
+
+    def unknown(self, steps: int) -> int:
+        return steps - 1
+
+    def complete(self, path: Array, x: Array) -> Array:
+        before, after = (_place("FixedEnds", p, path, x) for p in (self.start, self.end))
+        return jnp.concatenate([before[None], path, after[None]])
+
+    def check(self, size: int) -> None:
+        for point in (self.start, self.end):
+            _check_point("FixedEnds", point, size)
+
+    def system(self, first: Array, mixed: Array, last: Array) -> Bordered:
+        return Bordered.chain(last[:-1] + first[1:], mixed[1:-1])
+
+
+class FreeEnd(Boundary):
+    """``q(0)`` is given and ``q(T)`` is free, so that ``p(T) = 0``: what paths of an Onsager-Machlup action
+    obey. The unknown nodes are 1 to ``steps``."""
+
+    start: Point = eqx.field(static=True)
+
+    def __init__(self, start: Point | Numbers):
+        self.start = _point(start)
+
+    def unknown(self, steps: int) -> int:
+        return steps
+
+    def complete(self, path: Array, x: Array) -> Array:
+        return jnp.concatenate([_place("FreeEnd", self.start, path, x)[None], path])
+
+    def check(self, size: int) -> None:
+        _check_point("FreeEnd", self.start, size)
+
+    def system(self, first: Array, mixed: Array, last: Array) -> Bordered:
+        diagonal = last.at[:-1].add(first[1:])
+        return Bordered.chain(diagonal, mixed[1:])
+
+
+def initial_value(position: Numbers, velocity: Numbers) -> Boundary:
+    """Always a ``ValueError``: with ``q(0)`` and ``v(0)`` given, the path is no stationary point."""
+    raise ValueError(
+        "initial_value: expected a boundary condition under which the path makes the action stationary, "
+        "got an initial position and velocity. The varied action keeps a term at the final time, d_beta "
+        "p d_theta q - d_theta p d_beta q, and the contrast without it is wrong (by 400 % in a system of "
+        "three oscillators). Use the echo (eqprop.lagrangian.evolve, back-propagation by time reversal), "
+        "Periodic or FixedEnds boundaries, or FreeEnd with an Onsager-Machlup action."
+    )
+
+
+def _point(point: Point | Numbers) -> Point:
+    return point if callable(point) else tuple(float(value) for value in np.ravel(point))
+
+
+def _check_point(boundary: str, point: Point, size: int) -> None:
+    if not callable(point) and (len(point) != size or not np.all(np.isfinite(point))):
+        raise ValueError(
+            f"{boundary}: expected an end with {size} finite coordinates, one a degree of freedom, got "
+            f"{point}."
+        )
+
+
+def _place(boundary: str, point: Point, path: Array, x: Array) -> Array:
+    place = point(x) if callable(point) else jnp.asarray(point)
+    if place.shape != path.shape[1:]:
+        raise ValueError(
+            f"{boundary}: expected an end of shape {path.shape[1:]} from the input x of shape {x.shape}, "
+            f"got {place.shape}."
+        )
+    return place.astype(path.dtype)

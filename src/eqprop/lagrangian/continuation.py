@@ -1,0 +1,53 @@
+"""Continuation: a path followed from an easy problem to the one that is asked for."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.energy import Clamped
+from eqprop.lagrangian.curvature import action_of
+from eqprop.lagrangian.extremal import PATH
+from eqprop.lagrangian.faults import PathInfo
+from eqprop.lagrangian.newton import Newton
+from eqprop.model import Nudged
+from eqprop.solvers import Solver
+from eqprop.units import State
+
+
+class Continuation(Solver):
+    """`Newton` at ``k / stages`` of the forcing for ``k = 1 .. stages``, each from the path before.
+
+    The forcing of a free path is the example's input ``x``, amplitudes of drives or the positions of
+    ends; that of a nudged path is the nudge. Raises where the last stage does, and where the Morse index
+    of a nudged path changes on the way.
+    """
+
+    newton: Newton = Newton()
+    stages: int = eqx.field(default=10, static=True)
+
+    def __check_init__(self):
+        if self.stages < 1:
+            raise ValueError(f"Continuation: expected stages >= 1, got {self.stages}.")
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, PathInfo]:
+        real = jnp.finfo(state[PATH].dtype).dtype
+        fractions = jnp.arange(1, self.stages + 1, dtype=real) / self.stages
+
+        def follow(state: State, fraction: Array) -> tuple[State, PathInfo]:
+            return self.newton.attempt(_scaled(phase, fraction), state)
+
+        found, infos = lax.scan(follow, state, fractions)
+        last = PathInfo(**{name: value[-1] for name, value in vars(infos).items()})
+        return self.newton.judged(phase, state, found, last, infos), last
+
+
+def _scaled(phase: Clamped, fraction: Array) -> Clamped:
+    if isinstance(phase, Nudged):
+        beta = phase.beta * fraction.astype(phase.beta.dtype)
+        return eqx.tree_at(lambda nudged: nudged.beta, phase, beta)
+    return action_of(phase).scaled(fraction)

@@ -1,0 +1,147 @@
+"""Damped systems: the two exact ways to nudge a periodic or fixed-end path with friction.
+
+A path with friction makes no action of its own stationary. Twice its coordinates do: `doubled` serves any
+friction. Where the system is linear and reciprocal, its own response to the time-reversed error serves:
+`ReversedNudge`. For initial values and damping in proportion to the momenta, see the gain of the echo
+(`evolve`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
+from eqprop.lagrangian.action import Action
+from eqprop.lagrangian.boundary import Periodic
+from eqprop.lagrangian.costs import PathDensity
+from eqprop.lagrangian.extremal import PATH, with_input
+from eqprop.lagrangian.newton import Newton
+from eqprop.model import Model, Nudged
+from eqprop.ops import freeze
+from eqprop.solvers import Solver
+from eqprop.units import State
+
+Friction = Callable[[Array, Array, PyTree], Array]
+
+
+def doubled(lagrangian: Callable[..., Array], friction: Friction) -> Callable[..., Array]:
+    """A Lagrangian of twice the coordinates, ``z = (q, y)``, for a motion with friction ``F(q, v,
+    params)``:
+
+        d/dt dL/dv - dL/dq + F = 0,        L2 = y dL/dq + y' dL/dv - y F
+
+    Variations of ``y`` give the damped motion of ``q``, those of ``q`` an adjoint ``y``, which is 0 until
+    a cost on ``q`` nudges it. ``S2`` is linear in ``y``, so that a one-sided contrast is exact at any
+    nudge. The size of the action is twice that of ``L``; costs take ``coordinates`` from the first half;
+    ``y`` is 0 at fixed ends.
+    """
+    whole = with_input(lagrangian)
+
+    def both(z: Array, w: Array, params: PyTree, t: Array, x: Array) -> Array:
+        (q, y), (v, rate) = jnp.split(z, 2), jnp.split(w, 2)
+        _, change = jax.jvp(lambda q, v: whole(q, v, params, t, x), (q, v), (y, rate))
+        return change - jnp.sum(y * friction(q, v, params))
+
+    return both
+
+
+class ReversedNudge(Estimator):
+    """The gradient from the damped system's own response to the error, played backwards in time.
+
+    For linear reciprocal systems (symmetric mass, damping and stiffness, constant in time) on a period.
+    With the free path ``q``, the path ``q + beta mu`` under the force ``-beta dC/dq(-t)``, and
+    ``lambda(t) = mu(-t)``,
+
+        dC/dtheta = integral lambda d(equation of motion)/dtheta dt
+
+    exactly, at any ``beta``. The model's action is `doubled`, from which the equation of motion is taken.
+    Raises ``ValueError`` for other boundaries, and at run time where the equation of motion is not linear
+    and reciprocal.
+    """
+
+    solver: Solver = Newton()
+    beta: float = eqx.field(default=1.0, static=True)
+
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        action = model.energy
+        if not isinstance(action, Action) or not isinstance(action.boundary, Periodic):
+            raise ValueError(
+                "ReversedNudge: expected a model of a periodic Action of a doubled Lagrangian, got "
+                f"{type(action).__name__}; between fixed ends take the contrast of the doubled action "
+                "itself."
+            )
+        free, info = relax(model, x, state, self.solver)
+        frozen = freeze(model)
+
+        def respond(x: Array, y: Array, z: State) -> tuple[State, Any]:
+            error = jax.grad(frozen.loss)(z, y)[PATH][:, : action.size // 2]
+            error = eqx.error_if(error, not_reciprocal(frozen, x, z[PATH]), IRRECIPROCAL)
+            phase = Nudged(  # type: ignore[call-arg]
+                base=frozen.free(x),
+                cost=PathDensity(density=_work),  # type: ignore[call-arg]
+                y=_reversed(error),
+                beta=jnp.asarray(self.beta, error.dtype),
+            )
+            nudged, info = self.solver.settle(phase, z)
+            moved = (nudged[PATH] - z[PATH])[:, : action.size // 2] / self.beta
+            q, _ = jnp.split(z[PATH], 2, axis=1)
+            return {PATH: jnp.concatenate([q, _reversed(moved)], 1)}, info
+
+        states, nudged = jax.vmap(respond)(x, y, free)
+
+        def surrogate(model: Model) -> Array:
+            actions = jax.vmap(model.energy)(states, x)
+            return jnp.mean(actions) + mean_loss(model, free, y)
+
+        gradient = eqx.filter_grad(surrogate)(model)
+        return Estimate(mean_loss(model, free, y), gradient, free, Report(info, nudged))
+
+
+def _work(z: Array, force: Array) -> Array:
+    """``y f``: a force on the motion of ``q``."""
+    return jnp.sum(z[len(force) :] * force)
+
+
+def _reversed(path: Array) -> Array:
+    """A periodic path at ``-t``."""
+    return jnp.roll(path[::-1], 1, axis=0)
+
+
+def not_reciprocal(model: Model, x: Array, path: Array) -> Array:
+    """Whether ``<a, K b>`` differs from ``<R b, K R a>``, or ``K`` between two paths, for the linearised
+    equation of motion ``K``, time reversal ``R`` and random paths; or the action is not a doubled one."""
+    phase = model.free(x)
+    q, y = jnp.split(path, 2, axis=1)
+    size = (2, *q.shape)
+    a, b = jnp.asarray(np.random.default_rng(0).normal(size=size), q.dtype)
+
+    def motion(q: Array) -> Array:
+        return jax.grad(lambda y: phase({PATH: jnp.concatenate([q, y], 1)}))(jnp.zeros_like(y))
+
+    def pushed(q: Array, way: Array) -> Array:
+        return jax.jvp(motion, (q,), (way,))[1]
+
+    here = jnp.vdot(a, pushed(q, b))
+    back = jnp.vdot(_reversed(b), pushed(q, _reversed(a)))
+    there = jnp.vdot(a, pushed(q + b, b))
+    scale = jnp.linalg.norm(a) * jnp.linalg.norm(pushed(q, b))
+    left = jax.grad(lambda q: phase({PATH: jnp.concatenate([q, jnp.zeros_like(y)], 1)}))(q)
+    apart = jnp.maximum(jnp.abs(here - back), jnp.abs(here - there)) + jnp.max(jnp.abs(left))
+    return apart > 100.0 * jnp.finfo(q.dtype).eps ** 0.75 * scale
+
+
+IRRECIPROCAL = (
+    "ReversedNudge: expected the doubled action of a linear reciprocal system, whose mass, damping and "
+    "stiffness are symmetric matrices constant in time, got one that is nonlinear, gyroscopic or driven "
+    "through its parameters. On such hardware no nudge gives the exact gradient: take the contrast of "
+    "the doubled action, EquilibriumPropagation(Newton(), ...)."
+)

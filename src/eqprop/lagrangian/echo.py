@@ -1,0 +1,131 @@
+"""The Hamiltonian echo: back-propagation through time without a tape, by running a system backwards.
+
+A separable Hamiltonian that moves by drift, kick and drift (`unroll`) retraces its path when its momentum
+is flipped and its damping made a gain. Nudged on the way by the slopes of a loss, the echo differs from
+the path by the adjoint state, and what is conjugate to the parameters tells their gradient:
+
+    dC/dtheta = sum_n dt d/d epsilon dH/dtheta(echo_n(epsilon))
+
+which is back-propagation through the same steps, exactly, as the nudge ``epsilon`` goes to zero. With
+damping the slopes are weighted by ``e^(damping s)`` after an echo time ``s``, and what is read by its
+inverse. Pourcel and Ernoult, NeurIPS 2025; for the gain Boesch, Gediz and Tureci, "Unifying Physical
+Backpropagation", 2026.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PyTree
+
+from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase, check, unroll
+from eqprop.lagrangian.response import Limit, Pair, Response
+
+Slopes = tuple[Array | None, Array | None]
+
+
+def evolve(
+    hamiltonian: Hamiltonian,
+    start: Phase,
+    inputs: Array,
+    dt: float,
+    damping: float | Array = 0.0,
+    nudge: float | None = None,
+) -> tuple[Phase, Array]:
+    """The same path as `unroll`, differentiated by its echo: memory does not grow with the number of steps.
+
+    ``nudge`` is what the nudges of the momenta add up to over the echo; gradients are wrong by its square
+    and by rounding over it, as on a machine. By default it is none: the echo and its linear response run
+    side by side, which is the limit. Raises ``ValueError`` for damping other than one number that is the
+    same for all momenta, for damping so strong that the gain of the echo exceeds the precision, and at
+    run time where the path is not finite.
+    """
+    damping = check(start, inputs, dt, damping)
+    precision = float(jnp.finfo(start[0].dtype).eps)
+    if nudge is not None and not 0 < nudge < np.inf:
+        raise ValueError(f"evolve: expected a nudge > 0, or None for its limit, got {nudge}.")
+    if damping * dt * len(inputs) > -0.5 * math.log(precision):
+        raise ValueError(
+            f"evolve: expected damping * dt * steps below {-0.5 * math.log(precision):.1f}, got "
+            f"{damping * dt * len(inputs):.1f}: the echo amplifies by its exponential, and rounding with "
+            "it. Use less damping or fewer steps, or unroll."
+        )
+    return _evolve((hamiltonian, start, inputs), dt=dt, damping=damping, nudge=nudge)
+
+
+@eqx.filter_custom_vjp
+def _evolve(system: Any, *, dt: float, damping: float, nudge: float | None) -> tuple[Phase, Array]:
+    hamiltonian, start, inputs = system
+    return unroll(hamiltonian, start, inputs, dt, damping)
+
+
+@_evolve.def_fwd
+def _(perturbed: PyTree, system: Any, *, dt: float, damping: float, nudge: float | None) -> Any:
+    hamiltonian, start, inputs = system
+    end, positions = unroll(hamiltonian, start, inputs, dt, damping)
+    return (end, positions), end
+
+
+@_evolve.def_bwd
+def _(
+    end: Phase,
+    slopes: Any,
+    perturbed: PyTree,
+    system: Any,
+    *,
+    dt: float,
+    damping: float,
+    nudge: float | None,
+) -> PyTree:
+    """The echo and what it answers to the nudges, together on a leading axis of two."""
+    (hamiltonian, _, inputs), ((end_q, end_p), along) = system, slopes
+    a = math.exp(-0.5 * damping * dt)
+    size = None if nudge is None else nudge / _total((end_q, end_p), along, damping * dt)
+    response: Response = Limit() if size is None else Pair(size)
+
+    def drift(q: Array, p: Array) -> Array:
+        return q + 0.5 * dt * hamiltonian.inverse_mass() * p
+
+    def step(carry: tuple[Phase, Array, PyTree], now: Any) -> tuple[Any, Array | None]:
+        (q, p), gain, total = carry
+        u, slope = now
+        first = response.nudged(p, slope, gain)
+        middle = drift(q, first)
+        last = (first / a - dt * response.slope(hamiltonian.potential, middle, u)) / a
+
+        def energy(learned: tuple[Hamiltonian, Array], places: tuple[Array, ...]) -> Array:
+            hamiltonian, u = learned
+            drifts = hamiltonian.kinetic(places[0]) + a * a * hamiltonian.kinetic(places[2])
+            return dt / gain * (0.5 * drifts + a * hamiltonian.potential(places[1], u))
+
+        def read(learned: tuple[Hamiltonian, Array]) -> Array:
+            return response.change(lambda *places: energy(learned, places), first, middle, last)
+
+        ours, by_input = eqx.filter_grad(read)((hamiltonian, u))
+        total = jax.tree.map(jnp.add, total, ours)
+        return ((drift(middle, last), last), gain / (a * a), total), by_input
+
+    one = jnp.ones((), end[0].dtype)
+    q = response.nudged(response.begin(end[0]), end_p, one)
+    p = response.nudged(response.begin(-end[1]), end_q, one)
+    zeros = jax.tree.map(jnp.zeros_like, eqx.filter(hamiltonian, eqx.is_inexact_array))
+    carry, by_input = lax.scan(step, ((q, p), one, zeros), (inputs, along), reverse=True)
+    (q, p), gain, total = carry
+    return total, (-response.difference(p) / gain, -response.difference(q) / gain), by_input
+
+
+def _total(last: Slopes, along: Array | None, growth: float) -> Array:
+    """What the nudges of one echo add up to: of each, the largest entry."""
+    parts = [jnp.max(jnp.abs(slope)) for slope in last if slope is not None]
+    if along is not None:
+        peaks = jnp.max(jnp.abs(along), axis=tuple(range(1, along.ndim)))
+        gains = np.exp(growth * np.arange(len(along))[::-1])
+        parts.append(jnp.sum(jnp.asarray(gains, peaks.dtype) * peaks))
+    total = sum(parts[1:], parts[0])
+    return jnp.where(total > 0, total, 1.0)

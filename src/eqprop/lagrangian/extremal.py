@@ -1,0 +1,126 @@
+"""Phases of actions: what solvers for stationary paths ask of them."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from eqprop.energy import Clamped
+from eqprop.lagrangian.bordered import Bordered
+from eqprop.units import State, self_energy
+
+PATH = "path"
+
+
+class Extremal(Clamped):
+    """The action of one example, as a function of the path that the state holds."""
+
+    x: eqx.AbstractVar[Array]
+    blocks: eqx.AbstractVar[None]
+
+    @property
+    @abstractmethod
+    def period(self) -> float | None:
+        """How long the path takes to close, if it does."""
+
+    @abstractmethod
+    def continuous(self, q: Array, v: Array, t: Array) -> Array:
+        """``L(q, v, t)`` of this example."""
+
+    @abstractmethod
+    def samples(self, path: Array) -> tuple[Array, Array, Array]:
+        """Positions, velocities and times along the path: (samples, size) twice and (samples,)."""
+
+    @abstractmethod
+    def total(self, path: Array) -> Array:
+        """The action."""
+
+    @abstractmethod
+    def hessian(self, path: Array) -> Bordered:
+        """Its second derivatives in the unknowns."""
+
+    @abstractmethod
+    def scaled(self, fraction: Array) -> Extremal:
+        """The action whose input is a fraction of this one's."""
+
+    def coupling(self, shown: State) -> Array:
+        return self.total(shown[PATH]) - self_energy(self.units, shown)
+
+    def curvature(self, name: str) -> float:
+        raise ValueError(
+            "Action: expected a solver for saddles, got one that descends; use eqprop.lagrangian.Newton."
+        )
+
+    def __call__(self, state: State) -> Array:
+        return self.total(state[PATH])
+
+
+def with_input(lagrangian: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as one of ``(q, v, params, t, x)``; its own fifth argument may be missing."""
+    try:
+        count = len(inspect.signature(lagrangian).parameters)
+    except (TypeError, ValueError):
+        count = 0
+    if count == 5:
+        return lagrangian
+    if count != 4:
+        raise ValueError(
+            "Action: expected a function L(q, v, params, t) or L(q, v, params, t, x), or a module L(q, "
+            f"v, t) or L(q, v, t, x), got {lagrangian!r} of {count} arguments."
+        )
+    return _WithoutInput(lagrangian)
+
+
+class _WithoutInput:
+    """A function of ``(q, v, params, t)`` that takes an input and ignores it; equal to others of its
+    kind."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+
+    def __call__(self, q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Any:
+        return self.function(q, v, params, t)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _WithoutInput) and other.function == self.function
+
+    def __hash__(self) -> int:
+        return hash((_WithoutInput, self.function))
+
+
+def as_function(
+    lagrangian: Callable[..., Array], params: PyTree
+) -> tuple[Callable[..., Array], PyTree]:
+    """A Lagrangian and its parameters as a function of ``(q, v, params, t, x)`` and a tree of arrays."""
+    if isinstance(lagrangian, eqx.Module):
+        params, lagrangian = lagrangian, _call
+    arrays = jax.tree.map(lambda a: jnp.asarray(a) if eqx.is_array_like(a) else a, params)
+    return with_input(lagrangian), arrays
+
+
+def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
+    takes_input = len(inspect.signature(params).parameters) == 4
+    return params(q, v, t, x) if takes_input else params(q, v, t)
+
+
+def require_drive(phase: Extremal, size: int) -> None:
+    """Raise ``ValueError`` where the Lagrangian does not contain the time."""
+    point = jnp.zeros(size, phase.x.dtype)
+    traced = jax.make_jaxpr(phase.continuous)(point, point, jnp.zeros((), phase.x.dtype)).jaxpr
+    moving = {id(traced.invars[-1])}
+    for equation in traced.eqns:
+        if any(id(variable) in moving for variable in equation.invars):
+            moving |= {id(variable) for variable in equation.outvars}
+    if id(traced.outvars[0]) not in moving:
+        raise ValueError(
+            "Action: expected a periodic Lagrangian with a drive, L(q, v, theta, t), got one without the "
+            "time t: its orbits may begin anywhere along themselves, and the Hessian has a zero mode. "
+            "Give a phase condition, Periodic(pin=(coordinate, value)), or drive the system."
+        )

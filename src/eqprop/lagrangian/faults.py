@@ -1,0 +1,124 @@
+"""What can be wrong with a path, and what to do about it: pairs of a predicate and a sentence."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from eqprop.lagrangian.action import ClampedAction
+from eqprop.lagrangian.extremal import Extremal
+from eqprop.solvers import CONVERGED, Info
+from eqprop.units import State
+
+
+class PathInfo(Info):
+    """How Newton's method ended, and where.
+
+    Of the second variation where the last step was taken: ``sign`` and ``log_determinant`` of its
+    determinant, and the Morse ``index``, how many of its eigenvalues are negative (-1 and not a number
+    for complex paths). ``stretch`` is the distance travelled over the length of the first full step: near
+    1 for a linear response.
+    """
+
+    sign: Array
+    log_determinant: Array
+    index: Array
+    stretch: Array
+
+
+Faults = list[tuple[Array, str]]
+FAR = 4.0
+"""A nudged path that moves this many times its first step has left the linear response."""
+
+
+def checked(state: State, faults: Faults) -> State:
+    """The state, unless one of the faults is there at run time."""
+    for fault, message in faults:
+        state = eqx.error_if(state, fault, message)
+    return state
+
+
+UNSETTLED = (
+    "Newton: expected to converge, but the residual stopped falling or the steps are spent. Start "
+    "nearer to the path, by Continuation in the input or in the nudge; take a smaller nudge; raise "
+    "max_steps; or loosen the tolerance, which rounding bounds by about mass / dt times the "
+    "precision. Where the second variation is singular (a conjugate point, an undamped resonance, a "
+    "zero mode) there is nothing to converge to."
+)
+
+
+def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
+    """Of a free path that was found: a mass matrix that is singular all along it; a drive whose period is
+    not that of the path; no convergence; and a time step at which a path that alternates from node to
+    node, the fastest that the grid can carry, has lost the sign of its kinetic energy, as for ``omega dt
+    > 2`` in Verlet's rule."""
+    mass = masses(phase, path)
+    volume = jnp.prod(jnp.linalg.norm(mass, axis=-1), axis=-1)
+    flat = jnp.abs(jnp.linalg.det(mass)) <= _slack(path) * volume
+    faults = [
+        (
+            jnp.all(flat),
+            "Action: expected an invertible mass matrix d2L/dv2, got a singular one: some coordinate has "
+            "no kinetic energy and no equation of motion of second order. Give every coordinate a mass, "
+            "or solve for it and leave it out.",
+        )
+    ]
+    if phase.period is not None:
+        q, v, times = phase.samples(path)
+        slopes = jax.vmap(jax.grad(phase.continuous, (0, 1)))
+        now, later = (jnp.stack(slopes(q, v, t)) for t in (times, times + phase.period))
+        apart = jnp.max(jnp.abs(later - now)) > _slack(path) * (1.0 + jnp.max(jnp.abs(now)))
+        faults.append(
+            (
+                apart,
+                "Action: expected a Lagrangian with the period of the path, got one that differs at t "
+                "and a period later; choose dt = period / steps, with a period that all drives share.",
+            )
+        )
+    faults.append((info.outcome != CONVERGED, UNSETTLED))
+    if isinstance(phase, ClampedAction):
+        step = phase.step
+
+        def alternating(start: Array, end: Array, t: Array) -> Array:
+            return jax.hessian(lambda u: step(start + u, end - u, t))(jnp.zeros_like(start))
+
+        fastest = jax.vmap(alternating)(*phase.ends(path))
+        faults.append(
+            (
+                jnp.any(jax.vmap(_lost_sign)(mass, fastest)),
+                "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "
+                "frequency along the path, got a longer one; take more steps, or the midpoint rule.",
+            )
+        )
+    return faults
+
+
+def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Array, str]:
+    """That a nudged path, ``followed`` in one stage or several from the free one, which has the Morse index
+    ``before``, has another index, or lies beyond any linear response. Indices of -1 are not known."""
+    another = jnp.any((stages.index != before) & (stages.index >= 0))
+    return followed & (another | jnp.any(stages.stretch > FAR)), (
+        "Newton: expected the nudged path on the branch of the free one, got a path with another "
+        "Morse index or far off its linear response: the nudge crossed a fold or a conjugate point. "
+        "Take a smaller nudge beta, or follow the branch by Continuation."
+    )
+
+
+def masses(phase: Extremal, path: Array) -> Array:
+    """``d2L/dv2`` along a path, (samples, size, size)."""
+    return jax.vmap(jax.hessian(phase.continuous, 1))(*phase.samples(path))
+
+
+def _lost_sign(mass: Array, curve: Array) -> Array:
+    """Whether a curvature has lost the sign of the mass in some direction; of a mass that is positive in
+    some and negative in others, as in doubled variables, in the mean with its transpose."""
+    sizes, ways = jnp.linalg.eigh(mass)
+    ways = ways / jnp.sqrt(jnp.abs(sizes))
+    signed = jnp.sign(sizes)[:, None] * (ways.T @ curve @ ways)
+    return jnp.min(jnp.linalg.eigvalsh(signed + signed.T)) < 0
+
+
+def _slack(path: Array) -> float:
+    return 10.0 * float(jnp.finfo(path.dtype).eps) ** 0.5

@@ -1,0 +1,84 @@
+"""Separable Hamiltonian systems and their leapfrog, with damping in proportion to the momenta."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+Phase = tuple[Array, Array]
+
+
+class Hamiltonian(eqx.Module):
+    """``H = sum_i r_i p_i^2 / 2 + V(q, u)``, its array leaves the parameters. ``q`` and ``p``: (...,
+    size); energies are sums over the leading axes."""
+
+    @abstractmethod
+    def potential(self, q: Array, u: Array) -> Array:
+        """``V`` with the input ``u`` of one step, summed over the leading axes of ``q``: a scalar."""
+
+    def inverse_mass(self) -> Array | float:
+        """``r``, which broadcasts to (size,)."""
+        return 1.0
+
+    def kinetic(self, p: Array) -> Array:
+        """``sum r p^2 / 2``."""
+        return 0.5 * jnp.sum(self.inverse_mass() * p * p)
+
+
+def unroll(
+    hamiltonian: Hamiltonian,
+    start: Phase,
+    inputs: Array,
+    dt: float,
+    damping: float | Array = 0.0,
+) -> tuple[Phase, Array]:
+    """The end ``(q, p)`` and the positions after every step, (steps, ..., size), for inputs (steps, ...),
+    by
+
+        q += dt/2 r p,  p *= a,  p -= dt dV/dq(q, u_n),  p *= a,  q += dt/2 r p,    a = e^(-damping dt / 2)
+
+    Differentiated as any program: by a tape that grows with the number of steps. Raises ``ValueError`` for
+    damping other than one number, and at run time where the path is not finite.
+    """
+    a = math.exp(-0.5 * check(start, inputs, dt, damping) * dt)
+
+    def step(z: Phase, u: Array) -> tuple[Phase, Array]:
+        q, p = z
+        q = q + 0.5 * dt * hamiltonian.inverse_mass() * p
+        p = a * (a * p - dt * jax.grad(hamiltonian.potential)(q, u))
+        q = q + 0.5 * dt * hamiltonian.inverse_mass() * p
+        return (q, p), q
+
+    (q, p), positions = lax.scan(step, start, inputs)
+    q = eqx.error_if(
+        q,
+        ~jnp.all(jnp.isfinite(q)),
+        "evolve: expected a finite path, got one that grew without bound; take a smaller time step dt "
+        "(leapfrog needs omega dt < 2 for the fastest frequency), or a potential that confines.",
+    )
+    return (q, p), positions
+
+
+def check(start: Phase, inputs: Array, dt: float, damping: float | Array) -> float:
+    """The damping, unless something is wrong with the arguments."""
+    if not isinstance(damping, (int, float)) or not damping >= 0:
+        raise ValueError(
+            f"evolve: expected one number >= 0 as the damping of all momenta, got {damping!r}. Damping in "
+            "proportion to the momenta is the only one that a gain undoes exactly; for damping of "
+            "another form, nonlinear or different between coordinates, use doubled variables "
+            "(eqprop.lagrangian.doubled)."
+        )
+    if not dt > 0:
+        raise ValueError(f"evolve: expected dt > 0, got {dt}.")
+    if start[0].shape != start[1].shape or inputs.ndim < 1:
+        raise ValueError(
+            "evolve: expected positions and momenta of one shape (..., size) and inputs (steps, ...), got "
+            f"{start[0].shape}, {start[1].shape} and {inputs.shape}."
+        )
+    return float(damping)

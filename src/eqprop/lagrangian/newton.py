@@ -1,0 +1,129 @@
+"""Newton's method for stationary paths, which are saddles of the action."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.energy import Clamped, displacement, norm, relative, residual
+from eqprop.lagrangian.bordered import Pivots
+from eqprop.lagrangian.curvature import action_of, second_variation, solve
+from eqprop.lagrangian.extremal import PATH
+from eqprop.lagrangian.faults import (
+    UNSETTLED,
+    PathInfo,
+    branch_fault,
+    checked,
+    free_faults,
+)
+from eqprop.model import Nudged
+from eqprop.solvers import CONVERGED, Solver, check_tolerance
+from eqprop.solvers._solver import report as ending
+from eqprop.units import State
+
+SMALLEST = 2.0**-14
+
+
+class _Point(NamedTuple):
+    path: Array
+    force: Array
+    residual: Array
+
+
+class _Carry(NamedTuple):
+    point: _Point
+    size: Array
+    steps: Array
+    done: Array
+    first: Array
+    pivots: Pivots
+
+
+class Newton(Solver):
+    """``H d = -dS/dq`` block by block, damped: a step is halved until the same ``H`` asks for a shorter one
+    (the natural monotonicity test; Deuflhard 2011, section 3.3).
+
+    A last step polishes what has converged. One step costs O(steps size^3) time and O(steps size^2)
+    memory. Serves actions, free or nudged by a `PathCost`. Raises at run time, with the remedy, where it
+    does not converge to ``tolerance``; where the mass matrix is singular, the time step unstable, or a
+    drive out of the path's period; and where a nudged path that starts at the free one ends on another
+    branch.
+    """
+
+    tolerance: float = eqx.field(default=1e-11, static=True)
+    max_steps: int = eqx.field(default=50, static=True)
+
+    def __check_init__(self):
+        if self.max_steps < 1:
+            raise ValueError(f"Newton: expected max_steps >= 1, got {self.max_steps}.")
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, PathInfo]:
+        found, info = self.attempt(phase, state)
+        return self.judged(phase, state, found, info, info), info
+
+    def judged(
+        self, phase: Clamped, start: State, found: State, last: PathInfo, stages: PathInfo
+    ) -> State:
+        """The state, unless it is wrong: by itself where free, by its start where nudged."""
+        action = action_of(phase)
+        if not isinstance(phase, Nudged):
+            return checked(found, free_faults(action, found[PATH], last))
+        followed = residual(action, start) <= 1e3 * self.tolerance
+        before = second_variation(action, start).factor().left.inertia().negative
+        return checked(
+            found, [(last.outcome != CONVERGED, UNSETTLED), branch_fault(followed, before, stages)]
+        )
+
+    def attempt(self, phase: Clamped, state: State) -> tuple[State, PathInfo]:
+        """The same without raising: look at ``info.outcome``."""
+        check_tolerance(self.tolerance, state)
+        action_of(phase)
+        start = phase.units[PATH].retract(state[PATH])
+
+        def at(path: Array) -> _Point:
+            force = displacement(phase, {PATH: path})
+            return _Point(path, force[PATH], relative(force, {PATH: path}))
+
+        def advance(carry: _Carry) -> _Carry:
+            point, size = carry.point, carry.size
+            system = second_variation(phase, {PATH: point.path})
+            factor = system.factor()
+            step = solve(system, factor, point.force)
+            ahead = at(point.path + size.astype(step.dtype) * step)
+            length = norm({PATH: step})
+            left = norm({PATH: solve(system, factor, ahead.force)})
+            nearer = left <= (1.0 - 0.25 * size) * length
+            kept = _Point(*(jnp.where(nearer, *pair) for pair in zip(ahead, point, strict=True)))
+            return _Carry(
+                kept,
+                jnp.where(nearer, jnp.minimum(2.0 * size, 1.0), 0.5 * size),
+                carry.steps + 1,
+                (point.residual <= self.tolerance) | (size < SMALLEST),
+                jnp.where(carry.steps == 0, length, carry.first),
+                factor.left,
+            )
+
+        point = at(start)
+        zero = jnp.zeros_like(point.residual)
+        unknown = eqx.filter_eval_shape(
+            lambda: second_variation(phase, {PATH: start}).factor().left
+        )
+        unknown = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), unknown)
+        lost = ~jnp.isfinite(point.residual)
+        begin = _Carry(point, zero + 1.0, jnp.zeros((), jnp.int32), lost, zero, unknown)
+        end = lax.while_loop(
+            lambda carry: ~carry.done & (carry.steps < self.max_steps), advance, begin
+        )
+        found, moved = {PATH: end.point.path}, norm({PATH: end.point.path - start})
+        ended = ending(phase, found, end.steps, self.tolerance)
+        stretch = moved / jnp.where(end.first > 0, end.first, 1.0)
+        return found, PathInfo(
+            ended.residual, ended.steps, ended.outcome, *end.pivots.inertia(), stretch
+        )

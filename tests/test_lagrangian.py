@@ -1,0 +1,384 @@
+"""Actions: gradients by nudging paths, against the adjoint, integration and closed forms."""
+
+from functools import cache
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+import systems
+from eqprop import (
+    EquilibriumPropagation,
+    ImplicitDifferentiation,
+    Model,
+    holomorphic,
+    one_sided,
+    relax,
+    symmetric,
+)
+from eqprop.diagnose import compare
+from eqprop.estimators import mean_loss
+from eqprop.lagrangian import (
+    Action,
+    Adjoint,
+    FreeEnd,
+    Newton,
+    PathError,
+    Periodic,
+    ReversedNudge,
+    doubled,
+    midpoint,
+    onsager_machlup,
+)
+from eqprop.lagrangian.dissipation import not_reciprocal
+from paths import (
+    KEY,
+    OMEGA,
+    PARAMS,
+    PERIOD,
+    STEPS,
+    Padded,
+    apply,
+    duffing,
+    error,
+    estimate,
+    exact,
+    fixed,
+    flat,
+    harmonic,
+    name,
+    periodic,
+    potential,
+    quickly,
+    refused,
+    waves,
+)
+
+
+@pytest.mark.parametrize("case", [(periodic,), (fixed,)], ids=name)
+def test_order_of_contrasts(case):
+    for contrast, order in ((one_sided, 1), (symmetric, 2)):
+        errors = [error(contrast(beta), *case) for beta in (0.04, 0.02)]
+        np.testing.assert_allclose(np.log2(errors[0] / errors[1]), order, atol=0.15)
+
+
+def test_table_periodic():
+    """The fact sheet's table: one-sided, symmetric and holomorphic contrasts against the adjoint."""
+    for beta, most in ((1e-3, 1.8e-3), (1e-2, 1.8e-2), (1e-1, 2.0e-1)):
+        assert error(one_sided(beta), periodic) <= most
+    for beta, most in ((1e-3, 2.4e-6), (1e-2, 2.4e-4), (1e-1, 2.4e-2)):
+        assert error(symmetric(beta), periodic) <= most
+    for points, most in ((2, 2.4e-2), (4, 7e-4), (8, 1e-6)):
+        assert error(holomorphic(points, 0.1), periodic) <= most
+
+
+def test_table_fixed_ends():
+    assert error(symmetric(1e-3), fixed) <= 1.8e-6
+    assert error(holomorphic(8, 0.1), fixed) <= 1.7e-8
+
+
+@pytest.mark.parametrize("case", [(periodic,), (periodic, midpoint, "fourier"), (fixed,)], ids=name)
+def test_adjoint_equals_finite_differences(case):
+    """Of the relaxed loss along the gradient, and along a random direction."""
+    model, x, y = case[0](*case[1:])
+    gradient, unravel = ravel_pytree(exact(*case).gradient)
+
+    @quickly
+    def loss(move):
+        moved = eqx.apply_updates(model, unravel(move))
+        state, _ = relax(moved, x, exact(*case).state, Newton())
+        return mean_loss(moved, state, y)
+
+    for way in (gradient / jnp.linalg.norm(gradient), systems.normal(3, gradient.shape)):
+        slope = (loss(1e-4 * way) - loss(-1e-4 * way)) / 2e-4
+        np.testing.assert_allclose(slope, way @ gradient, rtol=1e-6)
+    assert float(exact(*case).report.adjoint[0]) < 1e-11
+
+
+def test_the_package_audits_it():
+    """The package's comparison by parameter, and its Krylov adjoint, on a path as on any other state."""
+    found = apply(EquilibriumPropagation(Newton(), Padded(symmetric(1e-3))), fixed())
+    rows = compare(found.gradient, exact(fixed).gradient)
+    assert [row.name for row in rows] == ["a", "c", "k", "all parameters"]
+    assert all(row.cosine > 1 - 1e-9 and row.relative_error < 1e-5 for row in rows)
+    krylov = apply(ImplicitDifferentiation(Newton(), 1e-12), fixed())
+    np.testing.assert_allclose(flat(krylov.gradient), flat(exact(fixed).gradient), rtol=1e-9)
+
+
+def test_an_autonomous_orbit_with_a_pin():
+    """A Duffing oscillator of given period, by nudging, with the phase fixed at ``q(0) = 0``."""
+
+    def alone(q, v, params, t):
+        return 0.5 * (v @ v) - 0.5 * params["k"] * (q @ q) - 0.25 * params["a"] * jnp.sum(q**4)
+
+    steps, period = 100, 5.0
+    dt = period / steps
+    params = {"k": 1.0, "a": 0.5}
+    pinned = Periodic(pin=(0, 0.0))
+    action = Action(alone, params, size=1, steps=steps, dt=dt, boundary=pinned)
+    model = Model(action, PathError(weight=dt))
+    x, y = jnp.zeros((1, 1)), jnp.zeros((1, steps, 1))
+    start = {"path": jnp.sin(2 * np.pi * jnp.arange(float(steps)) / steps)[None, :, None]}
+    oracle, nudging = Adjoint(Newton()), EquilibriumPropagation(Newton(), symmetric(1e-3))
+    (reference, found) = (estimate(e, model, x, y, start, KEY) for e in (oracle, nudging))
+    orbit = reference.state["path"][0, :, 0]
+    assert orbit[0] == 0 and np.max(orbit) > 0.8
+    error = np.abs(flat(found.gradient) - flat(reference.gradient))
+    assert np.all(error < 1e-5 * np.abs(flat(reference.gradient)))
+
+    def amplitude(params):
+        """By quadrature: the period of an orbit of amplitude ``A`` is ``4 int dq / v``."""
+        angle = (np.arange(400) + 0.5) * np.pi / 800
+        low, high = 0.1, 3.0
+        for _ in range(60):
+            size = 0.5 * (low + high)
+            rate = params["k"] + 0.5 * params["a"] * size**2 * (1 + np.sin(angle) ** 2)
+            time = 4 * np.mean(1 / np.sqrt(rate)) * np.pi / 2
+            low, high = (size, high) if time > period else (low, size)
+        return size
+
+    np.testing.assert_allclose(np.max(orbit), amplitude(params), rtol=2e-3)
+
+
+def friction(q, v, params):
+    """Neither linear nor in proportion to the mass."""
+    return params["g"] * v * (1.0 + q * q)
+
+
+def linear_friction(q, v, params):
+    return params["g"] @ v
+
+
+def linear(q, v, params, t, x):
+    drive = x[0] * jnp.cos(OMEGA * t) * q[0] + x[1] * jnp.sin(2 * OMEGA * t) * q[1]
+    return 0.5 * (v @ params["m"] @ v) - 0.5 * (q @ params["k"] @ q) + drive
+
+
+def matrix(seed):
+    root = systems.normal(seed, (2, 2), 0.3)
+    return jnp.eye(2) + root @ root.T
+
+
+@cache
+def damped():
+    """The coupled oscillators with a nonlinear damping each."""
+    dt = PERIOD / 100
+    params = PARAMS | {"g": jnp.array([0.1, 0.2, 0.3])}
+    action = Action(doubled(duffing, friction), params, size=6, steps=100, dt=dt)
+    cost = PathError(weight=dt, coordinates=(0, 1, 2))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
+
+
+@cache
+def linear_damped(force=linear_friction):
+    """Symmetric mass, damping and stiffness matrices."""
+    params = {"m": matrix(1), "k": matrix(2), "g": 0.3 * matrix(3)}
+    dt = PERIOD / 90
+    action = Action(doubled(linear, force), params, size=4, steps=90, dt=dt, rule=midpoint)
+    cost = PathError(weight=dt, coordinates=(0, 1))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(90)[None, :, :2]
+
+
+def test_doubled_variables_are_exact_at_any_nudge():
+    """The fact sheet's row: nonlinear damping, a periodic drive."""
+    for contrast in (one_sided(1e-2), symmetric(1.0)):
+        assert error(contrast, damped) < 1.8e-10
+
+
+def test_doubled_variables_obey_the_damped_equation():
+    """Against the orbit that long integration of the equation of motion settles in, and its slope."""
+    model, x, y = damped()
+    dt, path = model.energy.dt, exact(damped).state["path"][0]
+    np.testing.assert_allclose(path[:, 3:], 0, atol=1e-12)
+    substeps = 20
+
+    @quickly
+    def orbit(params):
+        def rate(z, t):
+            q, v = z
+            pull = jax.grad(duffing)(q, jnp.zeros(3), params, t, x[0])
+            return v, pull - friction(q, v, params)
+
+        h = dt / substeps
+
+        def step(z, t):
+            def ahead(k, size):
+                return jax.tree.map(lambda a, b: a + size * b, z, k)
+
+            k1 = rate(z, t)
+            k2 = rate(ahead(k1, h / 2), t + h / 2)
+            k3 = rate(ahead(k2, h / 2), t + h / 2)
+            k4 = rate(ahead(k3, h), t + h)
+            z = jax.tree.map(
+                lambda a, b, c, d, e: a + h / 6 * (b + 2 * c + 2 * d + e), z, k1, k2, k3, k4
+            )
+            return z, z[0]
+
+        times = h * jnp.arange(100.0 * substeps)
+        z = (jnp.zeros(3), jnp.zeros(3))
+        for _ in range(40):
+            z, positions = jax.lax.scan(step, z, times)
+        return jnp.roll(positions[substeps - 1 :: substeps], 1, axis=0)
+
+    params = model.energy.params
+    np.testing.assert_allclose(path[:, :3], orbit(params), atol=3e-3)
+
+    def loss(move):
+        found = orbit(params | {"g": params["g"] + move * jnp.array([1.0, 0.0, 0.0])})
+        return 0.5 * dt * jnp.sum((found - y[0]) ** 2)
+
+    slope = (loss(1e-4) - loss(-1e-4)) / 2e-4
+    np.testing.assert_allclose(exact(damped).gradient.energy.params["g"][0], slope, rtol=1e-2)
+
+
+def test_the_reversed_nudge_is_exact_at_any_nudge():
+    """The fact sheet's row: linear, reciprocal, damped."""
+    reference = flat(exact(linear_damped).gradient)
+    found = flat(apply(ReversedNudge(Newton(), 50.0), linear_damped()).gradient)
+    assert np.linalg.norm(found - reference) < 2e-9 * np.linalg.norm(reference)
+
+
+def gyroscopic(q, v, params):
+    return params["g"] @ v + 0.3 * jnp.stack([v[1], -v[0]])
+
+
+def cubic(q, v, params):
+    return params["g"] @ v + 0.1 * v**3
+
+
+def test_the_reversed_nudge_refuses_other_systems():
+    for force, wrong in ((linear_friction, False), (gyroscopic, True), (cubic, True)):
+        model, x, _ = linear_damped(force)
+        path = 0.3 * systems.normal(8, (90, 4))
+        assert quickly(not_reciprocal)(model, x[0], path) == wrong
+    with pytest.raises(RuntimeError, match="of a linear reciprocal system"):
+        apply(ReversedNudge(Newton()), linear_damped(cubic))
+
+
+def downhill(q, params, t, x):
+    """The overdamped motion of the coupled oscillators, under a drive."""
+    push = x * jnp.stack([jnp.cos(t), jnp.zeros_like(t), jnp.sin(t)])
+    return -jax.grad(potential)(q, params) + push
+
+
+def test_onsager_machlup_paths_solve_initial_value_problems():
+    """The noiseless path is implicit midpoint integration, and its gradient that of back-propagation."""
+    steps, dt, start = 40, 0.05, (0.8, -0.5, 0.3)
+    density = onsager_machlup(downhill, 0.5)
+    action = Action(
+        density, PARAMS, size=3, steps=steps, dt=dt, boundary=FreeEnd(start), rule=midpoint
+    )
+    model = Model(action, PathError(at=(-1, 20)))
+    x, y = jnp.full((1, 1), 0.7), jnp.ones((1, 2, 3))
+    got = apply(EquilibriumPropagation(Newton(), symmetric(1e-4)), (model, x, y))
+
+    @quickly
+    @jax.value_and_grad
+    def integrated(params):
+        def step(q, n):
+            after = q
+            for _ in range(12):
+                after = q + dt * downhill(0.5 * (q + after), params, (n + 0.5) * dt, x[0])
+            return after, after
+
+        _, path = jax.lax.scan(step, jnp.asarray(start), jnp.arange(float(steps)))
+        return 0.5 * jnp.sum((path[jnp.array([-1, 20])] - y[0]) ** 2)
+
+    value, gradient = integrated(PARAMS)
+    np.testing.assert_allclose(got.value, value, rtol=1e-8)
+    np.testing.assert_allclose(flat(got.gradient), flat(gradient), rtol=1e-5, atol=1e-8)
+    assert got.report.free.index == 0
+    with refused(ValueError, "temperature > 0"):
+        onsager_machlup(downhill, 0.0)
+
+
+def test_bohr_sommerfeld_orbits_give_the_slopes_of_energy_levels():
+    """Of ``p^2/2 + k q^2/2 + a q^4/4`` at ``hbar = 1``.
+
+    The orbit whose ``int p dq`` is ``2 pi (n + 1/2)`` has nearly the energy ``E_n``, and ``-<dL/dtheta>``
+    over it is nearly ``<n|dH/dtheta|n>``. The period is a parameter, in a time of its own: ``dS/dT = -E``.
+    """
+    k, a, level, steps = 1.0, 0.3, 12, 400
+
+    def scaled(q, v, params, t):
+        period, k, a = params
+        return 0.5 * (v @ v) / period - period * (0.5 * k * (q @ q) + 0.25 * a * jnp.sum(q**4))
+
+    pinned = Periodic(pin=(0, 0.0))
+    x, wave = jnp.zeros(1), jnp.sin(2 * np.pi * jnp.arange(float(steps)) / steps)[:, None]
+
+    @quickly
+    def orbit(period, guess):
+        params = (period, jnp.asarray(k), jnp.asarray(a))
+        action = Action(scaled, params, size=1, steps=steps, dt=1 / steps, boundary=pinned)
+        state, _ = Newton(1e-9).settle(action.clamp(x), {"path": guess})
+        slope = eqx.filter_grad(lambda action: action(state, x))(action).params
+        velocity = jnp.diff(state["path"][:, 0], append=state["path"][:1, 0]) * steps / period
+        loop = jnp.sum(velocity**2) * period / steps
+        return state["path"], loop, -slope[0], [-part / period for part in slope[1:]]
+
+    low, high, guess = 1.5, 4.0, 4.0 * wave
+    for _ in range(30):
+        period = 0.5 * (low + high)
+        path, loop, energy, slopes = orbit(jnp.asarray(period), guess)
+        low, high = (period, high) if loop > 2 * np.pi * (level + 0.5) else (low, period)
+    assert np.max(path) > 2
+
+    size = 200
+    lower = np.diag(np.sqrt(np.arange(1, size)), 1)
+    q = (lower + lower.T) / np.sqrt(2)
+    p2 = -((lower - lower.T) @ (lower - lower.T)) / 2
+    q2, q4 = q @ q, q @ q @ q @ q
+    values, vectors = np.linalg.eigh(0.5 * p2 + 0.5 * k * q2 + 0.25 * a * q4)
+    state = vectors[:, level]
+    exact_slopes = 0.5 * state @ q2 @ state, 0.25 * state @ q4 @ state
+    np.testing.assert_allclose(energy, values[level], rtol=2e-3)
+    np.testing.assert_allclose(slopes, exact_slopes, rtol=5e-3)
+
+
+def test_contrasts_of_harmonics():
+    errors = [error(symmetric(beta), harmonic) for beta in (0.04, 0.02)]
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.1)
+
+
+class Pendulum(eqx.Module):
+    """A Lagrangian with a call of its own."""
+
+    gravity: Array
+
+    def __call__(self, q, v, t, x):
+        return 0.5 * (v @ v) + self.gravity * jnp.sum(jnp.cos(q)) + x[0] * jnp.cos(t) * jnp.sum(q)
+
+
+def test_a_lagrangian_may_be_a_module():
+    options = {"size": 2, "steps": 30, "dt": 2 * np.pi / 30}
+    module = Action(Pendulum(jnp.asarray(0.5)), **options)
+    function = Action(lambda q, v, g, t, x: Pendulum(g)(q, v, t, x), 0.5, **options)
+    state, x = {"path": systems.normal(9, (30, 2))}, jnp.array([0.3])
+    slopes = [
+        eqx.filter_grad(lambda action: action(state, x))(a).params for a in (module, function)
+    ]
+    assert module(state, x) == function(state, x)
+    assert slopes[0].gravity == slopes[1] != 0
+
+
+def test_oscillators_learn_a_periodic_response():
+    """That of a teacher with other parameters, by descent along the contrast of two nudged paths."""
+    model, x, _ = periodic()
+    moved = jax.tree.map(lambda a: 1.15 * a, PARAMS)
+    teacher = eqx.tree_at(lambda m: m.energy.params, model, moved)
+    y = apply(Adjoint(Newton()), (teacher, x, waves(STEPS)[None])).state["path"]
+    nudging = EquilibriumPropagation(Newton(), Padded(symmetric(1e-2)))
+    values = []
+    for _ in range(30):
+        got = apply(nudging, (model, x, y))
+        values.append(float(got.value))
+        step = jax.tree.map(lambda g: -5.0 * g, got.gradient)
+        model = eqx.apply_updates(model, step)
+    assert values[-1] < 0.02 * values[0]
+    assert all(after < before for before, after in pairwise(values))

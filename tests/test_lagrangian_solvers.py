@@ -1,0 +1,374 @@
+"""Solvers of actions: elimination, the paths they find, and what they refuse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import systems
+from eqprop import (
+    Model,
+    SquaredError,
+    relax,
+)
+from eqprop.energy import norm
+from eqprop.lagrangian import (
+    Action,
+    Continuation,
+    FixedEnds,
+    FourierError,
+    FreeEnd,
+    HarmonicAction,
+    Newton,
+    PathDensity,
+    PathError,
+    Periodic,
+    Shooting,
+    doubled,
+    examine,
+    initial_value,
+    midpoint,
+    monodromy,
+    verlet,
+)
+from eqprop.lagrangian.curvature import second_variation, solve, solve_refined
+from eqprop.solvers import CONVERGED, STEPS_SPENT
+from paths import (
+    ENDS,
+    PARAMS,
+    PERIOD,
+    STEPS,
+    duffing,
+    exact,
+    fixed,
+    found,
+    free_duffing,
+    harmonic,
+    periodic,
+    quickly,
+    refused,
+    settle,
+    spring,
+    spring_action,
+    state_of,
+    waves,
+)
+
+BOUNDARIES = [
+    Periodic(),
+    Periodic(pin=(1, 0.2)),
+    FixedEnds([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
+    FreeEnd([0.0, 0.0, 0.0]),
+]
+
+
+COSTS = [
+    (FourierError((0, 1, 3)), (3, 2, 3)),
+    (PathError(0.3, (0, 5, -1), (0, 2)), (3, 2)),
+    (PathDensity(lambda q, y: jnp.cosh(q[0] * q[1] - y)), None),
+]
+
+
+@pytest.mark.parametrize(
+    "boundary, cost, shape",
+    [(boundary, *COSTS[0]) for boundary in BOUNDARIES]
+    + [(Periodic(), *cost) for cost in COSTS[1:]],
+)
+def test_elimination_equals_the_dense_hessian(boundary, cost, shape):
+    """Solution, determinant and Morse index, free and nudged either way."""
+    nodes = boundary.unknown(17)
+    action = Action(duffing, PARAMS, size=3, steps=17, dt=0.35, boundary=boundary)
+    model, x = Model(action, cost), jnp.array([0.3, 0.2])
+    path = boundary.unit().retract(systems.normal(1, (nodes, 3)))
+    right, y = systems.normal(2, (nodes, 3)), jnp.zeros(shape or nodes)
+    free = np.ones(path.size, bool)
+    if isinstance(boundary, Periodic) and boundary.pin:
+        free[boundary.pin[0]] = False
+
+    @quickly
+    def both(beta):
+        phase = model.nudged(x, y, beta)
+        whole = jax.hessian(lambda path: phase({"path": path}))(path)
+        system = second_variation(phase, {"path": path})
+        return whole, solve_refined(system, right), system.factor().left.inertia()
+
+    for beta in (0.0, 0.7, -0.7):
+        whole, answer, inertia = both(jnp.asarray(beta))
+        whole = np.reshape(whole, (path.size, -1))[np.ix_(free, free)]
+        expected = np.zeros(path.size)
+        expected[free] = np.linalg.solve(whole, np.ravel(right)[free])
+        np.testing.assert_allclose(np.ravel(answer), expected, atol=1e-11 * np.abs(expected).max())
+        values = np.linalg.eigvalsh(whole)
+        assert 0 < inertia.negative == np.sum(values < 0)
+        assert inertia.sign == np.prod(np.sign(values))
+        logs = np.sum(np.log(np.abs(values)))
+        np.testing.assert_allclose(inertia.log_determinant, logs, rtol=1e-10)
+
+
+def is_program(part):
+    return hasattr(part, "eqns")
+
+
+def work(jaxpr):
+    """Numbers computed by a program whose loops have known lengths, and the largest array in it."""
+    total = largest = 0
+    for equation in jaxpr.eqns:
+        sizes = [np.prod(out.aval.shape, dtype=float) for out in equation.outvars]
+        times = equation.params.get("length", 1)
+        parts = jax.tree.leaves(tuple(equation.params.values()), is_leaf=is_program)
+        inner = [work(getattr(part, "jaxpr", part)) for part in parts if is_program(part)]
+        total += sum(sizes) + times * sum(count for count, _ in inner)
+        largest = max(largest, *sizes, *(size for _, size in inner))
+    return total, largest
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES[:3], ids=str)
+def test_a_newton_step_is_linear_in_time_and_memory(boundary):
+    """By the shapes of everything that it computes."""
+
+    def step(steps, size=3):
+        def spring(q, v, params, t):
+            return 0.5 * (v @ v - params * (q @ q)) + jnp.cos(t) * q[0]
+
+        ends = FixedEnds(np.zeros(size), np.ones(size))
+        ends = ends if isinstance(boundary, FixedEnds) else boundary
+        action = Action(spring, 1.0, size=size, steps=steps, dt=0.1, boundary=ends)
+        phase = action.clamp(jnp.zeros(1))
+
+        def solution(path):
+            system = second_variation(phase, {"path": path})
+            return solve(system, system.factor(), path)
+
+        return work(jax.make_jaxpr(solution)(action.rest(jnp.float64)["path"]).jaxpr)
+
+    (short, small), (long, large) = step(1000), step(2000)
+    assert 1.99 < long / short < 2.01
+    assert 1.99 < large / small < 2.01
+    assert small <= 1001 * 3 * 7
+    wide = [step(100, size) for size in (4, 8)]
+    assert wide[1][1] / wide[0][1] < 5
+
+
+@pytest.mark.parametrize("rule", [verlet, midpoint])
+def test_rules_are_of_second_order(rule):
+    """Against ``q = sin(w t) / sin(w T)``, an oscillator between fixed ends."""
+
+    def spring(q, v, params, t):
+        return 0.5 * (v @ v - params * params * (q @ q))
+
+    errors = []
+    for steps in (20, 40):
+        dt = 2.0 / steps
+        ends = FixedEnds([0.0], [1.0])
+        action = Action(spring, 1.1, size=1, steps=steps, dt=dt, boundary=ends, rule=rule)
+        path, _ = settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+        truth = np.sin(1.1 * action.times) / np.sin(2.2)
+        errors.append(np.max(np.abs(path["path"][:, 0] - truth)))
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.05)
+
+
+def test_the_verlet_path_is_leapfrog():
+    """The stationary path obeys ``m (q_+ - 2 q + q_-) / dt^2 = -V'(q) + f(t)`` at every inner node."""
+    model, x, _ = fixed()
+    path = exact(fixed).state["path"][0]
+    nodes = model.energy.boundary.complete(path, x[0])
+    force = jax.vmap(jax.grad(lambda q, t: duffing(q, jnp.zeros(3), PARAMS, t, x[0])))
+    pull = force(nodes[1:-1], jnp.asarray(model.energy.times))
+    second = (nodes[2:] - 2 * nodes[1:-1] + nodes[:-2]) / model.energy.dt**2
+    np.testing.assert_allclose(second, pull, atol=1e-9)
+    before, after = model.energy.momenta({"path": path}, x[0])
+    np.testing.assert_allclose(before[:-1], after[1:], atol=1e-11)
+
+
+def test_shooting_finds_the_same_paths():
+    """On a period, between ends, and with a free end; the monodromy is symplectic."""
+    shoot = quickly(lambda phase, state: Shooting().settle(phase, state))
+    for case in ((periodic,), (fixed,)):
+        model, x, _ = case[0]()
+        near = jax.tree.map(lambda z: 0.9 * z, state_of(exact(*case)))
+        state, info = shoot(model.free(x[0]), near)
+        assert info.outcome == CONVERGED
+        np.testing.assert_allclose(state["path"], exact(*case).state["path"][0], atol=1e-8)
+    model, x, _ = periodic()
+    turn = quickly(monodromy)(model.free(x[0]), state_of(exact(periodic)))
+    unit = np.kron([[0.0, 1.0], [-1.0, 0.0]], np.eye(3))
+    np.testing.assert_allclose(turn.T @ unit @ turn, unit, atol=1e-9)
+    free = spring_action(1.7, boundary=FreeEnd([0.3]))
+    phase = free.clamp(jnp.zeros(1))
+    state, _ = shoot(phase, {"path": jnp.full((100, 1), 0.3)})
+    np.testing.assert_allclose(state["path"], found(free)[1]["path"], atol=1e-9)
+    with refused(TypeError, "nudged phases are for Newton"):
+        Shooting().settle(model.nudged(x[0], waves(STEPS), 0.1), model.energy.rest(jnp.float64))
+
+
+def test_continuation_reaches_what_newton_does_not():
+    """With few steps a stage, in the forcing and in the nudge."""
+    model, x, y = periodic()
+    few = Newton(max_steps=3)
+    follow = quickly(lambda phase, state: Continuation(few, 6).settle(phase, state))
+    phase, rest = model.free(2 * x[0]), model.energy.rest(jnp.float64)
+    _, alone = quickly(few.attempt)(phase, rest)
+    assert alone.outcome == STEPS_SPENT
+    free, info = follow(phase, rest)
+    assert info.outcome == CONVERGED and info.residual < 1e-11
+    nudged, info = follow(model.nudged(2 * x[0], y[0], 0.3), free)
+    assert info.outcome == CONVERGED and norm(jax.tree.map(jnp.subtract, nudged, free)) > 0.1
+
+
+def test_morse_index_counts_conjugate_points():
+    """Of an oscillator between fixed ends: how often ``omega t`` passes a multiple of pi."""
+    for frequency in (0.3, 0.7, 1.7):
+        sharp = examine(*found(spring_action(frequency, boundary=ENDS)))
+        assert sharp.morse_index == int(2 * frequency)
+        assert sharp.sign == (-1) ** sharp.morse_index
+        assert sharp.residual < 1e-11
+        expected = min(abs((k / 2) ** 2 - frequency**2) / 0.25 for k in range(1, 6))
+        np.testing.assert_allclose(sharp.margin, expected, rtol=0.02)
+
+
+def test_conjugate_points_and_resonances_are_warned_of():
+    near = spring_action(0.5 * 1.001, boundary=ENDS)
+    with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
+        examine(*found(near))
+    with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
+        examine(*found(spring_action(1.001)))
+    assert examine(*found(spring_action(0.6))).margin > 0.2
+
+
+def test_actions_refuse_bad_data():
+    with refused(ValueError, "size >= 1, steps >= 3 and dt > 0"):
+        spring_action(1.0, steps=2)
+    with refused(ValueError, r"L\(q, v, params, t\)"):
+        Action(lambda q, v: 0.0, size=1, steps=10, dt=0.1)
+    with refused(ValueError, "an end with 1 finite coordinates"):
+        spring_action(1.0, boundary=FixedEnds([0.0, 1.0], [0.0]))
+    with refused(ValueError, "an end with 1 finite coordinates"):
+        spring_action(1.0, boundary=FreeEnd([np.nan]))
+    with refused(ValueError, "an end of shape"):
+        found(spring_action(1.0, boundary=FixedEnds(lambda x: x, [0.0])), jnp.zeros(3))
+    with refused(ValueError, "pinned coordinate in 0 .. 0"):
+        spring_action(1.0, boundary=Periodic(pin=(1, 0.0)))
+    with refused(ValueError, "back-propagation by time reversal"):
+        initial_value([0.0], [1.0])
+
+
+def test_an_autonomous_period_needs_a_pin():
+    action = Action(free_duffing, PARAMS, size=3, steps=20, dt=0.3)
+    with refused(ValueError, r"Periodic\(pin=\(coordinate, value\)\)"):
+        action.clamp(jnp.zeros(1))
+
+
+def test_costs_refuse_bad_data():
+    model, x, y = periodic()
+    path = model.rest(x)["path"][0]
+    with refused(ValueError, r"target of shape \(120, 3\), got \(119, 3\)"):
+        model.loss({"path": path}, y[0, 1:])
+    with refused(ValueError, "indices below 120"):
+        PathError(at=(120,)).predict({"path": path})
+    with refused(ValueError, r"harmonics in 0 .. 59"):
+        FourierError((60,)).predict({"path": path})
+
+
+def test_a_singular_mass_is_refused():
+    def massless(q, v, params, t):
+        return 0.5 * v[0] ** 2 - 0.5 * (q @ q) + q[0] * q[1] * 0.3 + jnp.cos(t) * q[0]
+
+    action = Action(massless, size=2, steps=20, dt=2 * np.pi / 20)
+    with refused(RuntimeError, "invertible mass matrix"):
+        found(action)
+
+
+def test_a_time_step_beyond_stability_is_refused():
+    """Leapfrog at ``omega dt = 2.2``; the midpoint rule takes it."""
+    rough = {"steps": 20, "period": 4.4, "boundary": ENDS}
+    with refused(RuntimeError, "within the limit of stability"):
+        found(spring_action(10.0, **rough))
+    found(spring_action(10.0, rule=midpoint, **rough))
+    twice = doubled(spring, lambda q, v, params: 0.1 * v)
+    ends = FixedEnds([0.0, 0.0], [1.0, 0.0])
+    for rule, frequency in ((verlet, 8.8), (midpoint, 10.0)):
+        found(Action(twice, frequency, size=2, steps=20, dt=0.22, boundary=ends, rule=rule))
+    with refused(RuntimeError, "within the limit of stability"):
+        found(Action(twice, 9.3, size=2, steps=20, dt=0.22, boundary=ends))
+
+
+def test_a_drive_out_of_period_is_refused():
+    with refused(RuntimeError, "the period of the path"):
+        found(spring_action(0.6, period=6.0))
+
+
+def test_no_convergence_is_refused():
+    """At the resonance of the discrete oscillator, and with too few steps."""
+    with refused(RuntimeError, "expected to converge"):
+        found(spring_action(np.sin(np.pi / 64) * 64 / np.pi, steps=64))
+    model, x, _ = periodic()
+    with refused(RuntimeError, "Continuation"):
+        few = quickly(Newton(max_steps=1).settle)
+        few(model.free(x[0]), model.energy.rest(jnp.float64))
+
+
+def test_a_step_onto_another_branch_is_refused():
+    """A negative nudge that outweighs the springs: the index changes, and the path jumps."""
+    action = spring_action(0.6, boundary=FixedEnds([0.0], [0.1]))
+    model = Model(action, PathError(weight=action.dt))
+    x, y = jnp.zeros(1), jnp.zeros((99, 1))
+    free, _ = settle(model.free(x), model.energy.rest(jnp.float64))
+    settle(model.nudged(x, y, jnp.asarray(-0.05)), free)
+    with refused(RuntimeError, "another branch|the branch of the free one"):
+        settle(model.nudged(x, y, jnp.asarray(1.0)), free)
+
+
+def test_newton_serves_actions_alone():
+    system = systems.quadratic()
+    phase = system.model.free(system.x[0])
+    with refused(TypeError, r"the phase of an eqprop.lagrangian.Action"):
+        Newton().settle(phase, system.model.energy.rest(jnp.float64))
+    model, x, y = periodic()
+    other = Model(model.energy, SquaredError(output="path"))
+    with refused(TypeError, "a PathCost"):
+        Newton().settle(other.nudged(x[0], y[0], 0.1), model.energy.rest(jnp.float64))
+    with refused(ValueError, "a solver for saddles"):
+        model.free(x[0]).curvature("path")
+
+
+def test_harmonic_balance_converges_faster_than_any_power():
+    """Against more harmonics; and the nodes of a discretised path approach it as ``dt^2``."""
+    nodes = periodic()[0].energy.times
+
+    def positions(count):
+        model, x, _ = harmonic(count)
+        path = settle(model.free(x[0]), model.energy.rest(jnp.float64))[0]["path"]
+        return model.energy.positions(path, nodes)
+
+    truth = positions(12)
+    errors = [np.max(np.abs(positions(count) - truth)) for count in (2, 4, 8)]
+    assert errors[0] < 1e-2 and errors[1] < errors[0] / 100 and errors[2] < errors[1] / 1e4
+    apart = np.max(np.abs(exact(periodic).state["path"][0] - truth))
+    assert apart < 0.02 * (PERIOD / STEPS) ** 2
+
+
+def test_harmonic_actions_refuse_bad_data():
+    with refused(ValueError, "harmonics >= 1"):
+        HarmonicAction(duffing, PARAMS, size=3, harmonics=0, period=1.0)
+    with refused(ValueError, "more than 8 samples"):
+        HarmonicAction(duffing, PARAMS, size=3, harmonics=4, period=1.0, samples=8)
+    with refused(ValueError, "without the time"):
+        HarmonicAction(free_duffing, PARAMS, size=3, harmonics=4, period=1.0).clamp(jnp.zeros(1))
+    with refused(RuntimeError, "the period of the path"):
+        action = HarmonicAction(spring, 0.6, size=1, harmonics=3, period=6.0)
+        settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+
+
+def test_ends_may_come_from_the_input():
+    """A free particle goes straight from where its example says to where it says."""
+
+    def particle(q, v, mass, t):
+        return 0.5 * mass * (v @ v)
+
+    ends = FixedEnds(lambda x: x[0], lambda x: x[1])
+    action = Action(particle, 2.0, size=2, steps=10, dt=0.1, boundary=ends)
+    model, x = Model(action, PathError()), systems.normal(10, (3, 2, 2))
+    state, _ = quickly(relax)(model, x, model.rest(x), Newton())
+    share = jnp.linspace(0.0, 1.0, 11)[1:-1, None]
+    straight = x[:, :1] + share * (x[:, 1:] - x[:, :1])
+    np.testing.assert_allclose(state["path"], straight, atol=1e-12)
