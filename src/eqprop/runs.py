@@ -12,12 +12,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import math
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -175,13 +177,24 @@ class Run:
         return like
 
     def _manager(self, read_only: bool = False):
+        keep = {"save_interval_steps": 0} if read_only else {"max_to_keep": KEEP}
         options = _orbax().CheckpointManagerOptions(
-            max_to_keep=None if read_only else KEEP,
-            enable_async_checkpointing=False,
-            read_only=read_only,
-            create=not read_only,
+            enable_async_checkpointing=False, read_only=read_only, create=not read_only, **keep
         )
-        return _orbax().CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
+        with _errors_only("absl"):  # Orbax warns that what is read is read only
+            folder = (self.folder / "checkpoints").absolute()
+            return _orbax().CheckpointManager(folder, options=options)
+
+
+@contextmanager
+def _errors_only(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def read_rows(folder: Path) -> list[dict[str, float]]:
