@@ -255,7 +255,7 @@ def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
         assert read_json(run / "result.json")["test_error_percent"] == pytest.approx(
             row["test_error_percent"]["mean"]
         )
-    assert is_png(here / "runs" / "bits-quick" / "sweep.png")
+    assert is_png(here / "experiments" / "bits-quick" / "sweep.png")
     monkeypatch.setattr(reproduce, "fit", None)
     assert one_line(call("reproduce", "bits", "--quick", "--json").out)["cases"] == result["cases"]
 
@@ -267,7 +267,7 @@ def test_update_curves_are_written(here, monkeypatch):
     assert result == read_json(here / "experiments" / "curves-quick" / "result.json")
     assert [row["steps"] for row in result["curves"]] == [1, 2, 4]
     assert all(row["cosine"] > 0.99 for row in result["curves"])
-    assert is_png(here / "runs" / "curves-quick" / "updates.png")
+    assert is_png(here / "experiments" / "curves-quick" / "updates.png")
 
 
 def test_ways_are_compared_epoch_by_epoch(here, monkeypatch):
@@ -282,7 +282,7 @@ def test_ways_are_compared_epoch_by_epoch(here, monkeypatch):
     run = here / "runs" / "ways-quick" / "beta-0.1-ep" / "seed-0"
     logged = [row["validation_accuracy"] for row in read_rows(run)]
     assert result["cases"][0]["validation_accuracy"] == [logged]
-    assert is_png(here / "runs" / "ways-quick" / "accuracies.png")
+    assert is_png(here / "experiments" / "ways-quick" / "accuracies.png")
 
 
 def test_sampled_gradients_are_compared_by_nudge(here, monkeypatch):
@@ -303,7 +303,7 @@ def test_sampled_gradients_are_compared_by_nudge(here, monkeypatch):
     assert min(result["agreement_of_two_references"]) > 0.95
     assert all(np.array(means["gradient_snr"]) > np.array(draws["gradient_snr"]))
     assert means["cosine"][1] > 0.9
-    assert is_png(here / "runs" / "nudges-quick" / "nudges.png")
+    assert is_png(here / "experiments" / "nudges-quick" / "nudges.png")
 
 
 def test_an_audit_of_sampled_gradients_splits_bias_and_variance(here):

@@ -87,6 +87,7 @@ def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
         scale = axes.get_yscale()
         shown = [finite(line[key], scale) for line in lines.values()]
         for (name, line), values in zip(lines.items(), shown, strict=True):
-            axes.plot(np.asarray(line["beta"]), values, ".-", label=name)
+            label_once = name if axes is all_axes[0] else None
+            axes.plot(np.asarray(line["beta"]), values, ".-", label=label_once)
         dress(axes, "nudge β", label, *shown)
     return figure

@@ -22,7 +22,6 @@ from eqprop.fit import audit_batch, prepare
 from eqprop.model import Model
 from eqprop.recipes import Recipe, ThermalRecipe
 from eqprop.reproduce import (
-    RUNS,
     command,
     folder_of,
     in_short,
@@ -78,13 +77,13 @@ class Sweep:
         self, out: Path, data_dir: Path | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train every case and seed, resuming whatever was begun; write ``<out>/<name>/result.json`` and a
-        figure beside the runs."""
+        figure beside it."""
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         cases = self.cases[:2] if quick else self.cases
         name, recipe = in_short(self.name, self.recipe, quick)
         rows = [_row(name, case, recipe, seeds, data_dir) for case in cases]
         figure = charts.sweep(rows, self.axis)
-        tell(f"  {plots.save(figure, RUNS / name / 'sweep.png')}")
+        tell(f"  {plots.save(figure, out / name / 'sweep.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -113,7 +112,7 @@ class Comparison:
         self, out: Path, data_dir: Path | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train every way and seed, resuming whatever was begun; write ``<out>/<name>/result.json`` and a
-        figure beside the runs."""
+        figure beside it."""
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         name, recipe = in_short(self.name, self.recipe, quick)
         rows = []
@@ -124,7 +123,7 @@ class Comparison:
             epochs = [read_rows(folder_of(label, seed)) for seed in seeds]
             accuracies = [[epoch["validation_accuracy"] for epoch in run] for run in epochs]
             rows.append({"line": line, "change": change, "validation_accuracy": accuracies, **row})
-        tell(f"  {plots.save(charts.accuracies(rows), RUNS / name / 'accuracies.png')}")
+        tell(f"  {plots.save(charts.accuracies(rows), out / name / 'accuracies.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -153,7 +152,7 @@ class Nudges:
     def reproduce(
         self, out: Path, data_dir: Path | None = None, quick: bool = False
     ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and a figure beside the runs."""
+        """Write ``<out>/<name>/result.json`` and a figure beside it."""
         about, began = surroundings(), time.perf_counter()
         name = f"{self.name}-quick" if quick else self.name
         betas, ways = (self.betas[::3], _some(self.ways, 3)) if quick else (self.betas, self.ways)
@@ -171,7 +170,7 @@ class Nudges:
                 found = nudged_line(recipe, model, x, y, references, self.repeats)
                 for key, value in ({"beta": beta} | found).items():
                     lines[way].setdefault(key, []).append(value)
-        tell(f"  {plots.save(charts.nudges(lines), RUNS / name / 'nudges.png')}")
+        tell(f"  {plots.save(charts.nudges(lines), out / name / 'nudges.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -199,7 +198,7 @@ class Curves:
     def reproduce(
         self, out: Path, data_dir: Path | None = None, quick: bool = False
     ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and a figure beside the runs."""
+        """Write ``<out>/<name>/result.json`` and a figure beside it."""
         about, steps = surroundings(), self.steps[:3] if quick else self.steps
         name = f"{self.name}-quick" if quick else self.name
         task = prepare(self.recipe, data_dir)
@@ -212,7 +211,7 @@ class Curves:
         free, contrast = make_solver(self.recipe), make_contrast(self.recipe)
         rows = follow_updates(model, x, y, free, after, contrast, steps)
         norms = [row.norm for row in rows], [row.agreement.norm for row in rows]
-        tell(f"  {plots.save(charts.updates(steps, *norms), RUNS / name / 'updates.png')}")
+        tell(f"  {plots.save(charts.updates(steps, *norms), out / name / 'updates.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
