@@ -57,7 +57,7 @@ def accuracy() -> list[str]:
 def how_settled(relaxations: list[dict[str, float]], recipe: dict[str, Any]) -> str:
     """The smallest share of examples that settled; of chains, the largest drift."""
     if recipe["estimator"] == "thermal":
-        return f"drift {max(one['drift'] for one in relaxations):.2f}"
+        return f"drift {max(one.get('drift', float('nan')) for one in relaxations):.2f}"
     if recipe["estimator"] == "bptt" or not recipe["tolerance"]:
         return "fixed steps"
     shares = [

@@ -92,9 +92,9 @@ def test_rules_on_a_gaussian(beta):
     source, system = Gaussian(0.4), gaussian()
     value, gradient = exact(source, system, beta)
     for rule in (finite_nudge(beta), path_integral(beta, 48)):
-        _, got = found(source, rule, system)
+        result, got = found(source, rule, system)
         np.testing.assert_allclose(got, gradient, atol=1e-12)
-    assert np.isfinite(value)
+        np.testing.assert_allclose(result.value, value, rtol=1e-9)
 
 
 def test_the_gaussian_free_energy_is_its_closed_form():
@@ -468,6 +468,104 @@ def test_persistent_chains_go_on_from_batch_to_batch():
     first = kept.start(model, x)
     assert {name: z.shape for name, z in first.items()} == {"h1": (2, 3, 4), "out": (2, 3, 2)}
     assert kept.start(model, x, first) is first
+
+
+def test_bounded_networks_confine_and_soft_directions_are_found():
+    x, y = normal(5, (1, 3)), normal(6, (1, 2))
+    for hidden, output in ((Box(), Box()), (hard_tanh(), Logistic()), (Spin(), hard_tanh())):
+        bounded = layered((3, 4, 2), KEY, hidden, output, 3.0)
+        Thermal(Chains(1.0, Gibbs()), finite_nudge()).check(bounded, x, y)
+    wide = layered((3, 64, 2), KEY, Linear(), Linear(), 1.0)
+    weight = wide.energy.edges["h1-out"].op.weight
+    for scale in (0.9, 1.1):
+        scaled = eqx.tree_at(
+            lambda m: m.energy.edges["h1-out"].op.weight,
+            wide,
+            weight * scale / np.linalg.norm(weight, 2),
+        )
+        check = Thermal(Chains(1.0, UnadjustedLangevin()), finite_nudge()).check
+        if scale < 1:
+            check(scaled, x, y)
+        else:
+            with pytest.raises(ValueError, match="an energy that grows without bound"):
+                check(scaled, x, y)
+
+
+def test_the_gaussian_refuses_what_is_not_quadratic():
+    energy = FunctionEnergy(
+        lambda p, s, x: jnp.sum(0.5 * s["s"] ** 2 + p * s["s"] ** 4), jnp.ones(()), {"s": 2}
+    )
+    model = Model(energy, SquaredError(output="s"))
+    x, y = normal(1, (2, 1)), normal(2, (2, 2))
+    with pytest.raises(ValueError, match="an energy and a cost that are quadratic"):
+        Thermal(Gaussian(1.0), finite_nudge()).check(model, x, y)
+    with pytest.raises(ValueError, match="nodes integrate polynomials only"):
+        found(Gaussian(1.0), Reweighting(1.0), gaussian())
+
+
+def test_a_law_that_cannot_be_drawn_is_refused():
+    model = layered((3, 4, 2), KEY, hard_tanh(), Logistic())
+    x, y = normal(5, (1, 3)), normal(6, (1, 2))
+    with pytest.raises(ValueError, match=r"draws of \['out'\] are not finite"):
+        Thermal(Chains(1.0, Gibbs()), symmetric_nudge(0.5)).check(model, x, y)
+
+
+def test_two_coupled_spins_are_never_taken_for_independent():
+    layers = {"out": Layer(2, Spin())}
+    edges = [("x", "out", systems.dense_op(1, 3, 2)), ("out", "out", lateral_op(2, 2, 1.0))]
+    model = Model(Network(3, layers, edges), SIGNS)
+    x, y = normal(5, (1, 3)), jnp.ones((1, 2))
+    with pytest.raises(ValueError, match="to be independent given all others"):
+        Thermal(Chains(1.0, Gibbs()), finite_nudge()).check(model, x, y)
+
+
+def test_annealed_underdamped_chains_keep_their_temperature():
+    """The velocity drawn in each step of the burn-in is not the noise of its thermostat."""
+    network = Network(
+        1, {"out": Layer(1, Linear())}, [("x", "out", systems.dense_op(1, 1, 1, 0.0))]
+    )
+    model = Model(network, SquaredError())
+    x, y = jnp.zeros((1, 1)), jnp.zeros((1, 1))
+    source = Chains(1.0, Underdamped(0.3), 4000, burn=200, samples=1, thinning=1, hot=1.0 + 1e-6)
+    result, _ = found(source, finite_nudge(1e-3), (model, x, y))
+    assert float(jnp.var(result.state["out"])) == pytest.approx(1.0, abs=0.1)
+
+
+def test_one_of_a_kind_is_said_or_left_out():
+    model, x, y = spins()
+    for rule in (path_integral(), Reweighting(1.0)):
+        with pytest.raises(ValueError, match="2 chains or more"):
+            found(Chains(1.0, Gibbs(), chains=1), rule, (model, x, y))
+    lone, _ = found(Chains(1.0, Gibbs(), chains=1, samples=1), finite_nudge(), (model, x, y))
+    assert {"displacement_snr", "drift"}.isdisjoint(lone.report.metrics())
+    with pytest.raises(ValueError, match="2 nudges or more to exchange"):
+        source = Chains(1.0, Gibbs(), common_noise=False, exchange=True)
+        found(source, free_covariance(), (model, x, y))
+    for make in (finite_nudge, symmetric_nudge, path_integral, free_covariance):
+        for beta in (0.0, np.nan, np.inf):
+            with pytest.raises(ValueError, match="a finite nudge other than 0"):
+                make(beta)
+
+
+def test_the_objective_of_phases_that_hardly_overlap():
+    """In float32, at a work far beyond what its exponential holds."""
+    costs = jnp.asarray([[[[1.5, 1.5]], [[1.5, 1.5]]]], jnp.float32)
+    weights = jnp.full((2, 1, 2), 0.5, jnp.float32)
+    far = jnp.asarray(costs + jnp.asarray([[0.0], [-0.5]], jnp.float32)[None, :, None])
+    betas = jnp.asarray([0.0, 1.0], jnp.float32)
+    (_, nudged) = acceptance_ratio(far, weights, betas, 1e-3)
+    assert float(nudged[0]) == pytest.approx(1.25, rel=1e-3)
+
+
+def test_a_forecast_under_a_negative_nudge_is_not_upside_down():
+    model, x, y = spins()
+    source = Enumeration(1.0)
+    one, other = (
+        forecast(Thermal(source, finite_nudge(beta)), model, x, y, KEY).scores
+        for beta in (1e-3, -1e-3)
+    )
+    np.testing.assert_allclose(one, other, atol=1e-2)
+    assert float(jnp.max(jnp.abs(one[:, 0] - one[:, 1]))) > 0.1
 
 
 def test_starts_of_their_own_and_where_chains_ended():

@@ -84,8 +84,14 @@ class Chains(Source):
         frozen = freeze(model)
         if self.exchange and concrete(betas) and np.any(np.diff(np.asarray(betas)) < 0):
             raise ValueError(f"Chains: expected nudges in order with exchange, got {betas}.")
+        if self.exchange and len(betas) < 2:
+            raise ValueError(
+                "Chains: expected 2 nudges or more to exchange replicas, got one phase; drop "
+                "exchange, or use finite_nudge or path_integral."
+            )
         walk = Walk(self, frozen, x, y, betas)
-        starts, swapping = self.starts(frozen, state, len(betas)), jax.random.fold_in(key, 1)
+        starts = self.starts(frozen, state, len(betas))
+        key, swapping = jax.random.split(key)
         keys = jax.random.split(key, (self.replicas(betas), x.shape[0], self.chains))
         carry = walk.burn_in(starts, keys)
         weights = jnp.full((len(betas), x.shape[0], self.chains), 1.0 / self.chains, x.dtype)
@@ -200,7 +206,8 @@ class Walk(NamedTuple):
                 part = 1.0 - index / source.burn
                 temperature = source.temperature * source.hot**part
                 draw = jax.random.fold_in(key, index)
-                again = source.sampler.init(phase, carry.state, draw, temperature)
+                fresh = jax.random.fold_in(draw, BEGIN)
+                again = source.sampler.init(phase, carry.state, fresh, temperature)
                 return source.sampler.step(phase, again, draw, temperature)
 
             return lax.fori_loop(0, source.burn, step, carry)

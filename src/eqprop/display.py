@@ -74,10 +74,10 @@ class TrainingBar:
         if "free_converged" in row:
             text += f"  {row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f} steps, "
             text += self._settled(row)
-        if "drift" in row:
+        if "objective" in row:
             low, high = row["last_cost"], row["first_cost"]
             text += f"  J {row['objective']:.4f}, costs {high:.4f} to {low:.4f}"
-            if row["drift"] > MIXED:
+            if row.get("drift", 0.0) > MIXED:
                 text += f"  [yellow]chains still drift ({row['drift']:.2f}): raise --burn[/]"
         if row.get("adjoint_residual", 0.0) > ADJOINT:
             text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"

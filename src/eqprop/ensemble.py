@@ -15,6 +15,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.energy import Clamped
@@ -23,6 +25,7 @@ from eqprop.ops import freeze
 from eqprop.samplers import concrete
 from eqprop.units import State, Unit
 
+RAYS, TURNS, NEAR = 64, 60, 1e3
 Statistic = Callable[[State, Array], PyTree]
 
 
@@ -117,33 +120,53 @@ def exact_average(
 def require_confining(phase: Clamped, state: State, beta: float) -> None:
     """Raise ``ValueError`` where the energy does not grow far out, so that no Gibbs law exists.
 
-    Looks along 64 random rays, in the layers whose domain has no end.
+    Looks along 64 random rays in the layers whose domain has no end, and along each ray turned downhill by
+    the curvature of the energy far out.
     """
-    free = [name for name, unit in phase.units.items() if _endless(unit)]
+    free = {name: state[name] for name, unit in phase.units.items() if _endless(unit)}
     if not free or not concrete((phase, state)):
         return
-
-    def along(key: PRNGKeyArray, reach: float) -> Array:
-        moved = dict(state)
-        for i, name in enumerate(free):
-            way = jax.random.normal(
-                jax.random.fold_in(key, i), state[name].shape, state[name].dtype
-            )
-            moved[name] = phase.units[name].reflect(state[name] + reach * way)
-        return phase(moved)
-
-    keys = jax.random.split(jax.random.key(0), 64)
-    near, far = (jax.vmap(along, (0, None))(keys, reach) for reach in (1e3, 2e3))
-    falling = int(np.sum(~(np.asarray(far) > np.asarray(near))))
+    falling = int(jnp.sum(_falls(phase, state, free)))
     if falling:
         raise ValueError(
             f"Thermal phase at beta = {beta:g}: expected an energy that grows without bound, but it falls "
-            f"along {falling} of 64 random directions in {free}: exp(-F / T) has no finite integral. Use a "
-            "smaller negative nudge or a one-sided contrast, units with bounds (Box, Tanh), or smaller "
-            "weights."
+            f"along {falling} of {2 * RAYS} directions in {list(free)}: exp(-F / T) has no integral. "
+            "Use a weaker negative nudge, a one-sided contrast, bounded units (Box, Tanh), smaller weights."
         )
 
 
+@eqx.filter_jit
+def _falls(phase: Clamped, state: State, free: State) -> Array:
+    """Whether the energy falls between 1e3 and 2e3, along each of the rays and of the turned ones."""
+    flat, unravel = ravel_pytree(free)
+
+    def energy(move: Array) -> Array:
+        placed = unravel(flat + move)
+        moved = {name: phase.units[name].reflect(z) for name, z in placed.items()}
+        return phase(state | moved)
+
+    def curvature(at: Array, way: Array) -> Array:
+        return jax.jvp(jax.grad(energy), (at,), (way,))[1]
+
+    def turned(way: Array) -> Array:
+        """Power iteration towards the largest curvature, then towards the smallest below it."""
+        at = NEAR * way
+
+        def unit(v: Array) -> Array:
+            return v / jnp.maximum(jnp.linalg.norm(v), jnp.finfo(v.dtype).tiny)
+
+        top = lax.fori_loop(0, TURNS, lambda i, v: unit(curvature(at, v)), unit(way))
+        shift = 1.1 * jnp.abs(top @ curvature(at, top))
+        return lax.fori_loop(0, TURNS, lambda i, v: unit(shift * v - curvature(at, v)), unit(way))
+
+    rays = jax.random.normal(jax.random.key(0), (RAYS, flat.size), flat.dtype)
+    ways = jnp.concatenate([rays, jax.vmap(turned)(rays)])
+    near, far = (jax.vmap(lambda way, r=r: energy(r * way))(ways) for r in (NEAR, 2 * NEAR))
+    return ~(far > near)
+
+
 def _endless(unit: Unit) -> bool:
-    ends = np.asarray(unit.embed(jnp.full((*unit.components, 1), jnp.inf)))
-    return not unit.discrete and not unit.components and bool(np.any(np.isinf(ends)))
+    if unit.discrete or unit.components:
+        return False
+    ends = [unit.embed(unit.retract(jnp.full(1, end))) for end in (-jnp.inf, jnp.inf)]
+    return bool(np.any(np.isinf(np.asarray(ends))))

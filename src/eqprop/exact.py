@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.energy import Clamped
 from eqprop.ensemble import (
     Average,
     Source,
@@ -107,6 +108,7 @@ class Gaussian(Source):
                 + "; use Chains."
             )
         for beta in betas if concrete((model, x, betas)) else ():
+            _require_quadratic(model.nudged(x[0], y[0], beta), rest)
             require_confining(model.nudged(x[0], y[0], beta), rest, float(beta))
 
     def average(
@@ -157,3 +159,16 @@ class Gaussian(Source):
         precision = jax.hessian(energy)(zero)
         mean = -jnp.linalg.solve(precision, jax.grad(energy)(zero))
         return precision, mean, energy(mean)
+
+
+def _require_quadratic(phase: Clamped, rest: State) -> None:
+    zero, unravel = ravel_pytree(rest)
+    curvature = jax.hessian(lambda flat: phase(unravel(flat)))
+    places = jax.random.normal(jax.random.key(0), (2, zero.size), zero.dtype)
+    here, there = (curvature(place) for place in places)
+    change = float(jnp.max(jnp.abs(there - here)) / jnp.maximum(jnp.max(jnp.abs(here)), 1.0))
+    if change > 1e-3:
+        raise ValueError(
+            f"Gaussian: expected an energy and a cost that are quadratic, but their curvature changes by "
+            f"{change:.1e} between two points; use Chains."
+        )

@@ -28,7 +28,7 @@ from eqprop.data import Dataset, Split
 from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gradient
 from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.model import Model
-from eqprop.recipes import Recipe, ThermalRecipe, to_config
+from eqprop.recipes import Recipe, RuleName, ThermalRecipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
 from eqprop.train import (
@@ -49,6 +49,7 @@ from eqprop.variance import Spread, spread
 AUDITED = 32
 MIXED = 8
 MORE = 16
+INFINITESIMAL = 1e-3
 SHUFFLES = 1
 LOCKED = 0.999
 PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
@@ -289,10 +290,18 @@ def reference_name(recipe: Recipe) -> str:
 
 def reference(recipe: Recipe, model: Model, x: jax.Array, y: jax.Array) -> PyTree:
     """The exact gradient of what the recipe minimises: at the equilibrium, in float64; where it takes a
-    fixed number of steps, through these; at a temperature, from many more chains."""
+    fixed number of steps, through these; at a temperature, from many more chains with common noise."""
     if isinstance(recipe, ThermalRecipe) and recipe.estimator == "thermal":
+        target = INFINITESIMAL if recipe.rule == "covariance" else recipe.beta
+        rule: RuleName = "symmetric" if recipe.rule == "symmetric" else "contrast"
         many = dataclasses.replace(
-            recipe, rule="contrast", chains=MORE * recipe.chains, burn=3 * recipe.burn
+            recipe,
+            rule=rule,
+            beta=target,
+            independent_noise=False,
+            exchange=False,
+            chains=MORE * recipe.chains,
+            burn=3 * recipe.burn,
         )
         return estimate(model, x, y, make_thermal(many), jax.random.key(1)).gradient
     if not _unrolled(recipe):

@@ -62,8 +62,8 @@ def acceptance_ratio(costs: Array, weights: Array, betas: Array, temperature: fl
         work_low, work_high = step * low / temperature, step * high / temperature
 
         def balance(c: Array) -> Array:
-            forward = jnp.sum(share_low * jax.nn.sigmoid(c - work_low))
-            return forward - jnp.sum(share_high * jax.nn.sigmoid(work_high - c))
+            forward = logsumexp(jax.nn.log_sigmoid(c - work_low), b=share_low)
+            return forward - logsumexp(jax.nn.log_sigmoid(work_high - c), b=share_high)
 
         def halve(i: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
             middle = 0.5 * (ends[0] + ends[1])
@@ -100,6 +100,10 @@ def jarzynski(
     one step of the sampler after each (Jarzynski 1997). Returns J (batch,) and the effective number of
     chains among ``source.chains``, (batch,): near 1, one chain decides all, and the ramp is too fast.
     """
+    if beta == 0 or steps < 1:
+        raise ValueError(
+            f"jarzynski: expected beta other than 0 and steps >= 1, got {beta}, {steps}."
+        )
     frozen, zero = freeze(model), jnp.zeros(1, x.dtype)
     walk = Walk(source, frozen, x, y, zero)
     keys = jax.random.split(key, (1, x.shape[0], source.chains))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -259,7 +260,7 @@ def nudged_line(
         "bias": last.bias,
         "deviation": last.deviation,
         "gradient_snr": last.snr,
-        "displacement_snr": seen["displacement_snr"],
+        "displacement_snr": seen.get("displacement_snr", math.nan),
     }
 
 

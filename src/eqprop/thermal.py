@@ -25,9 +25,11 @@ from eqprop.contrast import Fixed, one_sided
 from eqprop.contrast import symmetric as symmetric_contrast
 from eqprop.ensemble import Average, Source, costs_of, nothing, over_ensemble
 from eqprop.estimators import Batch, Estimate, Estimator, Forecast, forecast
+from eqprop.exact import Enumeration, Gaussian
 from eqprop.marginal import Draws, Reading
 from eqprop.model import Model
 from eqprop.objective import acceptance_ratio, gauss_legendre, integrate, log_mean_exp
+from eqprop.ops import freeze
 from eqprop.units import State, embed
 
 Loads = tuple[Array, Array]
@@ -115,7 +117,8 @@ class PathIntegral(Rule):
 
 
 class Reweighting(Rule):
-    """The finite nudge from free members alone, weighted by ``exp(-beta C / T)``: biased as 1 / N."""
+    """The finite nudge from the free members of one moment, weighted by ``exp(-beta C / T)``: biased as one
+    over their number, the chains."""
 
     beta: Numbers
 
@@ -124,6 +127,15 @@ class Reweighting(Rule):
         return np.zeros(1)
 
     def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
+        if source.drawn and costs.shape[-1] < 2:
+            raise ValueError(
+                f"Reweighting: expected 2 chains or more to weigh, got {costs.shape[-1]}; raise `chains`."
+            )
+        if isinstance(source, Gaussian):
+            raise ValueError(
+                "Reweighting: expected chains or an enumeration, got the Gaussian, whose nodes integrate "
+                "polynomials only; use finite_nudge."
+            )
         beta = jnp.asarray(self.beta, costs.dtype)
         nudged = jax.nn.softmax(jnp.log(weights) - beta * costs / source.temperature, -1)
         return (nudged - weights) / beta, nudged
@@ -134,11 +146,13 @@ class Reweighting(Rule):
 
 def finite_nudge(beta: float = 1.0) -> Contrast:
     """The free phase against the one nudged by ``beta``."""
+    _check_nudge("finite_nudge", beta)
     return Contrast(contrast=one_sided(beta), beta=np.asarray(beta), finite=True)
 
 
 def symmetric_nudge(beta: float) -> Contrast:
     """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines."""
+    _check_nudge("symmetric_nudge", beta)
     return Contrast(contrast=symmetric_contrast(beta), beta=np.asarray(beta), finite=False)
 
 
@@ -146,13 +160,20 @@ def path_integral(beta: float = 1.0, nodes: int = 4) -> PathIntegral:
     """Gauss-Legendre nodes on [0, beta]."""
     if nodes < 1:
         raise ValueError(f"path_integral: expected 1 node or more, got {nodes}.")
+    _check_nudge("path_integral", beta)
     points, weights = gauss_legendre(nodes)
     return PathIntegral(nodes=beta * points, quadrature=weights, beta=np.asarray(beta))
 
 
 def free_covariance(beta: float = 1.0) -> PathIntegral:
     """The integrand at 0, the gradient of ``<C>_0``: the classical small nudge with one phase."""
+    _check_nudge("free_covariance", beta)
     return PathIntegral(nodes=np.zeros(1), quadrature=np.ones(1), beta=np.asarray(beta))
+
+
+def _check_nudge(name: str, beta: float) -> None:
+    if not np.isfinite(beta) or beta == 0:
+        raise ValueError(f"{name}: expected a finite nudge other than 0, got {beta}.")
 
 
 class ThermalReport(NamedTuple):
@@ -163,8 +184,8 @@ class ThermalReport(NamedTuple):
 
     costs: Array
     objective: Array
-    displacement_snr: Array
-    drift: Array
+    displacement_snr: Array | None
+    drift: Array | None
     divergence: Array | None = None
     acceptance: Array | None = None
     swaps: Array | None = None
@@ -175,9 +196,11 @@ class ThermalReport(NamedTuple):
             "first_cost": self.costs[0],
             "last_cost": self.costs[-1],
             "objective": self.objective,
-            "displacement_snr": self.displacement_snr,
-            "drift": jnp.max(self.drift),
         }
+        if self.displacement_snr is not None:
+            seen["displacement_snr"] = self.displacement_snr
+        if self.drift is not None:
+            seen["drift"] = jnp.max(self.drift)
         if self.divergence is not None:
             seen["divergence"] = self.divergence
         if self.acceptance is not None:
@@ -189,6 +212,8 @@ class ThermalReport(NamedTuple):
 
 class Thermal(Estimator):
     """The gradient of the mean of ``J_beta`` by a rule, from the phases of a source.
+
+    States and scores are those of the first phase, which a path integral and symmetric nudges nudge.
 
     ``state`` is where chains start: (batch, ...) or (batch, chains, ...). The value of the estimate is J;
     its states are those of the first phase, (batch, members, ...).
@@ -209,23 +234,29 @@ class Thermal(Estimator):
     ) -> Estimate:
         betas = jnp.asarray(self.rule.betas, x.dtype)
 
-        def statistic(states: State, weights: Array) -> tuple[PyTree, tuple[Array, Array]]:
+        watched = self.source.drawn and len(betas) > 1
+
+        def statistic(states: State, weights: Array) -> tuple[PyTree, tuple[Array, Array] | None]:
             costs = costs_of(model, x, y, betas, states)
             loads = self.rule.loads(costs, weights, self.source)
-            moved = _displacement(model, states)
+            moved = _displacement(model, states) if watched and costs.shape[-1] > 1 else None
             read = self.reading(model, x, y, betas, states, self.source.temperature)
             return loaded_gradient(model, x, y, loads, read), moved
 
         found = self.source.average(model, x, y, betas, state, key, statistic)
-        gradient, (signal, noise) = found.mean
+        gradient, moved = found.mean
         temperature = self.source.temperature
-        objective = self.rule.objective(found.costs, found.weights, temperature)
+        if isinstance(self.rule, Contrast) and isinstance(self.source, Enumeration | Gaussian):
+            free_energies = self.source.free_energy(freeze(model), x, y, betas)
+            objective = jnp.asarray(self.rule.contrast.coefficients, x.dtype) @ free_energies
+        else:
+            objective = self.rule.objective(found.costs, found.weights, temperature)
         costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), (0, 2))
         excess = jnp.mean(objective) - costs[-1]
         report = ThermalReport(
             costs,
             jnp.mean(objective),
-            jnp.sqrt(jnp.maximum(signal, 0.0) / jnp.maximum(noise, jnp.finfo(x.dtype).tiny)),
+            None if moved is None else jnp.sqrt(jnp.maximum(moved[0], 0.0) / moved[1]),
             drift(found),
             jnp.asarray(self.rule.beta, x.dtype) / temperature * excess
             if self.rule.bounded
@@ -257,12 +288,13 @@ def loaded_gradient(model: Model, x: Array, y: Array, loads: Loads, states: Stat
     return eqx.filter_grad(surrogate)(model)
 
 
-def drift(found: Average) -> Array:
-    """By phase: the change of the mean cost between the halves of the samples over its deviation."""
+def drift(found: Average) -> Array | None:
+    """By phase: the change of the mean cost between the halves of the samples over its deviation; of one
+    sample, nothing."""
     costs = found.costs
     half = costs.shape[0] // 2
     if half == 0:
-        return jnp.zeros(costs.shape[1])
+        return None
     change = jnp.mean(costs[half:] - jnp.mean(costs[:half], 0), (0, 2, 3))
     deviation = jnp.sqrt(jnp.mean(jnp.var(costs, (0, 3)), 1))
     return jnp.abs(change) / jnp.maximum(deviation, jnp.finfo(costs.dtype).tiny)
@@ -276,7 +308,7 @@ def _displacement(model: Model, states: State) -> tuple[Array, Array]:
     for u in shown.values():
         moved = u[-1] - u[0]
         count = moved.shape[1]
-        spread = jnp.var(moved, 1, ddof=1) if count > 1 else jnp.zeros_like(moved[:, 0])
+        spread = jnp.var(moved, 1, ddof=1)
         mean = jnp.mean(moved, 1) ** 2 - spread / count
         signal, noise = signal + jnp.sum(mean) / len(u[0]), noise + jnp.sum(spread) / len(u[0])
     return signal, noise
@@ -288,8 +320,8 @@ def _column(values: Numbers, like: Array) -> Array:
 
 @forecast.register
 def _(estimator: Thermal, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    """The class of lowest ``J_beta``: scores ``log <exp(-beta C(s, class) / T)>_0`` over all free members,
-    which at beta = T with a cross-entropy is the logarithm of the averaged softmax."""
+    """The class of lowest ``J_beta``: scores ``(T / beta) log <exp(-beta C(s, class) / T)>_0`` over all
+    free members, which at beta = T with a cross-entropy is the logarithm of the averaged softmax."""
     source = estimator.source
     ratio = jnp.asarray(estimator.rule.beta, x.dtype) / source.temperature
     classes = jnp.eye(y.shape[-1], dtype=x.dtype)
@@ -303,9 +335,11 @@ def _(estimator: Thermal, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -
 
     zero = jnp.zeros(1, x.dtype)
     found = source.average(model, x, y, zero, model.rest(x), key, nothing, record)
-    scores = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
+    likelihood = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
     costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), 0)[0]
-    return Forecast(scores, costs, {"drift": jnp.broadcast_to(drift(found), costs.shape)})
+    moved = drift(found)
+    seen = {} if moved is None else {"drift": jnp.broadcast_to(moved, costs.shape)}
+    return Forecast(likelihood / ratio, costs, seen)
 
 
 __all__ = [

@@ -62,10 +62,10 @@ def _spread(
         estimate = estimator(model, x, y, model.rest(x), key)
         g = ravel_pytree(estimate.gradient)[0]
         moved = mean + (g - mean) / (index + 1)
-        size = jnp.maximum(jnp.linalg.norm(g), jnp.finfo(g.dtype).tiny)
+        size = jnp.linalg.norm(g)
+        ahead = g / jnp.where(size > 0, size, 1.0)
         cosines = {
-            name: cosines[name] + g @ r / (size * jnp.linalg.norm(r))
-            for name, r in references.items()
+            name: cosines[name] + ahead @ r / jnp.linalg.norm(r) for name, r in references.items()
         }
         return (moved, squares + (g - mean) @ (g - moved), cosines), estimate.report.metrics()
 

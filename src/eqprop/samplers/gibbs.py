@@ -13,6 +13,8 @@ from eqprop.energy import Clamped, curvature, field
 from eqprop.samplers._sampler import Carry, Link, Sampler, concrete
 from eqprop.units import State, embed
 
+MOVES = 16
+
 
 class Gibbs(Sampler):
     """`eqprop.solvers.blockwise.sweep` at a temperature: every minimum becomes a draw.
@@ -38,7 +40,7 @@ class Gibbs(Sampler):
         key = jax.random.key(1)
         state = {name: phase.units[name].scatter(key, z) for name, z in state.items()}
         for names in phase.blocks:
-            if (error := _defect(phase, state, names)) > 1e-3:
+            if (error := float(jnp.max(_defects(phase, state, names)))) > 1e-3:
                 raise ValueError(
                     f"Gibbs: expected the neurons of {list(names)} to be independent given all others, but "
                     f"the energy differs from the sum of theirs by {error:.0%}: two coupled layers in one "
@@ -46,6 +48,13 @@ class Gibbs(Sampler):
                     "cost that is not quadratic. Use Langevin, Mala or Nuts; or split the layer into "
                     "layers that are not coupled inside."
                 )
+        lost = [name for name in state if not jnp.all(jnp.isfinite(_draw(phase, state, name)))]
+        if lost:
+            raise ValueError(
+                f"Gibbs: expected a conditional law that can be drawn, but draws of {lost} are not finite: "
+                "a nudge of this sign bends the energy of these down. Use a positive or weaker nudge, "
+                "or Langevin, Mala or Nuts."
+            )
 
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
@@ -73,19 +82,30 @@ class Gibbs(Sampler):
 
 
 @eqx.filter_jit
-def _defect(phase: Clamped, state: State, names: tuple[str, ...]) -> Array:
-    """How far the energy is from a sum over the block's neurons, at a random move of all of them."""
-    key = jax.random.key(0)
+def _draw(phase: Clamped, state: State, name: str) -> Array:
+    unit, z = phase.units[name], state[name]
+    fields = field(phase, embed(phase.units, state), (name,))
+    q = curvature(phase, name, z)
+    return unit.sample(jax.random.key(2), z, fields[name], q, jnp.ones((), z.dtype))
+
+
+@eqx.filter_jit
+def _defects(phase: Clamped, state: State, names: tuple[str, ...]) -> Array:
+    """How far the energy is from a sum over the block's neurons, at random moves of all of them."""
     shown = embed(phase.units, state)
     fields = field(phase, shown, names)
-    moved, expected, size = dict(state), jnp.zeros(()), jnp.asarray(1e-3)
-    for i, name in enumerate(names):
-        unit, z = phase.units[name], state[name]
-        moved[name] = unit.scatter(jax.random.fold_in(key, i), z)
-        step = unit.embed(moved[name]) - shown[name]
-        q = curvature(phase, name, z)
-        parts = [-fields[name] * step, 0.5 * q * step * step, unit.potential(moved[name])]
-        parts.append(-unit.potential(z))
-        expected += sum(jnp.sum(part) for part in parts)
-        size += sum(jnp.sum(jnp.abs(part)) for part in parts)
-    return jnp.abs(phase(moved) - phase(state) - expected) / size
+
+    def defect(key: PRNGKeyArray) -> Array:
+        moved, expected, size = dict(state), jnp.zeros(()), jnp.asarray(1e-3)
+        for i, name in enumerate(names):
+            unit, z = phase.units[name], state[name]
+            moved[name] = unit.scatter(jax.random.fold_in(key, i), z)
+            step = unit.embed(moved[name]) - shown[name]
+            q = curvature(phase, name, z)
+            parts = [-fields[name] * step, 0.5 * q * step * step, unit.potential(moved[name])]
+            parts.append(-unit.potential(z))
+            expected += sum(jnp.sum(part) for part in parts)
+            size += sum(jnp.sum(jnp.abs(part)) for part in parts)
+        return jnp.abs(phase(moved) - phase(state) - expected) / size
+
+    return jax.vmap(defect)(jax.random.split(jax.random.key(0), MOVES))
