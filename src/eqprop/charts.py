@@ -90,3 +90,20 @@ def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
             axes.plot(np.asarray(line["beta"]), values, ".-", label=name)
         dress(axes, "nudge β", label, *shown)
     return figure
+
+
+def errors(lines: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Relative gradient error against the nudge, one line a rule, with its fitted order.
+
+    ``lines``: label -> ``beta`` and ``error``, each (nudges,), and ``order``.
+    """
+    require(lines, "errors: lines", "at least one line", lines, "compare some gradients")
+    figure, (axes,) = sheet(6.4, 4.6)
+    axes.set(xscale="log", yscale="log")
+    shown = []
+    for name, line in lines.items():
+        values = finite(line["error"], "log")
+        axes.plot(line["beta"], values, "o-", ms=4, label=f"{name}: order {line['order']:.2f}")
+        shown.append(values)
+    dress(axes, "nudge", "relative error of the gradient", *shown)
+    return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from eqprop.dynamics import GradientTable
 from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
 from eqprop.reproduce import Experiment
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
@@ -194,11 +195,14 @@ ALL: tuple[Study, ...] = (
         _unrolled("fashion-mnist-oscillators"),
         (0,),
     ),
+    GradientTable(
+        "lagrangian-gradient", "gradients of coupled Duffing oscillators against adjoint and BPTT"
+    ),
 )
 EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}
 
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in EXPERIMENTS if name.startswith(f"{group}-"))
-    for group in ("oim", "finite-nudge")
+    for group in ("oim", "finite-nudge", "lagrangian")
 }
 """All the experiments of one paper."""

@@ -1,0 +1,54 @@
+"""The studies of dynamical systems, at a small size, as `eqprop reproduce` runs them."""
+
+import jax
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from eqprop.dynamics import GradientTable, chain
+from eqprop.dynamics.gradient import DT, LENGTH, _cost, nudged_motion
+from eqprop.experiments import EXPERIMENTS, GROUPS
+from eqprop.lagrangian import unroll
+from eqprop.runs import read_json
+from test_cli import call, is_png, one_line
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_group_holds_every_study():
+    assert GROUPS["lagrangian"] == tuple(n for n in EXPERIMENTS if n.startswith("lagrangian-"))
+    assert "lagrangian-gradient" in GROUPS["lagrangian"]
+
+
+def test_gradients_of_dynamical_systems(here, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "table", GradientTable("table", "gradients", (1e-3, 1e-2)))
+    with jax.enable_x64(False):  # as the command runs: the study asks for float64 itself
+        result = one_line(call("reproduce", "table", "--json").out)
+    assert result == read_json(here / "experiments" / "table" / "result.json")
+    assert is_png(here / "runs" / "table" / "errors.png")
+    assert len(result["rows"]) == 19
+    for row in result["rows"]:
+        if "wrong" in row["check"]:
+            assert row["error"] > 0.5
+        else:
+            assert row["error"] <= row["reported"], row
+    orders = {name: line["order"] for name, line in result["lines"].items()}
+    for name, order in orders.items():
+        assert order == pytest.approx(1 if "one-sided" in name else 2, abs=0.1), name
+
+
+def test_what_the_damped_echo_gets_wrong_is_right_without_damping():
+    """Up to the first order in the time step of the hand-made sum."""
+    inputs = chain.inputs(LENGTH, DT)
+    echo, naive = (ravel_pytree(nudged_motion(inputs, 0.0, back))[0] for back in (True, False))
+
+    def cost(params):
+        return _cost(unroll, chain.Chain(params), inputs)
+
+    exact = ravel_pytree(jax.grad(cost)(chain.parameters()))[0]
+    wrong = [float(np.linalg.norm(g - exact) / np.linalg.norm(exact)) for g in (echo, naive)]
+    assert wrong[0] < 0.05 < 0.5 < wrong[1]
