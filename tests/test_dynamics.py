@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from eqprop.dynamics import GradientTable, chain
+from eqprop.dynamics import TASKS, GradientTable, PathLearning, chain
 from eqprop.dynamics.gradient import DT, LENGTH, _cost, nudged_motion
 from eqprop.experiments import EXPERIMENTS, GROUPS
 from eqprop.lagrangian import unroll
@@ -52,3 +52,20 @@ def test_what_the_damped_echo_gets_wrong_is_right_without_damping():
     exact = ravel_pytree(jax.grad(cost)(chain.parameters()))[0]
     wrong = [float(np.linalg.norm(g - exact) / np.linalg.norm(exact)) for g in (echo, naive)]
     assert wrong[0] < 0.05 < 0.5 < wrong[1]
+
+
+def test_paths_learn_by_nudging_as_by_the_adjoint(here, monkeypatch):
+    study = PathLearning("paths", "paths", {"potential": TASKS["potential"]})
+    monkeypatch.setitem(EXPERIMENTS, "paths", study)
+    with jax.enable_x64(False):
+        result = one_line(call("reproduce", "paths", "--quick", "--json").out)
+    assert result == read_json(here / "experiments" / "paths-quick" / "result.json")
+    found = result["tasks"]["potential"]
+    assert len(found["losses"]["EP"]) == len(found["losses"]["adjoint"]) == 6
+    assert found["losses"]["EP"][-1] < found["losses"]["EP"][0]
+    np.testing.assert_allclose(*found["losses"].values(), rtol=1e-4)
+    np.testing.assert_allclose(*found["parameters"].values(), atol=1e-4)
+    assert 0 < found["parameters_apart"] < 1e-3
+    folder = here / "runs" / "paths-quick"
+    assert is_png(folder / "potential.png") and is_png(folder / "potential-losses.png")
+    assert (folder / "potential.gif").read_bytes().startswith(b"GIF89a")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from eqprop.dynamics import GradientTable
+from eqprop.dynamics import TASKS, GradientTable, PathLearning
 from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
 from eqprop.reproduce import Experiment
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
@@ -197,6 +197,11 @@ ALL: tuple[Study, ...] = (
     ),
     GradientTable(
         "lagrangian-gradient", "gradients of coupled Duffing oscillators against adjoint and BPTT"
+    ),
+    PathLearning(
+        "lagrangian-learning",
+        "oscillators learn a response, and a landscape from trajectories: EP and the adjoint",
+        TASKS,
     ),
 )
 EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}

@@ -1,5 +1,6 @@
 """Experiments on dynamical systems."""
 
 from eqprop.dynamics.gradient import GradientTable
+from eqprop.dynamics.learning import TASKS, PathLearning, Task
 
-__all__ = ["GradientTable"]
+__all__ = ["TASKS", "GradientTable", "PathLearning", "Task"]

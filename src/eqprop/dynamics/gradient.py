@@ -20,6 +20,7 @@ from eqprop.contrast import Contrast, holomorphic, one_sided, symmetric
 from eqprop.diagnose import compare
 from eqprop.display import tell
 from eqprop.dynamics import chain
+from eqprop.dynamics.compiled import cheaply
 from eqprop.estimators import EquilibriumPropagation, Estimator
 from eqprop.lagrangian import Adjoint, Newton, ReversedNudge, evolve, unroll
 from eqprop.reproduce import RUNS, command
@@ -27,11 +28,6 @@ from eqprop.runs import surroundings, write_json
 
 DT, LENGTH = 0.05, 200
 START = (0.5, -0.3, 0.2), (0.1, 0.4, -0.2)
-CHEAPLY: dict[str, Any] = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-}
-"""Small problems take longer to compile than to solve."""
 ADJOINT, BPTT = "adjoint", "BPTT"
 
 
@@ -52,7 +48,7 @@ class GradientTable:
         name = f"{self.name}-quick" if quick else self.name
         betas = self.betas[::2] if quick else self.betas
         with jax.enable_x64(True):
-            rows, lines = [], {}
+            rows, lines = list[dict[str, Any]](), dict[str, dict[str, Any]]()
             for part in (_periodic, _fixed, _echo, _damped, _initial):
                 more, drawn = part(betas)
                 rows += more
@@ -97,7 +93,7 @@ def _line(betas: Sequence[float], gradients: Iterable[PyTree], exact: PyTree) ->
     return {"beta": list(betas), "error": errors, "order": order}
 
 
-@partial(jax.jit, compiler_options=CHEAPLY)
+@cheaply
 def _of(problem: chain.Problem, estimator: Estimator) -> PyTree:
     model, x, y = problem
     return estimator(model, x, y, model.rest(x), jax.random.key(0)).gradient
