@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from eqprop.dynamics import TASKS, GradientTable, PathLearning
+from eqprop.dynamics import READINGS, TASKS, GradientTable, PathLearning, SequenceLearning
 from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
 from eqprop.reproduce import Experiment
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
@@ -202,6 +202,11 @@ ALL: tuple[Study, ...] = (
         "lagrangian-learning",
         "oscillators learn a response, and a landscape from trajectories: EP and the adjoint",
         TASKS,
+    ),
+    SequenceLearning(
+        "lagrangian-mnist",
+        "MNIST as sequences, row by row and pixel by pixel: oscillators by the echo and by BPTT",
+        READINGS,
     ),
 )
 EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}

@@ -106,9 +106,8 @@ class PathLearning:
         whole = {way: _drawn(model, x, path, task.axes) for way, path in shown.items()}
         wanted = _drawn(model, x, y, task.axes)
         stem = label.replace(" ", "-")
-        tell(
-            f"  {plots.save(charts.trajectories(whole, wanted, *_labels(task.axes)), folder / f'{stem}.png')}"
-        )
+        drawn = charts.trajectories(whole, wanted, *_labels(task.axes))
+        tell(f"  {plots.save(drawn, folder / f'{stem}.png')}")
         moving = [_drawn(model, x, path, task.axes) for path in paths["EP"]]
         tell(f"  {animate.save(animate.paths(moving, wanted), folder / f'{stem}.gif')}")
         tell(f"  {plots.save(charts.losses(losses), folder / f'{stem}-losses.png')}")
