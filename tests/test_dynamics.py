@@ -1,15 +1,30 @@
 """The studies of dynamical systems, at a small size, as `eqprop reproduce` runs them."""
 
+import shutil
+
 import jax
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from eqprop.dynamics import TASKS, GradientTable, PathLearning, chain
+from eqprop import data
+from eqprop.data import Dataset, Split
+from eqprop.dynamics import (
+    TASKS,
+    GradientTable,
+    PathLearning,
+    Reading,
+    SequenceLearning,
+    chain,
+    mnist,
+)
 from eqprop.dynamics.gradient import DT, LENGTH, _cost, nudged_motion
+from eqprop.dynamics.sequences import Classifier, Images, Trained, run_epoch
 from eqprop.experiments import EXPERIMENTS, GROUPS
-from eqprop.lagrangian import unroll
+from eqprop.lagrangian import evolve, unroll
 from eqprop.runs import read_json
+from eqprop.train import DivergedError
 from test_cli import call, is_png, one_line
 
 
@@ -69,3 +84,47 @@ def test_paths_learn_by_nudging_as_by_the_adjoint(here, monkeypatch):
     folder = here / "runs" / "paths-quick"
     assert is_png(folder / "potential.png") and is_png(folder / "potential-losses.png")
     assert (folder / "potential.gif").read_bytes().startswith(b"GIF89a")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """As many small images as the study expects, in whole numbers of 0 to 255."""
+    whole = data.load("digits")
+    parts = (Split((16 * part.x - part.x // 16).astype(np.uint8), part.y) for part in whole[1:3])
+    return Dataset("digits", *parts, whole.classes, 255.0)
+
+
+def sequences():
+    readings = {"row-wise": Reading(8, (8, 8), (0.1, 1.0), 2, 50, validation=200)}
+    return SequenceLearning("sequences", "digits as sequences", readings)
+
+
+def test_sequences_are_learnt_and_resumed(here, monkeypatch, digits):
+    """Stopped after the first epoch and resumed, a run ends as one that was never stopped."""
+    monkeypatch.setattr(data, "load", lambda *unused: digits)
+    monkeypatch.setitem(EXPERIMENTS, "sequences", sequences())
+    result = one_line(call("reproduce", "sequences", "--json").out)
+    assert result == read_json(here / "experiments" / "sequences" / "result.json")
+    echo, tape = result["cases"]
+    assert [case["line"] for case in (echo, tape)] == ["row-wise, echo", "row-wise, BPTT"]
+    assert echo["test_error_percent"]["mean"] < 50
+    assert abs(echo["test_error_percent"]["mean"] - tape["test_error_percent"]["mean"]) < 5
+    assert echo["runs"][0]["gradient_error"] < 1e-4
+    assert is_png(here / "runs" / "sequences" / "accuracies.png")
+
+    folder = here / "runs" / "sequences" / "row-wise-echo" / "seed-0"
+    for file in (folder / "result.json", folder / "checkpoints" / "2"):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    again = one_line(call("reproduce", "sequences", "--json").out)["cases"][0]
+    assert again["runs"][0]["test_error_percent"] == echo["runs"][0]["test_error_percent"]
+    assert again["validation_accuracy"] == echo["validation_accuracy"]
+    monkeypatch.setattr(mnist, "run_epoch", None)
+    assert one_line(call("reproduce", "sequences", "--json").out)["cases"][0] == again
+
+
+def test_a_sequence_that_diverges_is_refused():
+    model = Classifier(jax.random.key(0), 2, (3,), (0.1, 0.2), evolve)
+    state = Trained.start(model, optax.sgd(np.nan))
+    images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32))
+    with pytest.raises(DivergedError, match="lower the learning rate"):
+        run_epoch(state, optax.sgd(np.nan), images, 2, 2, 0)

@@ -198,5 +198,5 @@ def _case(line: str, reading: Reading, runs: Sequence[Mapping[str, Any]]) -> dic
 
 READINGS = {
     "row-wise": Reading(features=28, widths=(128, 128), rates=(0.05, 1.0), epochs=30),
-    "pixel-wise": Reading(features=1, widths=(64, 64), rates=(0.01, 0.5), epochs=10),
+    "pixel-wise": Reading(features=1, widths=(128, 128), rates=(0.005, 0.2), epochs=12),
 }

@@ -64,7 +64,7 @@ def sequence(x: Array, features: int) -> Array:
     """Images (batch, H, W, 1) of 0 to 255 as (steps, batch, features) in [0, 1]: row by row where
     ``features`` is their width, pixel by pixel where it is 1."""
     steps = jnp.reshape(x, (len(x), -1, features))
-    return jnp.swapaxes(steps, 0, 1).astype(jnp.float32) / 255.0
+    return jnp.swapaxes(steps, 0, 1).astype(jnp.result_type(float)) / 255.0
 
 
 class Trained(eqx.Module):
@@ -96,7 +96,7 @@ class Trained(eqx.Module):
 def cross_entropy(model: Classifier, x: Array, y: Array) -> tuple[Array, Array]:
     """Its mean over a batch of sequences, and the share of right answers."""
     scores = model(x)
-    right = jnp.mean((jnp.argmax(scores, -1) == y).astype(scores.dtype))
+    right = jnp.mean((jnp.argmax(scores, -1).astype(y.dtype) == y).astype(scores.dtype))
     loss = optax.losses.softmax_cross_entropy_with_integer_labels(scores, y)
     return jnp.mean(loss), right
 
