@@ -36,6 +36,8 @@ from eqprop.runs import Run, read_json, surroundings, write_json
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
 AUDITED = 64
+HELD_OUT = 500
+"""Images that judge a quick run, of both kinds."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class SequenceLearning:
                 f"validation {right:.2%}  {row['seconds']:.0f} s"
             )
         rows, test = run.rows(), Images.of(source.test)
-        looked = Images(test.x[:QUICK], test.y[:QUICK]) if quick else test
+        looked = Images(test.x[:HELD_OUT], test.y[:HELD_OUT]) if quick else test
         score = evaluate(state.best, looked, size, features)
         return read_json(
             write_json(
@@ -181,7 +183,7 @@ def gradient_error(model: Classifier, images: Images, features: int) -> float:
 
 
 def _in_short(reading: Reading) -> Reading:
-    held_out = min(reading.validation, QUICK)
+    held_out = min(reading.validation, HELD_OUT)
     return dataclasses.replace(reading, epochs=1, examples=QUICK, validation=held_out)
 
 
@@ -198,5 +200,5 @@ def _case(line: str, reading: Reading, runs: Sequence[Mapping[str, Any]]) -> dic
 
 READINGS = {
     "row-wise": Reading(features=28, widths=(128, 128), rates=(0.05, 1.0), epochs=30),
-    "pixel-wise": Reading(features=1, widths=(128, 128), rates=(0.005, 0.2), epochs=12),
+    "pixel-wise": Reading(features=1, widths=(128, 128), rates=(0.005, 0.2), epochs=10),
 }
