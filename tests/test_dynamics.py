@@ -2,6 +2,7 @@
 
 import shutil
 
+import equinox as eqx
 import jax
 import numpy as np
 import optax
@@ -124,7 +125,8 @@ def test_sequences_are_learnt_and_resumed(here, monkeypatch, digits):
 
 def test_a_sequence_that_diverges_is_refused():
     model = Classifier(jax.random.key(0), 2, (3,), (0.1, 0.2), evolve)
-    state = Trained.start(model, optax.sgd(np.nan))
+    model = eqx.tree_at(lambda m: m.head.bias, model, np.full(10, np.nan))
+    optimiser = optax.sgd(0.1)
     images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32))
     with pytest.raises(DivergedError, match="lower the learning rate"):
-        run_epoch(state, optax.sgd(np.nan), images, 2, 2, 0)
+        run_epoch(Trained.start(model, optimiser), optimiser, images, 4, 2, 0)
