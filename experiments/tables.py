@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from experiments import thermal_tables
+from experiments import lagrangian_tables, thermal_tables
 from experiments.committed import ROOT, read
 
 BEGIN, END = (
@@ -221,6 +221,9 @@ def with_tables(text: str) -> str:
             *swept(),
             *thermal_tables.ways(),
             *thermal_tables.nudges(),
+            *lagrangian_tables.gradients(),
+            *lagrangian_tables.learning(),
+            *lagrangian_tables.sequences(),
             *exactness(),
             *thermal_tables.exactness(),
             *sweeps(),

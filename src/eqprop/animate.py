@@ -1,8 +1,8 @@
-"""Phases on the circle, settling and being nudged, as an animated GIF."""
+"""Phases on the circle, settling and being nudged, and paths that learn, as animated GIFs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,36 @@ def phases(paths: Paths, labels: Mapping[str, list[str]] | None = None) -> FuncA
         return []
 
     return FuncAnimation(figure, draw, frames, cache_frame_data=False)
+
+
+def paths(moving: Sequence[np.ndarray], wanted: np.ndarray, frames: int = 60) -> FuncAnimation:
+    """Paths of several examples in a plane, step by step towards the ``wanted`` ones.
+
+    ``moving``: one array (examples, nodes, 2) a step, of which about ``frames`` are shown, the first ones
+    more densely; ``wanted``: (examples, nodes, 2). Raises ``ValueError`` where there is no step.
+    """
+    if not moving:
+        raise ValueError("paths: expected at least one step, got none; train something first.")
+    chosen = np.unique(np.rint(np.linspace(0, np.sqrt(len(moving) - 1), frames) ** 2).astype(int))
+    figure = Figure(figsize=(4.4, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for path in wanted:
+        axes.plot(*path.T, "-", color="0.8", lw=3)
+    drawn = [axes.plot(*path.T, "-", lw=1.2)[0] for path in moving[0]]
+    everything = np.concatenate([*moving, wanted])
+    low, high = everything.min((0, 1)), everything.max((0, 1))
+    margin = 0.05 * (high - low)
+    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+
+    def draw(step):
+        axes.set_title(f"step {step}", loc="left", fontsize=9)
+        for line, path in zip(drawn, moving[step], strict=True):
+            line.set_data(*path.T)
+        return []
+
+    return FuncAnimation(figure, draw, chosen.tolist(), cache_frame_data=False)
 
 
 def save(animation: FuncAnimation, path: Path, rate: int = 12) -> Path:

@@ -91,3 +91,53 @@ def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
             axes.plot(np.asarray(line["beta"]), values, ".-", label=label_once)
         dress(axes, "nudge β", label, *shown)
     return figure
+
+
+def errors(lines: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Relative gradient error against the nudge, one line a rule, with its fitted order.
+
+    ``lines``: label -> ``beta`` and ``error``, each (nudges,), and ``order``.
+    """
+    require(lines, "errors: lines", "at least one line", lines, "compare some gradients")
+    figure, (axes,) = sheet(6.4, 4.6)
+    axes.set(xscale="log", yscale="log")
+    shown = []
+    for name, line in lines.items():
+        values = finite(line["error"], "log")
+        axes.plot(line["beta"], values, "o-", ms=4, label=f"{name}: order {line['order']:.2f}")
+        shown.append(values)
+    dress(axes, "nudge", "relative error of the gradient", *shown)
+    return figure
+
+
+def trajectories(paths: Mapping[str, np.ndarray], wanted: np.ndarray, x: str, y: str) -> Figure:
+    """Paths of several examples in a plane, one panel a stage, over those that were wanted.
+
+    ``paths``: stage -> (examples, nodes, 2); ``wanted`` of the same shape.
+    """
+    require(paths, "trajectories: paths", "at least one stage", paths, "settle some paths")
+    figure, all_axes = sheet(3.6, 3.4, len(paths), len(paths))
+    for axes, (stage, shown) in zip(all_axes, paths.items(), strict=True):
+        right = np.shape(shown) == np.shape(wanted)
+        got = f"{np.shape(shown)} at {stage!r}"
+        require(right, "trajectories", f"paths of shape {np.shape(wanted)}", got, "pass all nodes")
+        for path in wanted:
+            axes.plot(*path.T, "-", color="0.75", lw=3)
+        for path in finite(shown):
+            axes.plot(*path.T, "-", lw=1)
+        dress(axes, x, y, finite(shown), title=stage)
+    return figure
+
+
+def losses(lines: Mapping[str, Numbers]) -> Figure:
+    """Loss by step, one line a way."""
+    require(lines, "losses: lines", "at least one line", lines, "train something")
+    figure, (axes,) = sheet(5.6, 4.0)
+    axes.set_yscale("log")
+    shown = [finite(line, "log") for line in lines.values()]
+    for i, (name, values) in enumerate(zip(lines, shown, strict=True)):
+        axes.plot(
+            values, ("-", "--")[i % 2], lw=(4, 1.5)[i % 2], alpha=(0.4, 1.0)[i % 2], label=name
+        )
+    dress(axes, "step", "loss", *shown)
+    return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from eqprop.dynamics import READINGS, TASKS, GradientTable, PathLearning, SequenceLearning
 from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
 from eqprop.reproduce import Experiment
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
@@ -194,11 +195,24 @@ ALL: tuple[Study, ...] = (
         _unrolled("fashion-mnist-oscillators"),
         (0,),
     ),
+    GradientTable(
+        "lagrangian-gradient", "gradients of coupled Duffing oscillators against adjoint and BPTT"
+    ),
+    PathLearning(
+        "lagrangian-learning",
+        "oscillators learn a response, and a landscape from trajectories: EP and the adjoint",
+        TASKS,
+    ),
+    SequenceLearning(
+        "lagrangian-mnist",
+        "MNIST as sequences, row by row and pixel by pixel: oscillators by the echo and by BPTT",
+        READINGS,
+    ),
 )
 EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}
 
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in EXPERIMENTS if name.startswith(f"{group}-"))
-    for group in ("oim", "finite-nudge")
+    for group in ("oim", "finite-nudge", "lagrangian")
 }
 """All the experiments of one paper."""

@@ -1,0 +1,108 @@
+"""Three coupled Duffing oscillators, driven at both ends: the system whose gradients are compared.
+
+    V(q) = sum_i k_i q_i^2 / 2 + a_i q_i^4 / 4 + sum_i c_i (q_i - q_{i+1})^2 / 2,    masses 1
+
+Eight parameters. All numbers in units of the first spring and mass.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from eqprop.lagrangian import Action, FixedEnds, Hamiltonian, PathError, doubled, midpoint
+from eqprop.model import Model
+
+OMEGA = 0.7
+PERIOD = 2 * np.pi / OMEGA
+STEPS = 120
+DAMPING = 0.3
+Problem = tuple[Model, Array, Array]
+
+
+def parameters() -> dict[str, Array]:
+    return {
+        "k": jnp.array([1.0, 1.2, 0.8]),
+        "a": jnp.array([0.3, 0.2, 0.25]),
+        "c": jnp.array([0.4, 0.3]),
+    }
+
+
+def potential(q: Array, params: PyTree) -> Array:
+    """``V`` of positions (..., 3), summed over the leading axes."""
+    gaps = q[..., 1:] - q[..., :-1]
+    wells = 0.5 * params["k"] * q**2 + 0.25 * params["a"] * q**4
+    return jnp.sum(wells) + 0.5 * jnp.sum(params["c"] * gaps**2)
+
+
+def driven(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
+    """``L = v^2 / 2 - V + x_0 cos(omega t) q_0 + x_1 sin(omega t) q_2``."""
+    drive = x[0] * jnp.cos(OMEGA * t) * q[0] + x[1] * jnp.sin(OMEGA * t) * q[2]
+    return 0.5 * (v @ v) - potential(q, params) + drive
+
+
+def hardening(q: Array, v: Array, params: PyTree) -> Array:
+    """Friction that grows with the displacement, ``g_i v_i (1 + q_i^2)``."""
+    return params["g"] * v * (1.0 + q * q)
+
+
+def linear(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
+    """The chain without its hardening."""
+    return driven(q, v, params | {"a": jnp.zeros(3)}, t, x)
+
+
+def viscous(q: Array, v: Array, params: PyTree) -> Array:
+    """``g_i v_i``."""
+    return params["g"] * v
+
+
+def waves(nodes: int) -> Array:
+    """Targets (nodes, 3): a cosine, a sine and the second harmonic."""
+    angle = 2 * np.pi * np.arange(nodes) / nodes
+    return 0.4 * jnp.asarray(np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle)], -1))
+
+
+def periodic() -> Problem:
+    """One period of the drive: model, inputs (1, 2) and targets (1, nodes, 3)."""
+    dt = PERIOD / STEPS
+    action = Action(driven, parameters(), size=3, steps=STEPS, dt=dt)
+    return Model(action, PathError(weight=dt / 4)), jnp.array([[0.3, 0.15]]), waves(STEPS)[None]  # type: ignore[call-arg]
+
+
+def fixed_ends() -> Problem:
+    """Between two given configurations, 1.5 apart in time."""
+    ends = FixedEnds((0.3, 0.0, -0.2), (0.1, 0.4, 0.0))
+    action = Action(driven, parameters(), size=3, steps=60, dt=0.025, boundary=ends)
+    return Model(action, PathError(weight=0.025)), jnp.array([[0.6, 0.3]]), waves(59)[None]  # type: ignore[call-arg]
+
+
+def doubled_periodic(hardened: bool) -> Problem:
+    """A period with friction in doubled variables: nonlinear in all, or linear in all."""
+    dt = PERIOD / 100
+    params = parameters() | {"g": jnp.array([0.1, 0.2, 0.3])}
+    motion = doubled(driven, hardening) if hardened else doubled(linear, viscous)
+    action = Action(motion, params, size=6, steps=100, dt=dt, rule=midpoint)
+    cost = PathError(weight=dt, coordinates=(0, 1, 2))  # type: ignore[call-arg]
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
+
+
+class Chain(Hamiltonian):
+    """The same with an initial value: ``H = p^2 / 2 + V(q) - q_0 u_0 - q_2 u_1 - beta (q - u_2..4)^2 / 2``,
+    with inputs (steps, 5) that hold the drives and the target."""
+
+    params: PyTree
+    beta: float | Array = 0.0
+
+    def potential(self, q: Array, u: Array) -> Array:
+        error = q - u[2:]
+        nudge = 0.5 * self.beta * jnp.sum(error * error)
+        return potential(q, self.params) - q[0] * u[0] - q[2] * u[1] - nudge
+
+
+def inputs(steps: int, dt: float) -> Array:
+    """Drives and targets of `Chain`, (steps, 5)."""
+    t = dt * np.arange(steps)
+    target = np.cos(dt * np.arange(steps))
+    drives = [0.6 * np.cos(OMEGA * t), 0.3 * np.sin(OMEGA * t)]
+    return jnp.asarray(np.stack([*drives, target, target, target], -1))
