@@ -1,0 +1,118 @@
+"""Equilibrium propagation with spikes.
+
+`EquilibriumPropagation` keeps one state, which is both what the rule reads and where the next phase
+starts. Here they differ: the rule reads rates or probabilities, and a phase starts from membranes, spikes
+and a key.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.contrast import Contrast
+from eqprop.energy import Clamped
+from eqprop.estimators import (
+    CONVERGED,
+    Batch,
+    Estimate,
+    Estimator,
+    Forecast,
+    Report,
+    contrast_gradient,
+    forecast,
+    mean_loss,
+)
+from eqprop.model import Model
+from eqprop.ops import freeze
+from eqprop.solvers import Info
+from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
+from eqprop.spiking.dynamics import Carry, Spiking, check_pooling
+from eqprop.units import State
+
+
+class SpikingPropagation(Estimator):
+    """The contrast of nudged spiking phases, all from the membranes, spikes and key in which the free one
+    ended (in the style of Lin, Jiang and Sengupta, arXiv 2511.11320).
+
+    The gradient is that of the network's energy in what ``solver.reading`` reads; the value is the mean
+    cost there. Nudged phases share their random numbers unless ``common_noise`` is false.
+
+    Raises ``ValueError`` for a firing rule that no energy describes, such as a hard reset, and where the
+    solver does.
+    """
+
+    solver: Spiking
+    contrast: Contrast
+    nudged_solver: Spiking | None = None
+    coding: Coding = Analog()
+    common_noise: bool = eqx.field(default=True, static=True)
+
+    def __check_init__(self):
+        for solver in (self.solver, self.nudged_solver or self.solver):
+            if not solver.firing.follows_energy:
+                raise ValueError(
+                    f"SpikingPropagation: expected firing that follows an energy, got "
+                    f"{solver.firing}, whose hard reset forgets what drove the neuron; use Bernoulli, and "
+                    "with_soft_reset where a reset is wanted."
+                )
+
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        frozen = freeze(model)
+        nudged_solver = self.nudged_solver or self.solver
+        draw, noise = jax.random.split(key)
+        carries, free, free_info = self.free(model, x, state, noise)
+        betas, coefficients = self.contrast.draw(draw)
+        if jnp.iscomplexobj(betas):
+            raise ValueError(
+                "SpikingPropagation: expected real nudges, got complex ones, at which no probability is "
+                "defined; use symmetric or n_point."
+            )
+        betas, coefficients = betas.astype(x.dtype), coefficients.astype(x.dtype)
+
+        def settle(beta: Array, index: Array, x: Array, y: Array, carry: Carry) -> tuple:
+            def clamp(x: Array) -> Clamped:
+                return frozen.nudged(x, y, beta)
+
+            if not self.common_noise:
+                carry = carry._replace(key=jax.random.fold_in(carry.key, index))
+            carry, _ = nudged_solver.run(self.coding.phases(clamp, x), carry)
+            return nudged_solver.conclude(clamp(x), carry)
+
+        examples = jax.vmap(settle, (None, None, 0, 0, 0))
+        states, info = jax.vmap(examples, (0, 0, None, None, None))(
+            betas, jnp.arange(2, len(betas) + 2), x, y, carries
+        )
+        gradient = contrast_gradient(model, x, y, betas, coefficients, states)
+        return Estimate(mean_loss(model, free, y), gradient, free, Report(free_info, info))
+
+    def free(
+        self, model: Model, x: Batch, state: State, key: PRNGKeyArray
+    ) -> tuple[Carry, State, Info]:
+        """The free phase of a batch: where it ended, what was read, and the report."""
+        frozen = freeze(model)
+        if isinstance(self.coding, BernoulliCoded):
+            check_pooling(frozen.energy)
+
+        def settle(x: Array, state: State, key: PRNGKeyArray) -> tuple[Carry, State, Info]:
+            phase = frozen.free(x)
+            start = self.solver.start(phase, state, key)
+            carry, _ = self.solver.run(self.coding.phases(frozen.free, x), start)
+            return carry, *self.solver.conclude(phase, carry)
+
+        return jax.vmap(settle)(x, state, jax.random.split(key, x.shape[0]))
+
+
+@forecast.register
+def _(source: SpikingPropagation, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+    _, state, info = source.free(model, x, model.rest(x), key)
+    metrics = {
+        "steps": info.steps,
+        "residual": info.residual,
+        "converged": info.outcome == CONVERGED,
+    }
+    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), metrics)
