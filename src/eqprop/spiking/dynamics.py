@@ -155,11 +155,6 @@ class Spiking(Solver):
             )
         check_units(phase.units, self.graded)
         check_pooling(phase)
-        if isinstance(phase, Nudged) and jnp.iscomplexobj(phase.beta):
-            raise ValueError(
-                "Spiking: expected a real nudge, got a complex one, at which no probability is defined; "
-                "use symmetric or n_point."
-            )
 
     def _own(self, units: Units, membrane: State) -> State:
         """What every neuron knows of itself: its probability, or its membrane."""

@@ -7,6 +7,8 @@ and a key.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,8 +31,17 @@ from eqprop.model import Model
 from eqprop.ops import freeze
 from eqprop.solvers import Info
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
-from eqprop.spiking.dynamics import Carry, Spiking, check_pooling
+from eqprop.spiking.dynamics import Carry, Hook, Spiking, check_pooling, nothing
 from eqprop.units import State
+
+
+class Phase(NamedTuple):
+    """Where a spiking phase ended, what was read there, the report, and what a hook kept of each step."""
+
+    carry: Carry
+    state: State
+    info: Info
+    records: Any
 
 
 class SpikingPropagation(Estimator):
@@ -62,54 +73,62 @@ class SpikingPropagation(Estimator):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
-        frozen = freeze(model)
-        nudged_solver = self.nudged_solver or self.solver
         draw, noise = jax.random.split(key)
-        carries, free, free_info = self.free(model, x, state, noise)
-        betas, coefficients = self.contrast.draw(draw)
-        if jnp.iscomplexobj(betas):
-            raise ValueError(
-                "SpikingPropagation: expected real nudges, got complex ones, at which no probability is "
-                "defined; use symmetric or n_point."
-            )
-        betas, coefficients = betas.astype(x.dtype), coefficients.astype(x.dtype)
+        free = self.free(model, x, state, noise)
+        betas, coefficients = (a.astype(x.dtype) for a in self._contrast(draw))
+        nudged = self.nudged(model, x, y, betas, free.carry)
+        gradient = contrast_gradient(model, x, y, betas, coefficients, nudged.state)
+        value = mean_loss(model, free.state, y)
+        return Estimate(value, gradient, free.state, Report(free.info, nudged.info))
 
-        def settle(beta: Array, index: Array, x: Array, y: Array, carry: Carry) -> tuple:
+    def free(
+        self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = nothing
+    ) -> Phase:
+        """The free phase of a batch, from membranes at ``state``."""
+        frozen = freeze(model)
+        if isinstance(self.coding, BernoulliCoded):
+            check_pooling(frozen.energy)
+
+        def settle(x: Array, state: State, key: PRNGKeyArray) -> Phase:
+            phase = frozen.free(x)
+            carry = self.solver.start(phase, state, key)
+            carry, records = self.solver.run(self.coding.phases(frozen.free, x), carry, hook)
+            return Phase(carry, *self.solver.conclude(phase, carry), records)
+
+        return jax.vmap(settle)(x, state, jax.random.split(key, x.shape[0]))
+
+    def nudged(
+        self, model: Model, x: Batch, y: Batch, betas: Array, start: Carry, hook: Hook = nothing
+    ) -> Phase:
+        """The phases at ``betas``, all from where the free one ended; arrays of (phases, batch, ...)."""
+        frozen, solver = freeze(model), self.nudged_solver or self.solver
+
+        def settle(beta: Array, index: Array, x: Array, y: Array, carry: Carry) -> Phase:
             def clamp(x: Array) -> Clamped:
                 return frozen.nudged(x, y, beta)
 
             if not self.common_noise:
                 carry = carry._replace(key=jax.random.fold_in(carry.key, index))
-            carry, _ = nudged_solver.run(self.coding.phases(clamp, x), carry)
-            return nudged_solver.conclude(clamp(x), carry)
+            carry, records = solver.run(self.coding.phases(clamp, x), carry, hook)
+            return Phase(carry, *solver.conclude(clamp(x), carry), records)
 
         examples = jax.vmap(settle, (None, None, 0, 0, 0))
-        states, info = jax.vmap(examples, (0, 0, None, None, None))(
-            betas, jnp.arange(2, len(betas) + 2), x, y, carries
-        )
-        gradient = contrast_gradient(model, x, y, betas, coefficients, states)
-        return Estimate(mean_loss(model, free, y), gradient, free, Report(free_info, info))
+        phases = jax.vmap(examples, (0, 0, None, None, None))
+        return phases(betas, jnp.arange(len(betas)), x, y, start)
 
-    def free(
-        self, model: Model, x: Batch, state: State, key: PRNGKeyArray
-    ) -> tuple[Carry, State, Info]:
-        """The free phase of a batch: where it ended, what was read, and the report."""
-        frozen = freeze(model)
-        if isinstance(self.coding, BernoulliCoded):
-            check_pooling(frozen.energy)
-
-        def settle(x: Array, state: State, key: PRNGKeyArray) -> tuple[Carry, State, Info]:
-            phase = frozen.free(x)
-            start = self.solver.start(phase, state, key)
-            carry, _ = self.solver.run(self.coding.phases(frozen.free, x), start)
-            return carry, *self.solver.conclude(phase, carry)
-
-        return jax.vmap(settle)(x, state, jax.random.split(key, x.shape[0]))
+    def _contrast(self, key: PRNGKeyArray) -> tuple[Array, Array]:
+        betas, coefficients = self.contrast.draw(key)
+        if jnp.iscomplexobj(betas):
+            raise ValueError(
+                "SpikingPropagation: expected real nudges, got complex ones, at which no probability is "
+                "defined; use symmetric or n_point."
+            )
+        return betas, coefficients
 
 
 @forecast.register
 def _(source: SpikingPropagation, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    _, state, info = source.free(model, x, model.rest(x), key)
+    _, state, info, _ = source.free(model, x, model.rest(x), key)
     metrics = {
         "steps": info.steps,
         "residual": info.residual,
