@@ -1,5 +1,7 @@
 """Spiking networks: what crosses between layers, the mean-field limit, and what the learning rule reads."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -214,7 +216,7 @@ def wide(batch):
 def cosines(estimator, system, reference, seeds=12):
     model, x, y = system
 
-    @eqx.filter_jit
+    @systems.quickly
     @eqx.filter_vmap
     def gradients(key):
         return estimator(model, x, y, model.rest(x), key).gradient
@@ -227,15 +229,19 @@ def cosines(estimator, system, reference, seeds=12):
     }
 
 
+@cache
+def deterministic(batch):
+    model, x, y = wide(batch)
+    estimator = EquilibriumPropagation(EXACT, symmetric(0.5))
+    return systems.quickly(lambda: estimator(model, x, y, model.rest(x), KEY).gradient)()
+
+
 def agreement(batch, reading, steps, common=True):
     """The mean cosine to deterministic EP at the same nudge: of both weights, and of all parameters."""
     system, contrast = wide(batch), symmetric(0.5)
-    model, x, y = system
-    deterministic = EquilibriumPropagation(EXACT, contrast)
-    reference = systems.quickly(lambda: deterministic(model, x, y, model.rest(x), KEY).gradient)()
     free, nudged = Spiking(0.3, 60, Probabilities(15)), Spiking(0.3, steps, reading)
     estimator = SpikingPropagation(free, contrast, nudged, common_noise=common)
-    found = cosines(estimator, system, reference)
+    found = cosines(estimator, system, deterministic(batch))
     return np.array([found["x-h1.weight"], found["h1-out.weight"], found["all parameters"]])
 
 
