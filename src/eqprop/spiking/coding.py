@@ -1,0 +1,52 @@
+"""How an input enters a spiking network: as it is, or as spikes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.energy import Clamped
+
+Landscape = Callable[[Array], Clamped]
+
+
+class Coding(eqx.Module):
+    """From ``x`` of one example to what the network sees of it in each step."""
+
+    @abstractmethod
+    def phases(self, clamp: Landscape, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
+        """The landscape of a step, given the step's key."""
+
+
+class Analog(Coding):
+    """Constant currents, computed once."""
+
+    def phases(self, clamp: Landscape, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
+        phase = clamp(x)
+        return lambda key: phase
+
+
+class BernoulliCoded(Coding):
+    """A spike of each input with probability ``x`` in each step; values outside [0, 1] raise.
+
+    The learning rule takes an input's probability ``x`` itself.
+    """
+
+    def phases(self, clamp: Landscape, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
+        x = eqx.error_if(
+            x,
+            jnp.any(~((x >= 0) & (x <= 1))),
+            "BernoulliCoded: expected inputs in [0, 1], which are firing probabilities, got a negative "
+            "one or one above 1; rescale the data, or use Analog.",
+        )
+
+        def phase(key: PRNGKeyArray) -> Clamped:
+            uniform = jax.random.uniform(key, x.shape, jnp.float32).astype(x.dtype)
+            return clamp((uniform < x).astype(x.dtype))
+
+        return phase

@@ -1,0 +1,98 @@
+"""What a spiking run costs: synaptic operations, random draws, and an estimate of energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from eqprop.model import Model
+from eqprop.network import INPUT, Network
+from eqprop.ops import AveragePool
+from eqprop.spiking.dynamics import Spiking, check_spikes
+from eqprop.units import State
+
+PICOJOULES_ACCUMULATE, PICOJOULES_MULTIPLY_ACCUMULATE = 0.9, 4.6
+"""One 32-bit operation at 45 nm (Horowitz, ISSCC 2014)."""
+
+
+class Cost(NamedTuple):
+    """Per example: additions of a weight at a spike, random numbers, and what a network that shows real
+    numbers would multiply in as many steps."""
+
+    synaptic_operations: float
+    draws: float
+    dense_operations: float
+
+    @property
+    def picojoules(self) -> float:
+        """Of the synaptic operations alone, at 0.9 pJ; neither draws nor memory nor membranes count."""
+        return PICOJOULES_ACCUMULATE * self.synaptic_operations
+
+    @property
+    def dense_picojoules(self) -> float:
+        """Of the same steps with multiplications, at 4.6 pJ."""
+        return PICOJOULES_MULTIPLY_ACCUMULATE * self.dense_operations
+
+
+def fan_out(model: Model) -> State:
+    """The synapses that a spike of each neuron reaches, forward and feedback, in the layers' shapes.
+
+    Padding counts as none. A pooled synapse counts once for every product it stands for.
+    """
+    network = model.energy
+    if not isinstance(network, Network):
+        raise ValueError(f"fan_out: expected a Network, got {type(network).__name__}.")
+    reached = {name: jnp.zeros(shape) for name, shape in network.shapes.items()}
+    for edge in network.edges.values():
+        if edge.source == INPUT or edge.source == edge.target:
+            continue
+        op, products = _ones(edge.op)
+        below = jnp.ones(network.shapes[edge.source])
+        forward, transpose = jax.vjp(op, below)
+        (up,) = transpose(jnp.ones_like(forward))
+        reached[edge.source] += products * up
+        reached[edge.target] += products * forward
+    return reached
+
+
+def cost(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Cost:
+    """Of recorded spikes, booleans of (time, batch, ...) by phase and layer: mean over the batch, all
+    phases together. Inputs, graded layers and soft resets are not counted."""
+    reached = fan_out(model)
+    operations = draws = products = 0.0
+    for spikes in phases.values():
+        check_spikes(spikes)
+        for name, fired in spikes.items():
+            steps, batch = fired.shape[:2]
+            spread = jnp.sum(fired, (0, 1), dtype=reached[name].dtype) * reached[name]
+            operations += float(jnp.sum(spread)) / batch
+            draws += steps * solver.firing.draws * reached[name].size
+            products += steps * float(jnp.sum(reached[name]))
+    return Cost(operations, draws, products)
+
+
+def _ones(op: Any) -> tuple[Any, int]:
+    """The operator with every weight 1, and the products behind each of its pooled sums."""
+
+    def pool(node: Any) -> bool:
+        return isinstance(node, AveragePool)
+
+    products = 1
+    for leaf in jax.tree.leaves(op, is_leaf=pool):
+        products *= leaf.size**2 if pool(leaf) else 1
+
+    def one(leaf: Any) -> Any:
+        return jnp.ones_like(leaf) if eqx.is_inexact_array(leaf) else leaf
+
+    return jax.tree.map(one, op), products
+
+
+def rates(spikes: State) -> dict[str, Array]:
+    """Firing rates by neuron over a recording of (time, batch, ...): arrays of (batch, ...)."""
+    check_spikes(spikes)
+    return {name: jnp.mean(fired, 0, dtype=jnp.float32) for name, fired in spikes.items()}

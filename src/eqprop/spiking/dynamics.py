@@ -1,0 +1,225 @@
+"""Spiking dynamics: leaky membranes that see nothing of each other but spikes.
+
+    g_l = - d coupling / d s_l  at the neighbours' spikes,
+    u_l <- (1 - leak) u_l + leak g_l,   p_l = sigma(u_l),   spikes_l ~ Bernoulli(p_l),
+
+all layers at once. A network's coupling is linear in each neuron, so that the mean of ``g`` over
+independent spikes is the field of their probabilities, and the mean membrane's fixed point is that of the
+network's own energy: ``potential`` is ``p / 2 + (p log p + (1 - p) log(1 - p)) / 4`` of a `Logistic` and
+``p^2 / 2`` of a `Box`. What the mean of ``sigma(u)`` misses is at most ``sup |sigma''| Var(u) / 2``, where
+``Var(u_i)`` is about ``leak / (2 - leak) sum_j w_ij^2 p_j (1 - p_j)``.
+
+In the style of Lin, Jiang and Sengupta, "StochEP", arXiv 2511.11320, whose equations are not public; the
+leak, the order of updates, the readings and what a nudge sees are choices of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.energy import Clamped, field
+from eqprop.model import Nudged
+from eqprop.ops import MaxPool
+from eqprop.solvers import Info, Solver
+from eqprop.solvers._solver import report
+from eqprop.spiking.firing import Bernoulli, Firing, check_units, probability
+from eqprop.spiking.reading import Probabilities, Reading
+from eqprop.units import Sigmoid, State, Units, read
+
+
+class Carry(NamedTuple):
+    """Where the dynamics of one example are: all that goes on from here.
+
+    ``membrane`` ``u`` of every layer; ``spikes``, booleans, and ``memory`` of the firing rule, of layers
+    that spike; ``total``, the sum of the reading so far; ``key`` and ``step``, which fix the draws to come.
+    """
+
+    membrane: State
+    spikes: State
+    memory: State
+    total: State
+    key: PRNGKeyArray
+    step: Array
+
+
+Hook = Callable[[Carry], PyTree]
+
+
+def nothing(carry: Carry) -> None:
+    """The hook of one who does not ask."""
+
+
+class Spiking(Solver):
+    """The module's dynamics for ``steps`` steps; what settles is what ``reading`` reads.
+
+    ``leak`` lies in (0, 1]: small is slow and quiet, 1 has no memory. ``graded`` layers do not spike: they
+    are leaky integrators whose neighbours see the membrane, such as a `Linear` output. The cost is part of
+    its layer: its nudge is the exact slope at that layer's own probability (a membrane, where graded).
+    The residual reported is that of the network's energy, the mean-field one, in what was read.
+
+    Raises ``ValueError`` for a leak outside (0, 1], a reading longer than the phase, units without a
+    firing probability, max pooling between layers, and energies that are not networks.
+    """
+
+    leak: float = eqx.field(default=0.3, static=True)
+    steps: int = eqx.field(default=100, static=True)
+    reading: Reading = Probabilities(15)
+    firing: Firing = Bernoulli()
+    graded: tuple[str, ...] = eqx.field(default=(), static=True)
+
+    def __check_init__(self):
+        if not 0 < self.leak <= 1:
+            raise ValueError(
+                f"Spiking: expected a leak in (0, 1], got {self.leak}; 1 is memoryless, 0.2 to 0.5 usual."
+            )
+        if self.steps < self.reading.steps:
+            raise ValueError(
+                f"Spiking: expected a phase of at least the {self.reading.steps} steps that "
+                f"{type(self.reading).__name__} reads, got steps={self.steps}; raise steps, or read fewer."
+            )
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        if key is None:
+            raise ValueError("Spiking: expected a random key, got none; pass `key` to `relax`.")
+        carry, _ = self.run(lambda _: phase, self.start(phase, state, key))
+        return self.conclude(phase, carry)
+
+    def start(self, phase: Clamped, state: State, key: PRNGKeyArray) -> Carry:
+        """Membranes as the state's pre-activations, and spikes drawn from them."""
+        self.check(phase)
+        spiking = [name for name in state if name not in self.graded]
+        silent = {name: jnp.zeros(state[name].shape, bool) for name in spiking}
+        memory = {name: self.firing.rest(state[name]) for name in spiking}
+        total = jax.tree.map(jnp.zeros_like, state)
+        carry = Carry(state, silent, memory, total, key, jnp.zeros((), jnp.int32))
+        return self._fire(phase.units, carry)
+
+    def run(
+        self, phases: Callable[[PRNGKeyArray], Clamped], carry: Carry, hook: Hook = nothing
+    ) -> tuple[Carry, Any]:
+        """``steps`` steps, each in a landscape that may have draws of its own, and what ``hook`` makes of
+        the carry after each, along a leading axis of time."""
+        check_spikes(carry.spikes)
+
+        def advance(carry: Carry, index: Array) -> tuple[Carry, Any]:
+            noise = jax.random.fold_in(jax.random.fold_in(carry.key, 1), carry.step)
+            phase = phases(noise)
+            carry = self.step(phase, carry)
+            counts = index >= self.steps - self.reading.steps
+            total = {
+                name: carry.total[name] + jnp.where(counts, value, 0.0)
+                for name, value in self.measured(phase.units, carry).items()
+            }
+            carry = carry._replace(total=total)
+            return carry, hook(carry)
+
+        carry = carry._replace(total=jax.tree.map(jnp.zeros_like, carry.total))
+        return lax.scan(advance, carry, jnp.arange(self.steps))
+
+    def step(self, phase: Clamped, carry: Carry) -> Carry:
+        """One step of all layers."""
+        fields = self._currents(phase, carry)
+        membrane = {
+            name: (1.0 - self.leak) * u + self.leak * fields[name]
+            for name, u in carry.membrane.items()
+        }
+        return self._fire(phase.units, carry._replace(membrane=membrane, step=carry.step + 1))
+
+    def conclude(self, phase: Clamped, carry: Carry) -> tuple[State, Info]:
+        """The state that shows what was read, and the report of it."""
+        read_out = {name: total / self.reading.steps for name, total in carry.total.items()}
+        state = {name: _showing(phase.units, name, u) for name, u in read_out.items()}
+        return state, report(phase, state, jnp.asarray(self.steps, jnp.int32), None)
+
+    def measured(self, units: Units, carry: Carry) -> State:
+        """What the reading takes of this step; of graded layers the membrane."""
+        seen = self._own(units, carry.membrane)
+        taken = {name: self.reading.of(s, seen[name]) for name, s in carry.spikes.items()}
+        return seen | taken
+
+    def check(self, phase: Clamped) -> None:
+        """Raise ``ValueError`` for a landscape in which spikes do not mean what they should."""
+        if phase.blocks is None:
+            raise ValueError(
+                f"Spiking: expected a Network, whose layers couple by products, got {type(phase).__name__}."
+            )
+        check_units(phase.units, self.graded)
+        check_pooling(phase)
+
+    def _own(self, units: Units, membrane: State) -> State:
+        """What every neuron knows of itself: its probability, or its membrane."""
+        return {
+            name: u if name in self.graded else probability(units[name], u)
+            for name, u in membrane.items()
+        }
+
+    def _currents(self, phase: Clamped, carry: Carry) -> State:
+        """The field of every layer: of its neighbours' spikes, and of a nudge at its own probability."""
+        membrane = carry.membrane
+        shown = membrane | {n: s.astype(membrane[n].dtype) for n, s in carry.spikes.items()}
+        base = phase.base if isinstance(phase, Nudged) else phase
+        fields = field(base, shown, tuple(shown))
+        if isinstance(phase, Nudged):
+            output, seen = phase.cost.output, self._own(phase.units, membrane)
+
+            def nudge(u: Array) -> Array:
+                return phase.beta * phase.cost(read(phase.units, seen | {output: u}), phase.y)
+
+            fields = fields | {output: fields[output] - jax.grad(nudge)(seen[output])}
+        return fields
+
+    def _fire(self, units: Units, carry: Carry) -> Carry:
+        """Spikes of all layers; one draw of numbers serves them all."""
+        names = tuple(carry.spikes)
+        sizes = [carry.membrane[name].size for name in names]
+        total = sum(sizes) * self.firing.draws
+        drawn = jax.random.uniform(jax.random.fold_in(carry.key, carry.step), (total,), jnp.float32)
+        ends = np.cumsum(sizes)[:-1] if total else np.zeros(len(sizes) - 1, int)
+        spikes, membrane, memory = {}, dict(carry.membrane), {}
+        for name, part in zip(names, jnp.split(drawn, ends), strict=True):
+            u = carry.membrane[name]
+            uniform = part.reshape(u.shape) if total else part
+            p = probability(units[name], u)
+            spikes[name], membrane[name], memory[name] = self.firing(
+                uniform.astype(u.dtype), p, u, carry.memory[name]
+            )
+        return carry._replace(spikes=spikes, membrane=membrane, memory=memory)
+
+
+def check_spikes(spikes: State) -> None:
+    """Raise ``ValueError`` for spikes that are not booleans."""
+    for name, array in spikes.items():
+        if array.dtype != jnp.bool_:
+            raise ValueError(
+                f"Spiking: spikes of layer {name!r} expected booleans, true where a neuron fired, got "
+                f"{array.dtype}; a 0/1 array converts by `array == 1`."
+            )
+
+
+def check_pooling(where: PyTree) -> None:
+    """Raise ``ValueError`` for max pooling."""
+
+    def found(node: Any) -> bool:
+        return isinstance(node, MaxPool)
+
+    if any(found(leaf) for leaf in jax.tree.leaves(where, is_leaf=found)):
+        raise ValueError(
+            "Spiking: expected average pooling, got max pooling: a window's largest spike has not the "
+            "mean of its largest probability, and feedback has no window of its own to go to; use "
+            "ops.AveragePool."
+        )
+
+
+def _showing(units: Units, name: str, u: Array) -> Array:
+    unit = units[name]
+    return unit.invert(u) if isinstance(unit, Sigmoid) else u

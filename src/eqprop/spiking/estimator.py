@@ -1,0 +1,137 @@
+"""Equilibrium propagation with spikes.
+
+`EquilibriumPropagation` keeps one state, which is both what the rule reads and where the next phase
+starts. Here they differ: the rule reads rates or probabilities, and a phase starts from membranes, spikes
+and a key.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.contrast import Contrast
+from eqprop.energy import Clamped
+from eqprop.estimators import (
+    CONVERGED,
+    Batch,
+    Estimate,
+    Estimator,
+    Forecast,
+    Report,
+    contrast_gradient,
+    forecast,
+    mean_loss,
+)
+from eqprop.model import Model
+from eqprop.ops import freeze
+from eqprop.solvers import Info
+from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
+from eqprop.spiking.dynamics import Carry, Hook, Spiking, check_pooling, nothing
+from eqprop.units import State
+
+
+class Phase(NamedTuple):
+    """Where a spiking phase ended, what was read there, the report, and what a hook kept of each step."""
+
+    carry: Carry
+    state: State
+    info: Info
+    records: Any
+
+
+class SpikingPropagation(Estimator):
+    """The contrast of nudged spiking phases, all from the membranes, spikes and key in which the free one
+    ended (in the style of Lin, Jiang and Sengupta, arXiv 2511.11320).
+
+    The gradient is that of the network's energy in what ``solver.reading`` reads; the value is the mean
+    cost there. Nudged phases share their random numbers unless ``common_noise`` is false.
+
+    Raises ``ValueError`` for a firing rule that no energy describes, such as a hard reset, and where the
+    solver does.
+    """
+
+    solver: Spiking
+    contrast: Contrast
+    nudged_solver: Spiking | None = None
+    coding: Coding = Analog()
+    common_noise: bool = eqx.field(default=True, static=True)
+
+    def __check_init__(self):
+        for solver in (self.solver, self.nudged_solver or self.solver):
+            if not solver.firing.follows_energy:
+                raise ValueError(
+                    f"SpikingPropagation: expected firing that follows an energy, got "
+                    f"{solver.firing}, whose hard reset forgets what drove the neuron; use Bernoulli, and "
+                    "with_soft_reset where a reset is wanted."
+                )
+
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        draw, noise = jax.random.split(key)
+        free = self.free(model, x, state, noise)
+        betas, coefficients = (a.astype(x.dtype) for a in self._contrast(draw))
+        nudged = self.nudged(model, x, y, betas, free.carry)
+        gradient = contrast_gradient(model, x, y, betas, coefficients, nudged.state)
+        value = mean_loss(model, free.state, y)
+        return Estimate(value, gradient, free.state, Report(free.info, nudged.info))
+
+    def free(
+        self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = nothing
+    ) -> Phase:
+        """The free phase of a batch, from membranes at ``state``."""
+        frozen = freeze(model)
+        if isinstance(self.coding, BernoulliCoded):
+            check_pooling(frozen.energy)
+
+        def settle(x: Array, state: State, key: PRNGKeyArray) -> Phase:
+            phase = frozen.free(x)
+            carry = self.solver.start(phase, state, key)
+            carry, records = self.solver.run(self.coding.phases(frozen.free, x), carry, hook)
+            return Phase(carry, *self.solver.conclude(phase, carry), records)
+
+        return jax.vmap(settle)(x, state, jax.random.split(key, x.shape[0]))
+
+    def nudged(
+        self, model: Model, x: Batch, y: Batch, betas: Array, start: Carry, hook: Hook = nothing
+    ) -> Phase:
+        """The phases at ``betas``, all from where the free one ended; arrays of (phases, batch, ...)."""
+        frozen, solver = freeze(model), self.nudged_solver or self.solver
+
+        def settle(beta: Array, index: Array, x: Array, y: Array, carry: Carry) -> Phase:
+            def clamp(x: Array) -> Clamped:
+                return frozen.nudged(x, y, beta)
+
+            if not self.common_noise:
+                carry = carry._replace(key=jax.random.fold_in(carry.key, index))
+            carry, records = solver.run(self.coding.phases(clamp, x), carry, hook)
+            return Phase(carry, *solver.conclude(clamp(x), carry), records)
+
+        examples = jax.vmap(settle, (None, None, 0, 0, 0))
+        phases = jax.vmap(examples, (0, 0, None, None, None))
+        return phases(betas, jnp.arange(len(betas)), x, y, start)
+
+    def _contrast(self, key: PRNGKeyArray) -> tuple[Array, Array]:
+        betas, coefficients = self.contrast.draw(key)
+        if jnp.iscomplexobj(betas):
+            raise ValueError(
+                "SpikingPropagation: expected real nudges, got complex ones, at which no probability is "
+                "defined; use symmetric or n_point."
+            )
+        return betas, coefficients
+
+
+@forecast.register
+def _(source: SpikingPropagation, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+    _, state, info, _ = source.free(model, x, model.rest(x), key)
+    metrics = {
+        "steps": info.steps,
+        "residual": info.residual,
+        "converged": info.outcome == CONVERGED,
+    }
+    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), metrics)

@@ -1,0 +1,127 @@
+"""Firing: how membranes become spikes, 0 or 1, one number a neuron and a step.
+
+A neuron's firing probability ``p = sigma(u)`` is what its unit shows where its field is the membrane
+``u``: ``1 / (1 + exp(-4 (u - 1/2)))`` of a `Logistic`, ``clip(u, 0, 1)`` of a `Box`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from eqprop.units import Box, Logistic, Unit, Units
+
+
+def probability(unit: Unit, membrane: Array) -> Array:
+    """``p = sigma(u)``, in the shape of ``u``."""
+    return unit.embed(unit.retract(membrane))
+
+
+def check_units(units: Units, graded: tuple[str, ...]) -> None:
+    """Raise ``ValueError`` where a layer that should spike has no firing probability in [0, 1]."""
+    if unknown := sorted(set(graded) - set(units)):
+        raise ValueError(
+            f"Spiking: expected graded layers among {list(units)}, got {unknown}; name layers of the "
+            "network."
+        )
+    for name, unit in units.items():
+        if name in graded and unit.components:
+            raise ValueError(
+                f"Spiking: graded layer {name!r} expected one number a neuron, got {type(unit).__name__}; "
+                "use Linear."
+            )
+        if name not in graded and not _fires(unit):
+            raise ValueError(
+                f"Spiking: layer {name!r} expected a unit that shows a probability in [0, 1], Logistic or "
+                f"Box inside [0, 1], got {unit}, whose probabilities would be negative, above 1 or not "
+                f"defined; change the unit, or let the layer show its membrane with graded=({name!r},)."
+            )
+
+
+def _fires(unit: Unit) -> bool:
+    return isinstance(unit, Logistic) or (isinstance(unit, Box) and 0 <= unit.low < unit.high <= 1)
+
+
+class Firing(eqx.Module):
+    """A rule of firing for one layer.
+
+    ``draws`` are the random numbers a neuron takes in a step. ``follows_energy`` says whether the mean
+    spike answers the field as the network's energy has it, which equilibrium propagation needs.
+    """
+
+    draws: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def follows_energy(self) -> bool: ...
+
+    def rest(self, membrane: Array) -> Array:
+        """What the rule remembers of a neuron before its first step."""
+        return jnp.zeros((), membrane.dtype)
+
+    @abstractmethod
+    def __call__(
+        self, uniform: Array, p: Array, membrane: Array, memory: Array
+    ) -> tuple[Array, Array, Array]:
+        """Spikes, and the membrane and the memory after them. ``uniform`` lies in [0, 1)."""
+
+
+class Bernoulli(Firing):
+    """A spike with probability ``p``, independent of all others given the membranes."""
+
+    draws: ClassVar[int] = 1
+
+    @property
+    def follows_energy(self) -> bool:
+        return True
+
+    def __call__(
+        self, uniform: Array, p: Array, membrane: Array, memory: Array
+    ) -> tuple[Array, Array, Array]:
+        return uniform < p, membrane, memory
+
+
+class SigmaDelta(Firing):
+    """First-order sigma-delta: ``e <- e + p``; a spike where ``e >= 1``; ``e <- e - spike``. No noise: the
+    rate over ``K`` steps is the mean of ``p`` to ``1 / K``."""
+
+    draws: ClassVar[int] = 0
+
+    @property
+    def follows_energy(self) -> bool:
+        return True
+
+    def rest(self, membrane: Array) -> Array:
+        return jnp.full_like(membrane, 0.5)
+
+    def __call__(
+        self, uniform: Array, p: Array, membrane: Array, memory: Array
+    ) -> tuple[Array, Array, Array]:
+        charge = memory + p
+        spikes = charge >= 1
+        return spikes, membrane, charge - spikes.astype(charge.dtype)
+
+
+class Threshold(Firing):
+    """A spike where ``u >= threshold``; then ``u <- 0``, a hard reset. No energy has these dynamics."""
+
+    threshold: float = eqx.field(default=0.5, static=True)
+    draws: ClassVar[int] = 0
+
+    def __check_init__(self):
+        if not self.threshold > 0:
+            raise ValueError(f"Threshold: expected threshold > 0, got {self.threshold}.")
+
+    @property
+    def follows_energy(self) -> bool:
+        return False
+
+    def __call__(
+        self, uniform: Array, p: Array, membrane: Array, memory: Array
+    ) -> tuple[Array, Array, Array]:
+        spikes = membrane >= self.threshold
+        return spikes, jnp.where(spikes, 0.0, membrane), memory

@@ -1,0 +1,73 @@
+"""Plots of spikes: pure functions from recordings to a `matplotlib.figure.Figure`; `eqprop.plots.save`
+writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from eqprop.panels import Numbers, dress, require, sheet
+
+Recording = Mapping[str, Mapping[str, Numbers]]
+
+
+def raster(phases: Recording, example: int = 0) -> Figure:
+    """A dot for every spike of one example: time, all phases in turn, by neuron, one panel a layer.
+
+    ``phases[phase][layer]`` holds booleans of (time, batch, ...).
+    """
+    layers = _checked("raster", phases)
+    batch = next(iter(layers.values()))[0].shape[1]
+    require(0 <= example < batch, "raster: example", f"one of {batch}", example, "choose another")
+    figure, panels = sheet(6.0, 1.8, len(layers))
+    for axes, (name, parts) in zip(panels, layers.items(), strict=True):
+        fired = np.concatenate([part[:, example].reshape(len(part), -1) for part in parts])
+        steps, neurons = np.nonzero(fired)
+        axes.plot(steps, neurons, "|", ms=3, color="black")
+        for end in np.cumsum([len(part) for part in parts])[:-1]:
+            axes.axvline(end - 0.5, color="0.6", lw=0.8)
+        axes.set(xlim=(-0.5, len(fired) - 0.5), ylim=(-0.5, fired.shape[1] - 0.5))
+        dress(axes, "time step", "neuron", title=f"{name}: {', '.join(phases)}")
+    return figure
+
+
+def firing_rates(phases: Recording, bins: int = 20) -> Figure:
+    """Histograms of the neurons' firing rates over each phase, one panel a layer."""
+    layers = _checked("firing_rates", phases)
+    require(bins > 0, "firing_rates: bins", "a positive number", bins, "use 20")
+    figure, panels = sheet(3.4, 2.7, len(layers), 3)
+    edges = np.linspace(0, 1, bins + 1)
+    for axes, (name, parts) in zip(panels, layers.items(), strict=True):
+        for phase, part in zip(phases, parts, strict=True):
+            found = np.ravel(part.mean(0))
+            shares = np.histogram(found, edges)[0] / found.size
+            axes.stairs(shares, edges, label=f"{phase}: mean {found.mean():.2f}")
+        dress(axes, "firing rate", "fraction of neurons", title=name)
+    return figure
+
+
+def _checked(where: str, phases: Recording) -> dict[str, list[np.ndarray]]:
+    """Recordings by layer, a list over phases."""
+    require(phases, f"{where}: phases", "at least one phase", phases, "record one")
+    names = list(next(iter(phases.values())))
+    layers: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    require(names, f"{where}: phases", "at least one layer that spikes", "none", "record spikes")
+    for phase, held in phases.items():
+        require(
+            list(held) == names, f"{where}: {phase}", f"layers {names}", list(held), "record alike"
+        )
+        for name, fired in held.items():
+            array = np.asarray(fired)
+            right = array.dtype == bool and array.ndim >= 3
+            got = f"{array.dtype} of shape {array.shape}"
+            require(
+                right,
+                f"{where}: {phase}, {name}",
+                "booleans (time, batch, ...)",
+                got,
+                "record spikes",
+            )
+            layers[name].append(array)
+    return layers

@@ -1,0 +1,43 @@
+"""What of a spiking phase enters the learning rule: spikes or firing probabilities, averaged over the last
+steps. One step is the last spike or the last probability."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+class Reading(eqx.Module):
+    """A number in [0, 1] a neuron: the mean over the last ``steps`` steps of what `of` takes of each."""
+
+    steps: eqx.AbstractVar[int]
+
+    def __check_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"{type(self).__name__}: expected steps >= 1, got {self.steps}.")
+
+    @abstractmethod
+    def of(self, spikes: Array, p: Array) -> Array:
+        """Of one layer in one step."""
+
+
+class Rates(Reading):
+    """Spike rates: all that a device without analog read-out knows of its neurons."""
+
+    steps: int = eqx.field(default=1, static=True)
+
+    def of(self, spikes: Array, p: Array) -> Array:
+        return spikes.astype(p.dtype)
+
+
+class Probabilities(Reading):
+    """Firing probabilities, which each neuron knows of itself: the mean of its next spike given its
+    membrane, so that they carry less noise than the spikes."""
+
+    steps: int = eqx.field(default=1, static=True)
+
+    def of(self, spikes: Array, p: Array) -> Array:
+        return jnp.asarray(p)

@@ -1,0 +1,54 @@
+"""Recording: what a hook keeps of every step, as (time, batch, ...) arrays."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop.model import Model
+from eqprop.spiking.dynamics import Carry, Hook
+from eqprop.spiking.estimator import SpikingPropagation
+from eqprop.units import State
+
+
+def spikes(carry: Carry) -> State:
+    """The hook that keeps spikes: booleans, of the layers that fire."""
+    return carry.spikes
+
+
+def membranes(carry: Carry) -> State:
+    """The hook that keeps membranes, of all layers."""
+    return carry.membrane
+
+
+def record(
+    estimator: SpikingPropagation,
+    model: Model,
+    x: Array,
+    y: Array,
+    key: PRNGKeyArray,
+    hook: Hook = spikes,
+) -> dict[str, PyTree]:
+    """What ``hook`` keeps of each phase of an estimate from rest, by the phase's name: ``free``, then
+    ``beta = ...``; the phases are those of the estimate with the same key. The hook must be traceable."""
+    betas, free, nudged = _recorded(estimator, model, x, y, key, hook)
+    parts = [jax.tree.map(lambda a, i=index: a[i], nudged) for index in range(len(betas))]
+    names = [f"beta = {float(beta):.3g}" for beta in betas]
+    return {"free": free, **dict(zip(names, parts, strict=True))}
+
+
+@eqx.filter_jit
+def _recorded(
+    estimator: SpikingPropagation, model: Model, x: Array, y: Array, key: PRNGKeyArray, hook: Hook
+) -> tuple[Array, PyTree, PyTree]:
+    draw, noise = jax.random.split(key)
+    free = estimator.free(model, x, model.rest(x), noise, hook)
+    betas = estimator.contrast.draw(draw)[0].astype(x.dtype)
+    nudged = estimator.nudged(model, x, y, betas, free.carry, hook)
+    return (
+        betas,
+        jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), free.records),
+        jax.tree.map(lambda a: jnp.swapaxes(a, 1, 2), nudged.records),
+    )
