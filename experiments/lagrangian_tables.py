@@ -73,3 +73,71 @@ def sequences() -> list[str]:
             f"{100 - error['mean']:.2f} ± {error['std']:.2f} | {apart:.0e} | {case['seconds']:.0f} |"
         )
     return rows
+
+
+def responses() -> list[str]:
+    """Test accuracy of a driven network."""
+    result = read(ROOT / "experiments/lagrangian-response/result.json")
+    if result is None:
+        return []
+    rows = [
+        "",
+        f"Digits by the periodic response of {result['hidden']} + 10 driven oscillators, Adam, "
+        f"{result['epochs']} epochs (`eqprop reproduce lagrangian-response`); the gradient's relative "
+        f"error is that of symmetric nudges of {result['beta']:g} against the adjoint on the trained network:",
+        "",
+        "| gradient | test accuracy % | gradient error | seconds |",
+        "|---|---|---|---|",
+    ]
+    for case in result["cases"]:
+        error = case["test_error_percent"]
+        apart = max(run["gradient_error"] for run in case["runs"])
+        rows.append(
+            f"| {case['line']} | {100 - error['mean']:.2f} ± {error['std']:.2f} | {apart:.0e} | "
+            f"{case['seconds']:.0f} |"
+        )
+    return rows
+
+
+def costs() -> list[str]:
+    """What paths and echoes cost."""
+    result = read(ROOT / "experiments/lagrangian-cost/result.json")
+    if result is None:
+        return []
+    steps, size, memory = (result[key] for key in ("by_steps", "by_size", "memory"))
+    most = max(steps["gradient_over_free"] + size["gradient_over_free"])
+    echo, tape = ([ways[0], ways[-1]] for ways in memory["bytes"].values())
+    return [
+        "",
+        f"A step of Newton's method takes time of order {steps['order']:.2f} in the number of time steps "
+        f"(up to {max(steps['steps'])}) and {size['order']:.2f} in the number of oscillators (up to "
+        f"{max(size['size'])}); the gradient by two nudged solutions at most {most:.1f} times the free "
+        f"one. From {memory['lengths'][0]} to {memory['lengths'][-1]} steps the working memory of a "
+        f"layer's gradient goes from {echo[0] / 1e3:.0f} to {echo[1] / 1e3:.0f} kB by the echo, and from "
+        f"{tape[0] / 1e6:.1f} to {tape[1] / 1e6:.1f} MB by BPTT (`eqprop reproduce lagrangian-cost`, with "
+        "figure).",
+    ]
+
+
+def ways() -> list[str]:
+    """Gradients of initial-value problems, against BPTT and Diffrax."""
+    result = read(ROOT / "benchmarks/dynamics.json")
+    if result is None:
+        return []
+    rows = [
+        "",
+        "The gradient of a final state in eight parameters of three driven Duffing oscillators, float64; "
+        "the error is against BPTT through leapfrog, and of Diffrax that of another discretisation:",
+        "",
+        "| steps | way | ms | over the echo | working memory (kB) | error |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        echo = next(
+            r["ms"] for r in result["rows"] if r["way"] == "echo" and r["steps"] == row["steps"]
+        )
+        rows.append(
+            f"| {row['steps']} | {row['way']} | {row['ms']:.2f} | {row['ms'] / echo:.1f} | "
+            f"{row['bytes'] / 1e3:.0f} | {row['error']:.0e} |"
+        )
+    return rows

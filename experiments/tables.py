@@ -223,13 +223,16 @@ def with_tables(text: str) -> str:
             *thermal_tables.nudges(),
             *lagrangian_tables.gradients(),
             *lagrangian_tables.learning(),
+            *lagrangian_tables.responses(),
             *lagrangian_tables.sequences(),
+            *lagrangian_tables.costs(),
             *exactness(),
             *thermal_tables.exactness(),
             *sweeps(),
             *speed(),
             *oscillators(),
             *thermal_tables.chains(),
+            *lagrangian_tables.ways(),
         ]
     )
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"

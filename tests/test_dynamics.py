@@ -13,9 +13,11 @@ from eqprop import data
 from eqprop.data import Dataset, Split
 from eqprop.dynamics import (
     TASKS,
+    CostStudy,
     GradientTable,
     PathLearning,
     Reading,
+    ResponseLearning,
     SequenceLearning,
     chain,
     mnist,
@@ -24,7 +26,7 @@ from eqprop.dynamics.gradient import DT, LENGTH, _cost, nudged_motion
 from eqprop.dynamics.sequences import Classifier, Images, Trained, run_epoch
 from eqprop.experiments import EXPERIMENTS, GROUPS
 from eqprop.lagrangian import evolve, unroll
-from eqprop.runs import read_json
+from eqprop.runs import read_json, read_rows
 from eqprop.train import DivergedError
 from test_cli import call, is_png, one_line
 
@@ -130,3 +132,41 @@ def test_a_sequence_that_diverges_is_refused():
     images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32))
     with pytest.raises(DivergedError, match="lower the learning rate"):
         run_epoch(Trained.start(model, optimiser), optimiser, images, 4, 2, 0)
+
+
+def test_a_driven_network_learns_digits_by_its_response(here, monkeypatch):
+    """By EP as by the adjoint, and a run stopped after an epoch ends as one that was not."""
+    study = ResponseLearning("driven", "driven", hidden=4, epochs=2, examples=200, validation=50)
+    monkeypatch.setitem(EXPERIMENTS, "driven", study)
+    with jax.enable_x64(False):
+        result = one_line(call("reproduce", "driven", "--json").out)
+    assert result == read_json(here / "experiments" / "driven" / "result.json")
+    ep, adjoint = result["cases"]
+    assert [case["line"] for case in (ep, adjoint)] == ["EP", "adjoint"]
+    assert ep["test_error_percent"]["mean"] == pytest.approx(
+        adjoint["test_error_percent"]["mean"], abs=1
+    )
+    assert 0 < ep["runs"][0]["gradient_error"] < 1e-3
+    assert is_png(here / "experiments" / "driven" / "accuracies.png")
+    rows = read_rows(here / "runs" / "driven" / "EP" / "seed-0")
+    assert rows[1]["loss"] < rows[0]["loss"]
+
+    folder = here / "runs" / "driven" / "EP" / "seed-0"
+    for file in (folder / "result.json", folder / "checkpoints" / "2"):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    with jax.enable_x64(False):
+        call("reproduce", "driven")
+    assert read_rows(folder)[1]["loss"] == rows[1]["loss"]
+
+
+def test_costs_of_paths_and_echoes(here, monkeypatch):
+    study = CostStudy("cost", "cost", (20, 40), (3, 4), (50, 500), width=8, repeats=1)
+    monkeypatch.setitem(EXPERIMENTS, "cost", study)
+    with jax.enable_x64(False):
+        result = one_line(call("reproduce", "cost", "--json").out)
+    assert result == read_json(here / "experiments" / "cost" / "result.json")
+    echo, tape = (result["memory"]["bytes"][way] for way in ("echo", "BPTT"))
+    assert echo[1] == echo[0] < tape[0]
+    assert tape[1] == pytest.approx(10 * tape[0], rel=0.1)
+    assert all(t > 0 for key in ("by_steps", "by_size") for t in result[key]["step_seconds"])
+    assert is_png(here / "experiments" / "cost" / "cost.png")

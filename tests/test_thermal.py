@@ -39,16 +39,16 @@ from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.objective import acceptance_ratio, bounds, integrate, jarzynski, log_mean_exp
 from eqprop.ops import MaxPool
 from eqprop.recipes import RECIPES
-from eqprop.samplers import Gibbs, Hmc, Mala, Nuts, UnadjustedLangevin, Underdamped
-from eqprop.spins import Bernoulli, Spin
-from eqprop.thermal import (
+from eqprop.rules import (
     Reweighting,
-    Thermal,
     finite_nudge,
     free_covariance,
     path_integral,
     symmetric_nudge,
 )
+from eqprop.samplers import Gibbs, Hmc, Mala, Nuts, UnadjustedLangevin, Underdamped
+from eqprop.spins import Bernoulli, Spin
+from eqprop.thermal import Thermal
 from eqprop.train import Images, start, train_epoch
 from eqprop.variance import spread
 from systems import SIGNS, exact, gaussian, lateral_op, normal, spins

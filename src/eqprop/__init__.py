@@ -29,6 +29,13 @@ from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
 from eqprop.oscillator import Oscillator
+from eqprop.rules import (
+    Reweighting,
+    finite_nudge,
+    free_covariance,
+    path_integral,
+    symmetric_nudge,
+)
 from eqprop.solvers import (
     Blockwise,
     Diffusion,
@@ -41,14 +48,7 @@ from eqprop.solvers import (
     Spectral,
 )
 from eqprop.spins import Bernoulli, Spin
-from eqprop.thermal import (
-    Reweighting,
-    Thermal,
-    finite_nudge,
-    free_covariance,
-    path_integral,
-    symmetric_nudge,
-)
+from eqprop.thermal import Thermal
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
 __all__ = [

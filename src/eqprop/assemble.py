@@ -12,7 +12,7 @@ import optax
 from jaxtyping import PyTree
 
 from eqprop import contrast as contrasts
-from eqprop import samplers, thermal
+from eqprop import rules, samplers, thermal
 from eqprop.chains import Chains
 from eqprop.contrast import Contrast
 from eqprop.estimators import (
@@ -74,12 +74,12 @@ SAMPLERS: dict[SamplerName, Callable[[float], Sampler]] = {
     "hmc": samplers.Hmc,
     "nuts": samplers.Nuts,
 }
-RULES: dict[RuleName, Callable[[float, int], thermal.Rule]] = {
-    "contrast": lambda beta, nodes: thermal.finite_nudge(beta),
-    "symmetric": lambda beta, nodes: thermal.symmetric_nudge(beta),
-    "path-integral": thermal.path_integral,
-    "covariance": lambda beta, nodes: thermal.free_covariance(beta),
-    "reweighting": lambda beta, nodes: thermal.Reweighting(np.asarray(beta)),
+RULES: dict[RuleName, Callable[[float, int], rules.Rule]] = {
+    "contrast": lambda beta, nodes: rules.finite_nudge(beta),
+    "symmetric": lambda beta, nodes: rules.symmetric_nudge(beta),
+    "path-integral": rules.path_integral,
+    "covariance": lambda beta, nodes: rules.free_covariance(beta),
+    "reweighting": lambda beta, nodes: rules.Reweighting(np.asarray(beta)),
 }
 READINGS: dict[ReadingName, Reading] = {"draws": Draws(), "means": ConditionalMeans()}
 SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {

@@ -141,3 +141,26 @@ def losses(lines: Mapping[str, Numbers]) -> Figure:
         )
     dress(axes, "step", "loss", *shown)
     return figure
+
+
+def costs(
+    by_steps: Mapping[str, Any], by_size: Mapping[str, Any], memory: Mapping[str, Any]
+) -> Figure:
+    """Seconds of a step of Newton's method by length and by size of the path, and bytes of a gradient by
+    length of the sequence.
+
+    ``by_steps`` and ``by_size``: ``steps`` or ``size``, ``step_seconds`` and ``order``; ``memory``:
+    ``lengths``, and ``bytes`` by way.
+    """
+    figure, (first, second, third) = sheet(4.6, 3.6, 3, 3)
+    for axes in (first, second, third):
+        axes.set(xscale="log", yscale="log")
+    for axes, line, x in ((first, by_steps, "steps"), (second, by_size, "size")):
+        values = finite(line["step_seconds"], "log")
+        axes.plot(line[x], values, "o-", label=f"order {line['order']:.2f}")
+        dress(axes, f"{x} of the path", "seconds a step of Newton's method", values)
+    shown = [finite(values, "log") for values in memory["bytes"].values()]
+    for label, values in zip(memory["bytes"], shown, strict=True):
+        third.plot(memory["lengths"], values, "o-", label=label)
+    dress(third, "length of the sequence", "bytes of a gradient", *shown)
+    return figure

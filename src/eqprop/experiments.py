@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from eqprop.dynamics import READINGS, TASKS, GradientTable, PathLearning, SequenceLearning
+from eqprop.dynamics import (
+    READINGS,
+    TASKS,
+    CostStudy,
+    GradientTable,
+    PathLearning,
+    ResponseLearning,
+    SequenceLearning,
+)
 from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
 from eqprop.reproduce import Experiment
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
@@ -203,6 +211,11 @@ ALL: tuple[Study, ...] = (
         "oscillators learn a response, and a landscape from trajectories: EP and the adjoint",
         TASKS,
     ),
+    ResponseLearning(
+        "lagrangian-response",
+        "a driven network classifies digits by its periodic response: EP and the adjoint",
+    ),
+    CostStudy("lagrangian-cost", "time of Newton's method, and memory of an echo against BPTT"),
     SequenceLearning(
         "lagrangian-mnist",
         "MNIST as sequences, row by row and pixel by pixel: oscillators by the echo and by BPTT",

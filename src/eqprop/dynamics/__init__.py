@@ -1,5 +1,7 @@
 """Experiments on dynamical systems."""
 
+from eqprop.dynamics.classify import ResponseLearning
+from eqprop.dynamics.cost import CostStudy
 from eqprop.dynamics.gradient import GradientTable
 from eqprop.dynamics.learning import TASKS, PathLearning, Task
 from eqprop.dynamics.mnist import READINGS, Reading, SequenceLearning
@@ -7,9 +9,11 @@ from eqprop.dynamics.mnist import READINGS, Reading, SequenceLearning
 __all__ = [
     "READINGS",
     "TASKS",
+    "CostStudy",
     "GradientTable",
     "PathLearning",
     "Reading",
+    "ResponseLearning",
     "SequenceLearning",
     "Task",
 ]

@@ -1,0 +1,141 @@
+"""What dynamical systems cost: time of Newton's method by length and size, memory of an echo by length."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from eqprop import charts, plots
+from eqprop.contrast import symmetric
+from eqprop.display import tell
+from eqprop.dynamics import chain
+from eqprop.estimators import EquilibriumPropagation, relax
+from eqprop.lagrangian import Action, Newton, NonlinearOscillators, PathError, evolve, unroll
+from eqprop.lagrangian.oscillators import Passage
+from eqprop.model import Model
+from eqprop.reproduce import command
+from eqprop.runs import surroundings, write_json
+
+PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
+BETA = 1e-3
+
+
+@dataclass(frozen=True)
+class CostStudy:
+    """Times of paths by Newton's method in float64, and memories of a layer of oscillators in float32."""
+
+    name: str
+    about: str
+    steps: tuple[int, ...] = (100, 1000, 10_000, 100_000)
+    """Lengths of the paths, of three oscillators."""
+    sizes: tuple[int, ...] = (4, 8, 16, 32, 64)
+    """Numbers of oscillators, on paths of 100 steps."""
+    lengths: tuple[int, ...] = (1000, 3000, 10_000, 30_000, 100_000)
+    """Of the sequences that a layer reads."""
+    width: int = 64
+    repeats: int = 5
+
+    def reproduce(
+        self, out: Path, data_dir: Path | None = None, quick: bool = False
+    ) -> dict[str, Any]:
+        """Write ``<out>/<name>/result.json`` and ``cost.png`` beside it."""
+        about, began = surroundings(), time.perf_counter()
+        name = f"{self.name}-quick" if quick else self.name
+        steps, sizes = (self.steps[:-1], self.sizes[:-1]) if quick else (self.steps, self.sizes)
+        with jax.enable_x64(True):
+            lengthened = [self._newton(3, count) for count in steps]
+            widened = [self._newton(size, 100) for size in sizes]
+        with jax.enable_x64(False):
+            memory = {
+                label: [memory_of(passage, self.width, n) for n in self.lengths]
+                for label, passage in PASSAGES.items()
+            }
+        summary = {
+            "name": name,
+            "command": command(self.name, quick),
+            "seconds": time.perf_counter() - began,
+            "by_steps": _line("steps", steps, lengthened),
+            "by_size": _line("size", sizes, widened),
+            "memory": {"lengths": list(self.lengths), "width": self.width, "bytes": memory},
+            **about,
+        }
+        figure = charts.costs(summary["by_steps"], summary["by_size"], summary["memory"])
+        tell(f"  {plots.save(figure, out / name / 'cost.png')}")
+        for label in ("by_steps", "by_size"):
+            line = summary[label]
+            ratios = ", ".join(f"{ratio:.1f}" for ratio in line["gradient_over_free"])
+            tell(
+                f"{label}: time of order {line['order']:.2f}; gradient over free solution {ratios}"
+            )
+        tell(f"{name}: {write_json(out / name / 'result.json', summary)}")
+        return summary
+
+    def _newton(self, size: int, steps: int) -> Mapping[str, float]:
+        """Seconds of a free solution from rest, of one of its steps, and of the gradient after it."""
+        model, x, y = problem(size, steps)
+        newton, rest, key = Newton(), model.rest(x), jax.random.key(0)
+        learner = EquilibriumPropagation(newton, symmetric(BETA))
+        free = eqx.filter_jit(lambda model: relax(model, x, rest, newton))
+        whole = eqx.filter_jit(lambda model: learner(model, x, y, rest, key))
+        count = int(free(model)[1].steps[0])
+        alone = seconds(lambda: free(model), self.repeats)
+        both = seconds(lambda: whole(model), self.repeats)
+        return {"free": alone, "step": alone / count, "gradient": both - alone}
+
+
+def problem(size: int, steps: int) -> chain.Problem:
+    """A driven chain of ``size`` oscillators, on a path of whole periods or one of ``steps`` steps."""
+    dt = chain.PERIOD / min(steps, 100)
+    params = {"k": jnp.ones(size), "a": 0.25 * jnp.ones(size), "c": 0.3 * jnp.ones(size - 1)}
+    action = Action(chain.driven, params, size=size, steps=steps, dt=dt)
+    y = jnp.zeros((1, steps, size))
+    return Model(action, PathError(weight=dt)), jnp.array([[0.3, 0.15]]), y  # type: ignore[call-arg]
+
+
+def memory_of(passage: Passage, width: int, length: int) -> int:
+    """Bytes that the gradient of a layer's last positions works with, besides what it is given."""
+    layer = NonlinearOscillators.init(jax.random.key(0), 1, width, passage=passage)
+    arrays, static = eqx.partition(layer, eqx.is_inexact_array)
+
+    def gradient(arrays: PyTree, inputs: Array) -> PyTree:
+        def cost(arrays: PyTree) -> Array:
+            return jnp.sum(eqx.combine(arrays, static).last(inputs) ** 2)
+
+        return jax.grad(cost)(arrays)
+
+    inputs = jax.ShapeDtypeStruct((length, 1, 1), jnp.float32)
+    analysis = jax.jit(gradient).lower(arrays, inputs).compile().memory_analysis()
+    assert analysis is not None
+    return int(analysis.temp_size_in_bytes)
+
+
+def seconds(call: Callable[[], PyTree], repeats: int) -> float:
+    """Median wall-clock time of a call, after one that is not counted."""
+    spent = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        jax.block_until_ready(call())
+        spent.append(time.perf_counter() - began)
+    return float(np.median(spent[1:]))
+
+
+def _line(what: str, values: Sequence[int], rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Times against what was varied, and the slope of their logarithms over its upper half."""
+    upper = slice(len(values) // 2 - 1, None)
+    step = [row["step"] for row in rows]
+    order = np.polyfit(np.log(values[upper]), np.log(step[upper]), 1)[0]
+    return {
+        what: list(values),
+        "step_seconds": step,
+        "gradient_over_free": [row["gradient"] / row["free"] for row in rows],
+        "order": float(order),
+    }

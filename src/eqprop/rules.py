@@ -1,0 +1,167 @@
+"""Rules of thermal equilibrium propagation: which nudges, and what each member of each phase counts for.
+
+Litman, arXiv 2511.22024; for the covariance of the free phase also Massar and Mognetti, arXiv 2405.08467.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from eqprop.contrast import Fixed, one_sided
+from eqprop.contrast import symmetric as symmetric_contrast
+from eqprop.ensemble import Source
+from eqprop.exact import Gaussian
+from eqprop.objective import acceptance_ratio, gauss_legendre, integrate, log_mean_exp
+
+Loads = tuple[Array, Array]
+Numbers = Array | np.ndarray | float
+
+
+class Rule(eqx.Module):
+    """Nudges, and the loads of the phases' members in the gradient."""
+
+    beta: eqx.AbstractVar[Numbers]
+    """The nudge of the objective; as an array, another one needs no compilation."""
+
+    @property
+    @abstractmethod
+    def betas(self) -> Numbers:
+        """The nudges of the phases: (phases,)."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the phases are the free one and that of ``beta``, so that their mean costs are the bounds
+        of ``J_beta`` (Theorems 4.2 and 5.1)."""
+        return False
+
+    @abstractmethod
+    def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
+        """Of the energies and of the costs, both (phases, batch, members)."""
+
+    @abstractmethod
+    def objective(self, costs: Array, weights: Array, temperature: float) -> Array:
+        """``J_beta`` of each example, from costs (moments, phases, batch, members)."""
+
+
+class Contrast(Rule):
+    """``sum_k c_k <dF_{b_k}>_{b_k}``; for nudges 0 and beta exact at any beta (Theorem 3.1)."""
+
+    contrast: Fixed
+    beta: Numbers
+    finite: bool = eqx.field(static=True)
+
+    @property
+    def bounded(self) -> bool:
+        return self.finite
+
+    @property
+    def betas(self) -> Numbers:
+        return self.contrast.betas
+
+    def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
+        share = _column(self.contrast.coefficients, costs) * weights
+        return share, _column(self.betas, costs) * share
+
+    def objective(self, costs: Array, weights: Array, temperature: float) -> Array:
+        betas = jnp.asarray(self.betas, costs.dtype)
+        free_energies = acceptance_ratio(costs, weights, betas, temperature)
+        return jnp.asarray(self.contrast.coefficients, costs.dtype) @ free_energies
+
+
+class PathIntegral(Rule):
+    """``sum_k q_k (<dC>_{b_k} - Cov_{b_k}[C, dF_{b_k}] / T)`` over quadrature nodes of [0, beta] (Theorem
+    3.4); the covariance is unbiased, with ``1 / (N - 1)``, where members are draws."""
+
+    nodes: Numbers
+    quadrature: Numbers
+    beta: Numbers
+
+    @property
+    def betas(self) -> Numbers:
+        return self.nodes
+
+    def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
+        members = costs.shape[-1]
+        if source.drawn and members < 2:
+            raise ValueError(
+                f"PathIntegral: expected 2 chains or more for a covariance, got {members}; raise `chains`, "
+                "or use finite_nudge."
+            )
+        unbiased = members / (members - 1) if source.drawn else 1.0
+        excess = costs - jnp.sum(weights * costs, -1, keepdims=True)
+        part = _column(self.quadrature, costs) * weights
+        energy = -unbiased / source.temperature * part * excess
+        return energy, _column(self.nodes, costs) * energy + part
+
+    def objective(self, costs: Array, weights: Array, temperature: float) -> Array:
+        return integrate(costs, weights, jnp.asarray(self.quadrature, costs.dtype))
+
+
+class Reweighting(Rule):
+    """The finite nudge from the free members of one moment, weighted by ``exp(-beta C / T)``: biased as one
+    over their number, the chains."""
+
+    beta: Numbers
+
+    @property
+    def betas(self) -> Numbers:
+        return np.zeros(1)
+
+    def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
+        if source.drawn and costs.shape[-1] < 2:
+            raise ValueError(
+                f"Reweighting: expected 2 chains or more to weigh, got {costs.shape[-1]}; raise `chains`."
+            )
+        if isinstance(source, Gaussian):
+            raise ValueError(
+                "Reweighting: expected chains or an enumeration, got the Gaussian, whose nodes integrate "
+                "polynomials only; use finite_nudge."
+            )
+        beta = jnp.asarray(self.beta, costs.dtype)
+        nudged = jax.nn.softmax(jnp.log(weights) - beta * costs / source.temperature, -1)
+        return (nudged - weights) / beta, nudged
+
+    def objective(self, costs: Array, weights: Array, temperature: float) -> Array:
+        return log_mean_exp(costs, weights, jnp.asarray(self.beta, costs.dtype), temperature)
+
+
+def finite_nudge(beta: float = 1.0) -> Contrast:
+    """The free phase against the one nudged by ``beta``."""
+    _check_nudge("finite_nudge", beta)
+    return Contrast(contrast=one_sided(beta), beta=np.asarray(beta), finite=True)
+
+
+def symmetric_nudge(beta: float) -> Contrast:
+    """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines."""
+    _check_nudge("symmetric_nudge", beta)
+    return Contrast(contrast=symmetric_contrast(beta), beta=np.asarray(beta), finite=False)
+
+
+def path_integral(beta: float = 1.0, nodes: int = 4) -> PathIntegral:
+    """Gauss-Legendre nodes on [0, beta]."""
+    if nodes < 1:
+        raise ValueError(f"path_integral: expected 1 node or more, got {nodes}.")
+    _check_nudge("path_integral", beta)
+    points, weights = gauss_legendre(nodes)
+    return PathIntegral(nodes=beta * points, quadrature=weights, beta=np.asarray(beta))
+
+
+def free_covariance(beta: float = 1.0) -> PathIntegral:
+    """The integrand at 0, the gradient of ``<C>_0``: the classical small nudge with one phase."""
+    _check_nudge("free_covariance", beta)
+    return PathIntegral(nodes=np.zeros(1), quadrature=np.ones(1), beta=np.asarray(beta))
+
+
+def _check_nudge(name: str, beta: float) -> None:
+    if not np.isfinite(beta) or beta == 0:
+        raise ValueError(f"{name}: expected a finite nudge other than 0, got {beta}.")
+
+
+def _column(values: Numbers, like: Array) -> Array:
+    return jnp.asarray(values, like.dtype)[:, None, None]
