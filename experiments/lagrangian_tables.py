@@ -83,8 +83,9 @@ def responses() -> list[str]:
     rows = [
         "",
         f"Digits by the periodic response of {result['hidden']} + 10 driven oscillators, Adam, "
-        f"{result['epochs']} epochs (`eqprop reproduce lagrangian-response`); the gradient's "
-        f"relative error is that of symmetric nudges of {result['beta']:g} against the adjoint on the trained network:",
+        f"{result['epochs']} epochs (`eqprop reproduce lagrangian-response`); the gradient's relative "
+        f"error on the trained network is that of symmetric nudges of {result['beta']:g} against the "
+        "adjoint:",
         "",
         "| gradient | test accuracy % | gradient error | seconds |",
         "|---|---|---|---|",
