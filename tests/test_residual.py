@@ -10,8 +10,13 @@ import pytest
 
 import eqprop as eq
 from eqprop.build import with_biases
+from eqprop.diagnose import compare
+from eqprop.energy import field
+from eqprop.graph import alternate
 from eqprop.ops import MaxPool
 from eqprop.resnet import GAINS, RESNET13, channels_of
+from eqprop.solvers.blockwise import sweep
+from eqprop.units import retract
 from systems import normal, quickly
 
 KEY = jax.random.key(0)
@@ -40,6 +45,11 @@ def drawn(channels, image, classes=10):
 @cache
 def narrow():
     return drawn(channels_of(4, 4), (16, 16, 3))
+
+
+@cache
+def tiny():
+    return drawn((2, 3), (4, 4, 2), 3)
 
 
 def blocks_of(model):
@@ -97,7 +107,7 @@ def test_resnet13_is_coloured_with_three_groups():
 
 def test_energy_by_hand():
     """A stride-2 edge, a skip from the image and a skip between layers, against loops over pixels."""
-    model = drawn((2, 3), (4, 4, 2), 3)
+    model = tiny()
     x = np.asarray(normal(3, (4, 4, 2)))
     state = {n: normal(i, shape) for i, (n, shape) in enumerate(model.energy.shapes.items())}
     z = {n: np.asarray(value) for n, value in state.items()} | {"x": x}
@@ -164,3 +174,63 @@ def test_biases_need_a_network():
     energy = eq.FunctionEnergy(lambda p, s, x: jnp.sum(s["out"] ** 2), (), {"out": (2,)})
     with pytest.raises(ValueError, match=r"expected a Network.*got FunctionEnergy"):
         with_biases(eq.Model(energy, eq.SquaredError()), KEY, 0.5)
+
+
+def test_gradient_is_that_of_implicit_differentiation():
+    """Every tensor of the 13 and every bias, with units at both bounds and between them."""
+    model = narrow()
+    x, y = batch(3)
+    x = 5.0 * x
+    learner = eq.EquilibriumPropagation(eq.Momentum(1e-9, 4000), eq.symmetric(1e-3))
+    mine = quickly(learner)(model, x, y, model.rest(x), KEY)
+    assert float(mine.report.free.converged) == float(mine.report.nudged.converged) == 1.0
+    hidden = np.concatenate([np.ravel(z) for n, z in mine.state.items() if n != "out"])
+    assert min(np.mean(hidden == 0), np.mean(hidden == 6), np.mean(abs(hidden - 3) < 3)) > 0.002
+    rows = compare(mine.gradient, eq.exact_gradient(model, x, y))
+    assert sum(row.name.endswith(("kernel", "weight")) for row in rows) == 13
+    assert min(row.cosine for row in rows) >= 0.9999
+    assert max(row.relative_error for row in rows) < 1e-2
+
+
+def test_published_schedule_reaches_the_same_equilibrium_in_more_sweeps():
+    """Odd layers, then even ones: three skips join layers of the second group."""
+    model, (x, _) = narrow(), batch(2)
+    published = alternate(model.energy.order)
+    assert published[1] == ("z2", "z4", "z6", "z8")
+
+    def settle(solver):
+        return quickly(eq.relax)(model, x, model.rest(x), solver)
+
+    state, info = settle(eq.Blockwise(1e-8, 2000, published))
+    ours, faster = settle(eq.Blockwise(1e-8, 2000))
+    assert float(info.converged) == float(faster.converged) == 1.0
+    assert all(np.allclose(state[name], z, atol=1e-6) for name, z in ours.items())
+    assert int(jnp.max(info.steps)) > int(jnp.max(faster.steps))
+
+
+def test_published_sweep_by_hand():
+    """The even layers all answer the state before any of them moved."""
+    model = tiny()
+    odd, even = alternate(model.energy.order)
+    start = {n: jnp.abs(normal(i, s)) for i, (n, s) in enumerate(model.energy.shapes.items())}
+
+    @quickly
+    def three_ways(start, x):
+        phase = model.free(x)
+        half = retract(phase.units, start | field(phase, start, odd))
+        wanted = retract(phase.units, half | field(phase, half, even))
+        return wanted, sweep(phase, start, (odd, even))[0], sweep(phase, start)[0]
+
+    wanted, got, coloured = three_ways(start, normal(3, (4, 4, 2)))
+    assert all(np.allclose(got[name], z, rtol=1e-12) for name, z in wanted.items())
+    assert not np.allclose(coloured["z4"], got["z4"])
+
+
+@pytest.mark.parametrize("blocks", [(("z1",),), (("z1", "z1"),), (("z1", "elsewhere"),)])
+def test_groups_name_every_layer_once(blocks):
+    model = tiny()
+    solver = eq.Blockwise(None, 1, blocks)
+    with pytest.raises(ValueError, match="expected every layer in one group"):
+        eqx.filter_eval_shape(
+            eq.relax, model, jnp.zeros((1, 4, 4, 2)), model.rest(jnp.zeros((1, 4, 4, 2))), solver
+        )
