@@ -30,6 +30,7 @@ SolverName = Literal[
     "blockwise", "momentum", "spectral", "alternating", "gradient", "flow", "langevin"
 ]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
+OptimiserName = Literal["adam", "momentum", "heavy-ball", "sgd"]
 ScheduleName = Literal["cosine", "constant"]
 EstimatorName = Literal["ep", "implicit", "bptt", "thermal", "backprop"]
 SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]

@@ -25,6 +25,7 @@ WRITES = 2
 OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": optax.scale_by_adam,
     "momentum": lambda: optax.trace(0.9, nesterov=True),
+    "heavy-ball": lambda: optax.trace(0.9),
     "sgd": optax.identity,
 }
 

@@ -15,6 +15,7 @@ from eqprop.choices import (
     ContrastName,
     DataName,
     EstimatorName,
+    OptimiserName,
     ScheduleName,
     SolverName,
     UnitName,
@@ -76,8 +77,8 @@ class Recipe:
     independent_noise: bool = False
     """Give each nudged phase noise of its own, as a machine does, in place of a common one that cancels."""
 
-    optimiser: Literal["adam", "momentum", "sgd"] = "adam"
-    """Optimiser (momentum is Nesterov's, 0.9)."""
+    optimiser: OptimiserName = "adam"
+    """Optimiser (momentum is Nesterov's, heavy-ball is without; both 0.9)."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     schedule: ScheduleName = "cosine"

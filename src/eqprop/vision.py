@@ -10,7 +10,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from eqprop.build import OUTPUT, convolutional, with_biases
-from eqprop.choices import ScheduleName, SolverName, UnitName
+from eqprop.choices import OptimiserName, ScheduleName, SolverName, UnitName
 from eqprop.data import Dataset, frame
 from eqprop.model import Model
 from eqprop.ops import MaxPool
@@ -49,8 +49,8 @@ class VisionRecipe(Recipe):
     warm_start: Literal["rest", "free", "nudged"] = "rest"
     """Where a free phase begins: at rest, or where the last batch's free or last nudged phase ended."""
 
-    optimiser: Literal["adam", "momentum", "sgd"] = "momentum"
-    """Optimiser (momentum is Nesterov's, 0.9)."""
+    optimiser: OptimiserName = "momentum"
+    """Optimiser (momentum is Nesterov's, heavy-ball is without; both 0.9)."""
     learning_rate: float = 0.03
     """Peak learning rate."""
     schedule: ScheduleName = "cosine"
