@@ -21,6 +21,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.oscillators
 	$(BIN)/python -m benchmarks.chains
 	$(BIN)/python -m benchmarks.dynamics
+	$(BIN)/python -m benchmarks.residual
 
 tables: $(VENV)/installed
 	$(BIN)/python -m experiments.tables

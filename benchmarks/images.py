@@ -1,4 +1,4 @@
-"""The images of the benchmarks: the embedded digits, enlarged to the size of MNIST."""
+"""The images of the benchmarks: the embedded digits, enlarged to the size of MNIST or CIFAR-10."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ BATCH, CLASSES = 64, 10
 
 
 def enlarged_digits(image: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """The embedded digits at 28 by 28, in [0, 1], and their labels."""
+    """The embedded digits in [0, 1], three times as large in a frame, the same in each channel; and their
+    labels. ``image`` is (height, width, channels), or (784,)."""
+    height, width, channels = image if len(image) == 3 else (28, 28, 1)
     digits = data.load("digits")
     pixels = np.kron(digits.train.x[..., 0], np.ones((1, 3, 3), np.float32)) / digits.scale
-    padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))
+    around = [((n - 24) // 2,) * 2 for n in (height, width)]
+    padded = np.repeat(np.pad(pixels, ((0, 0), *around))[..., None], channels, -1)
     return jnp.asarray(padded.reshape(-1, *image), jnp.float32), jnp.asarray(digits.train.y)

@@ -46,13 +46,18 @@ def _biases(model: eq.Model) -> list[jax.Array]:
 
 
 def in_order(model: eq.Model, tree: eq.Model) -> list[np.ndarray]:
-    """Weight and bias of each layer of a chain, from the input."""
-    found = []
+    """Weight and bias of each layer of a chain, from the input; then the weights of its skips."""
+    found, skips = [], []
     for layer in model.energy.order:
-        edge = next(e for name, e in tree.energy.edges.items() if name.endswith(f"-{layer}"))
-        weight = next(leaf for leaf in jax.tree.leaves(edge))
-        found += [np.asarray(weight), np.asarray(tree.energy.layers[layer].bias)]
-    return found
+        weights = [
+            np.asarray(jax.tree.leaves(edge)[0])
+            for name, edge in tree.energy.edges.items()
+            if name.endswith(f"-{layer}")
+        ]
+        *skip, weight = sorted(weights, key=np.size)
+        found += [weight, np.asarray(tree.energy.layers[layer].bias)]
+        skips += skip
+    return [*found, *skips]
 
 
 def pairs() -> list[Pair]:

@@ -3,6 +3,7 @@
 The network is given by its primitive function Phi(x, s) = sum_l <s_{l+1}, op_l(s_l)>, s_0 = x.
 A relaxation step differentiates Phi with autograd and sets s_l <- clamp(dPhi/ds_l, 0, 1), all
 layers at once; the parameter gradient contrasts Phi at the two nudged states (+beta and -beta).
+`ResidualNet` has skips and other bounds.
 
 Run as a script, it prints the time of one training step of three networks.
 """
@@ -50,6 +51,10 @@ class EnergyNet(nn.Module):
         """Return the initial states, one (batch, *shape) tensor of zeros per layer."""
         return [x.new_zeros(len(x), *shape) for shape in self.shapes]
 
+    def clip(self, drives: Sequence[Tensor]) -> list[Tensor]:
+        """Return the states that answer the drives."""
+        return [drive.clamp(0.0, 1.0) for drive in drives]
+
 
 class DenseNet(EnergyNet):
     """Fully connected layers of the given sizes, input first; x is (batch, sizes[0])."""
@@ -85,6 +90,40 @@ class ConvNet(EnergyNet):
         super().__init__(ops, [*shapes, (classes,)])
 
 
+class ResidualNet(EnergyNet):
+    """Blocks of a 3x3 convolution and a strided one beside a 1x1 skip, then a linear layer.
+
+    Hidden layers clip to [0, 6], the output is linear. `parameters()` lists the skips last.
+    """
+
+    def __init__(self, channels: Sequence[int], image: tuple[int, int, int], classes: int) -> None:
+        height, width, depth = image
+        ops: list[nn.Module] = []
+        skips: list[nn.Module] = []
+        shapes: list[tuple[int, ...]] = []
+        for out in channels:
+            ops.append(nn.Conv2d(depth, out, 3, padding=1))
+            shapes.append((out, height, width))
+            height, width = height // 2, width // 2
+            ops.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
+            shapes.append((out, height, width))
+            skips.append(nn.Conv2d(depth, out, 1, stride=2, bias=False))
+            depth = out
+        ops.append(nn.Sequential(FlattenHWC(), nn.Linear(height * width * depth, classes)))
+        super().__init__(ops, [*shapes, (classes,)])
+        self.skips = nn.ModuleList(skips)
+
+    def phi(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Return the primitive function of each example, (batch,)."""
+        blocks = zip(self.skips, [x, *states][::2], states[1::2], strict=False)
+        terms = [(end * skip(begin)).flatten(1).sum(1) for skip, begin, end in blocks]
+        return super().phi(x, states) + torch.stack(terms).sum(0)
+
+    def clip(self, drives: Sequence[Tensor]) -> list[Tensor]:
+        """Return the states that answer the drives."""
+        return [*(drive.clamp(0.0, 6.0) for drive in drives[:-1]), drives[-1]]
+
+
 def set_parameters(model: EnergyNet, arrays: Sequence[np.ndarray]) -> None:
     """Load weight, bias, weight, bias, ... given in the layouts of JAX.
 
@@ -109,7 +148,7 @@ def relax(
         drives = list(torch.autograd.grad(model.phi(x, states).sum(), states))
         if beta != 0.0:
             drives[-1] = drives[-1] + beta * (y - states[-1].detach())
-        states = [drive.clamp(0.0, 1.0) for drive in drives]
+        states = model.clip(drives)
     return [state.detach() for state in states]
 
 

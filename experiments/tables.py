@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from experiments import lagrangian_tables, thermal_tables
+from experiments import lagrangian_tables, residual_tables, thermal_tables
 from experiments.committed import ROOT, read
 
 BEGIN, END = (
@@ -58,7 +58,7 @@ def how_settled(relaxations: list[dict[str, float]], recipe: dict[str, Any]) -> 
     """The smallest share of examples that settled; of chains, the largest drift."""
     if recipe["estimator"] == "thermal":
         return f"drift {max(one.get('drift', float('nan')) for one in relaxations):.2f}"
-    if recipe["estimator"] == "bptt" or not recipe["tolerance"]:
+    if recipe["estimator"] in ("bptt", "backprop") or not recipe["tolerance"]:
         return "fixed steps"
     shares = [
         one.get(f"{phase}_converged", 1.0) for one in relaxations for phase in ("free", "nudged")
@@ -226,9 +226,11 @@ def with_tables(text: str) -> str:
             *lagrangian_tables.responses(),
             *lagrangian_tables.sequences(),
             *lagrangian_tables.costs(),
+            *residual_tables.ways(),
             *exactness(),
             *thermal_tables.exactness(),
             *sweeps(),
+            *residual_tables.benchmark(),
             *speed(),
             *oscillators(),
             *thermal_tables.chains(),

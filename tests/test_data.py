@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from eqprop import _formats, _sources, data
-from eqprop.data import DataError, Split, check, load, read_idx, split_validation
+from eqprop.data import DataError, Dataset, Split, check, load, read_idx, split_validation
 
 LOCAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("EQPROP_DATA") or LOCAL_DATA)
@@ -272,6 +272,61 @@ def assert_tiny_cifar(dataset):
     assert dataset.image_shape == (32, 32, 3)
 
 
+def hundred(monkeypatch, root, content, **changes):
+    """`root` with an archive of two-label records, and the source that expects it."""
+    (root / "cifar-100-binary.tar.gz").write_bytes(content)
+    source = replace(_sources.CIFAR_100, **({"md5": md5(content)} | changes))
+    monkeypatch.setitem(data._ENTRIES, "cifar-100", data._Entry(source.read, 100))
+
+
+def hundred_blob(labels, seed):
+    """Records of a coarse label, a fine one and an image of three planes."""
+    images = np.random.default_rng(seed).integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
+    records = [
+        bytes(pair) + x.transpose(2, 0, 1).tobytes() for pair, x in zip(labels, images, strict=True)
+    ]
+    return b"".join(records), images
+
+
+def hundred_tar(train, test):
+    return cifar_tar("w:gz", {"train.bin": train, "test.bin": test}, "cifar-100-binary/")
+
+
+def test_cifar_100_takes_the_fine_labels(root, monkeypatch):
+    train, images = hundred_blob([(19, 99), (0, 0), (7, 42)], 0)
+    test, test_images = hundred_blob([(3, 77)], 1)
+    hundred(monkeypatch, root, hundred_tar(train, test))
+    found = load("cifar-100", root)
+    np.testing.assert_array_equal(found.train.x, images)
+    np.testing.assert_array_equal(found.train.y, [99, 0, 42])
+    np.testing.assert_array_equal(found.test.x, test_images)
+    np.testing.assert_array_equal(found.test.y, [77])
+    assert found.classes == 100 and found.train.y.dtype == np.int32
+
+
+def test_cifar_100_with_another_checksum(root, monkeypatch):
+    content = hundred_tar(hundred_blob([(1, 2)], 0)[0], hundred_blob([(3, 4)], 1)[0])
+    hundred(monkeypatch, root, content, md5=_sources.CIFAR_100.md5)
+    with pytest.raises(DataError, match=r"cifar-100-binary\.tar\.gz: expected md5 03b5dce0"):
+        load("cifar-100", root)
+
+
+def test_cifar_100_refuses_records_of_one_label(root, monkeypatch):
+    hundred(monkeypatch, root, hundred_tar(BLOBS["test_batch.bin"][0], b""))
+    with pytest.raises(DataError, match=r"train\.bin: expected a positive multiple of 3074 bytes"):
+        load("cifar-100", root)
+
+
+def test_frame_puts_images_in_the_middle():
+    split = Split(np.full((2, 5, 8, 3), 9, np.uint8), np.zeros(2, np.int32))
+    framed = data.frame(Dataset("own", split, split, 1, 255.0), 4)
+    assert framed.image_shape == (8, 8, 3) and framed.test.x.shape == (2, 8, 8, 3)
+    np.testing.assert_array_equal(framed.train.x[:, 1:6], split.x)
+    assert framed.train.x.sum() == split.x.sum()
+    whole = Dataset("own", split, split, 1, 255.0)
+    assert data.frame(whole, 1) is whole
+
+
 def test_read_cifar_planes_become_channels():
     planes = np.zeros((3, 32, 32), np.uint8)
     planes[1, 2, 5] = 200
@@ -491,6 +546,7 @@ def test_names():
         "mnist-1000",
         "fashion-mnist",
         "cifar-10",
+        "cifar-100",
     )
 
 

@@ -21,11 +21,11 @@ import pytest
 
 from eqprop import data, layered, runs, train
 from eqprop import fit as fit_module
-from eqprop.assemble import make_optimiser
 from eqprop.fit import fit, load_best, prepare
+from eqprop.optimisers import make_optimiser
 from eqprop.recipes import RECIPES
 from eqprop.runs import Run, RunError, read_json, read_rows, write_json
-from eqprop.train import random_shift, start
+from eqprop.train import start
 
 CONFIG = {"name": "tiny", "hidden": [3], "beta": 0.5}
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -350,7 +350,6 @@ def short_calls():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "STEPS_A_CALL", A_CALL)
-        patch.setattr(fit_module, "random_shift", cache(random_shift))
         patch.setattr(fit_module, "make_optimiser", lambda r, _, steps: optimiser(r, steps))
         patch.setattr(fit_module, "audit_recipe", lambda task, model: [])
         yield

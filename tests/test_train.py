@@ -13,23 +13,22 @@ from eqprop import Blockwise, FunctionEnergy, Model, SquaredError, layered, rela
 from eqprop.assemble import (
     CONTRASTS,
     ESTIMATORS,
-    OPTIMISERS,
     SOLVERS,
     make_estimator,
-    make_optimiser,
     make_solver,
 )
+from eqprop.augment import random_shift
 from eqprop.data import Dataset, Split
 from eqprop.estimators import Estimate, Estimator, Report
 from eqprop.fit import prepare
 from eqprop.names import parameter_names
+from eqprop.optimisers import OPTIMISERS, make_optimiser
 from eqprop.recipes import RECIPES, UNITS, ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.train import (
     DivergedError,
     Images,
     evaluate,
     keep_best,
-    random_shift,
     require_finite,
     scale_layers,
     start,

@@ -2,7 +2,7 @@
 
 from eqprop import contrast, lagrangian, objective, ops, samplers, solvers
 from eqprop._version import __version__
-from eqprop.build import convolutional, layered, with_read_out
+from eqprop.build import convolutional, layered, with_biases, with_read_out
 from eqprop.chains import Chains
 from eqprop.contrast import (
     Contrast,
@@ -29,6 +29,7 @@ from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
 from eqprop.oscillator import Oscillator
+from eqprop.resnet import hopfield_resnet
 from eqprop.rules import (
     Reweighting,
     finite_nudge,
@@ -105,6 +106,7 @@ __all__ = [
     "free_covariance",
     "hard_tanh",
     "holomorphic",
+    "hopfield_resnet",
     "lagrangian",
     "layered",
     "n_point",
@@ -121,5 +123,6 @@ __all__ = [
     "sweep_beta",
     "symmetric",
     "symmetric_nudge",
+    "with_biases",
     "with_read_out",
 ]

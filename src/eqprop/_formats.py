@@ -21,7 +21,6 @@ import numpy as np
 DATA_VARIABLE = "EQPROP_DATA"
 IDX_UINT8 = 0x08
 CIFAR_SHAPE = (3, 32, 32)
-CIFAR_RECORD = 1 + math.prod(CIFAR_SHAPE)
 GET_AGAIN = (
     "Delete it and download it again, or point data_dir (--data-dir, EQPROP_DATA) "
     "at an intact copy."
@@ -83,17 +82,22 @@ def read_idx(content: bytes, path: str | Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
-def read_cifar(content: bytes, path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images `(N, 32, 32, 3)` and labels `(N,)`, both uint8, of one CIFAR-10 `.bin` file.
+def read_cifar(
+    content: bytes, path: str | Path, label_bytes: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images `(N, 32, 32, 3)` and labels `(N,)`, both uint8, of one `.bin` file of CIFAR-10 or CIFAR-100.
 
-    A record is one label byte and 3072 image bytes (red, green and blue planes, row by row).
-    Raises `DataError` where the length is not a positive multiple of 3073 bytes.
+    A record is `label_bytes` labels, of which the last counts (CIFAR-100: coarse, then fine), and 3072
+    image bytes (red, green and blue planes, row by row). Raises `DataError` where the length is not a
+    positive multiple of a record.
     """
-    if not content or len(content) % CIFAR_RECORD:
-        fail(path, f"a positive multiple of {CIFAR_RECORD} bytes", f"{len(content)} bytes")
-    records = np.frombuffer(content, np.uint8).reshape(-1, CIFAR_RECORD)
-    planes = records[:, 1:].reshape(-1, *CIFAR_SHAPE)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, 0].copy()
+    record = label_bytes + math.prod(CIFAR_SHAPE)
+    if not content or len(content) % record:
+        fail(path, f"a positive multiple of {record} bytes", f"{len(content)} bytes")
+    records = np.frombuffer(content, np.uint8).reshape(-1, record)
+    planes = records[:, label_bytes:].reshape(-1, *CIFAR_SHAPE)
+    images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+    return images, records[:, label_bytes - 1].copy()
 
 
 def read_tar(path: Path, wanted: Collection[str]) -> dict[str, bytes]:

@@ -140,6 +140,35 @@ class CifarSource:
             return None
 
 
+@dataclass(frozen=True)
+class ArchiveSource:
+    """CIFAR-100 in binary form: an archive of two files, with one checksum for both."""
+
+    name: str
+    url: str
+    md5: str
+    train: str
+    test: str
+    label_bytes: int
+
+    def read(self, root: Path | None) -> tuple[Split, Split]:
+        """(train, test), fine labels, from the archive under `root`, or from a downloaded one if None."""
+        archive = self._archive(root)
+        check_md5(archive.read_bytes(), self.md5, archive)
+        members = read_tar(archive, (self.train, self.test))
+        train, test = (self._split(members[name], name) for name in (self.train, self.test))
+        return train, test
+
+    def _archive(self, root: Path | None) -> Path:
+        if root is None:
+            return download(self.url, self.md5, cache_dir() / self.name)
+        return locate(self.name, (root / self.name, root), (self.url.rpartition("/")[2],))
+
+    def _split(self, content: bytes, name: str) -> Split:
+        images, labels = read_cifar(content, name, self.label_bytes)
+        return Split(images, labels.astype(np.int32))
+
+
 MNIST = IdxSource(
     "mnist",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -173,4 +202,12 @@ CIFAR_10 = CifarSource(
         "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
         "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
     },
+)
+CIFAR_100 = ArchiveSource(
+    "cifar-100",
+    "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    md5="03b5dce01913d631647c71ecec9e9cb8",
+    train="cifar-100-binary/train.bin",
+    test="cifar-100-binary/test.bin",
+    label_bytes=2,
 )

@@ -1,18 +1,15 @@
-"""The objects that a recipe stands for: solver, contrast, estimator, optimiser."""
+"""The objects that a recipe stands for: solver, contrast, estimator, augmentation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
-import jax
 import numpy as np
-import optax
-from jaxtyping import PyTree
 
 from eqprop import contrast as contrasts
 from eqprop import rules, samplers, thermal
+from eqprop.augment import Augment, Flip, InTurn, RandomCrop, random_shift
 from eqprop.chains import Chains
 from eqprop.contrast import Contrast
 from eqprop.estimators import (
@@ -21,10 +18,11 @@ from eqprop.estimators import (
     Estimator,
     ImplicitDifferentiation,
 )
-from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence, on_grid
+from eqprop.feedforward import FeedForward
+from eqprop.graph import alternate
+from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence
 from eqprop.marginal import ConditionalMeans, Draws, Reading
-from eqprop.model import Model
-from eqprop.names import parameter_names
+from eqprop.randaugment import RandAugment
 from eqprop.recipes import (
     ContrastName,
     EstimatorName,
@@ -32,9 +30,9 @@ from eqprop.recipes import (
     Recipe,
     RuleName,
     SamplerName,
-    ScheduleName,
     SolverName,
     ThermalRecipe,
+    VisionRecipe,
 )
 from eqprop.samplers import Sampler
 from eqprop.solvers import (
@@ -47,12 +45,15 @@ from eqprop.solvers import (
     Solver,
     Spectral,
 )
-from eqprop.train import scale_layers
+from eqprop.warm import WarmStart
 
 SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
     "blockwise": lambda recipe, steps: Blockwise(recipe.tolerance or None, steps),
     "momentum": lambda recipe, steps: Momentum(recipe.tolerance or None, steps),
     "spectral": lambda recipe, steps: Spectral(recipe.tolerance or None, steps),
+    "alternating": lambda recipe, steps: Blockwise(
+        recipe.tolerance or None, steps, alternate(recipe.order)
+    ),
     "gradient": lambda recipe, steps: GradientDescent(
         recipe.tolerance or None, steps, recipe.step_size
     ),
@@ -82,16 +83,6 @@ RULES: dict[RuleName, Callable[[float, int], rules.Rule]] = {
     "reweighting": lambda beta, nodes: rules.Reweighting(np.asarray(beta)),
 }
 READINGS: dict[ReadingName, Reading] = {"draws": Draws(), "means": ConditionalMeans()}
-SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {
-    "cosine": optax.cosine_decay_schedule,
-    "constant": lambda rate, steps: optax.constant_schedule(rate),
-}
-WRITES = 2
-OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
-    "adam": optax.scale_by_adam,
-    "momentum": lambda: optax.trace(0.9, nesterov=True),
-    "sgd": optax.identity,
-}
 
 
 def make_solver(recipe: Recipe) -> Solver:
@@ -114,6 +105,20 @@ def make_program(recipe: Recipe) -> Program:
 def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:
     """The recipe's contrast, at its own nudge or at another."""
     return CONTRASTS[recipe.contrast](recipe.beta if beta is None else beta, recipe.points)
+
+
+def make_augment(recipe: Recipe) -> Augment | None:
+    """What becomes of a batch of images before the model sees them."""
+    parts: list[Augment] = []
+    if isinstance(recipe, VisionRecipe):
+        count, magnitude = recipe.randaugment
+        parts += [Flip()] if recipe.flip else []
+        parts += [RandAugment(count, magnitude)] if count else []
+        parts += [RandomCrop(recipe.crop)] if recipe.crop else []
+    parts += [random_shift(recipe.shift)] if recipe.shift else []
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return InTurn(tuple(parts))
 
 
 def make_estimator(recipe: Recipe) -> Estimator:
@@ -142,18 +147,23 @@ def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
 
 
 def make_source(recipe: Recipe) -> Any:
-    """What evaluates the recipe's model: its solver, or its chains."""
+    """What evaluates the recipe's model: its solver, its chains, or a feed-forward pass."""
+    if recipe.estimator == "backprop":
+        return FeedForward()
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
-def _propagation(recipe: Recipe) -> EquilibriumPropagation:
-    return EquilibriumPropagation(
+def _propagation(recipe: Recipe) -> Estimator:
+    learner = EquilibriumPropagation(
         make_solver(recipe),
         make_contrast(recipe),
         make_nudged_solver(recipe),
         ReadBits(recipe.state_bits) if recipe.state_bits else None,
         not recipe.independent_noise,
     )
+    if not isinstance(recipe, VisionRecipe) or recipe.warm_start == "rest":
+        return learner
+    return WarmStart(learner, recipe.warm_start == "nudged")
 
 
 def _backpropagation(recipe: Recipe) -> Backpropagation:
@@ -171,62 +181,5 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
     "implicit": lambda recipe: ImplicitDifferentiation(make_solver(recipe)),
     "bptt": _backpropagation,
     "thermal": make_thermal,
+    "backprop": lambda recipe: FeedForward(),
 }
-
-
-def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
-    """The recipe's optimiser for a run of ``steps`` steps."""
-    warmup = round(steps * recipe.warmup / recipe.epochs)
-    schedule = SCHEDULES[recipe.schedule](recipe.learning_rate, max(steps - warmup, 1))
-    if warmup:
-        rise = optax.linear_schedule(0.0, recipe.learning_rate, warmup)
-        schedule = optax.join_schedules([rise, schedule], [warmup])
-    return optax.chain(
-        OPTIMISERS[recipe.optimiser](),
-        optax.add_decayed_weights(recipe.weight_decay, _decays),
-        scale_layers(_rates(recipe, model)),
-        optax.scale_by_learning_rate(schedule),
-        _write(recipe),
-    )
-
-
-def _write(recipe: Recipe) -> optax.GradientTransformation:
-    """How the recipe's device takes an update."""
-    if not recipe.without_master:
-        return optax.identity()
-    key = jax.random.fold_in(jax.random.key(recipe.seed), WRITES)
-    draw = key if recipe.stochastic_rounding else None
-    return on_grid(recipe.parameter_bits, recipe.parameter_range, draw)
-
-
-def _decays(parameters: PyTree) -> PyTree:
-    """Which parameters the weight decay acts on: all but injections, whose zero is no neutral value."""
-    names = parameter_names(parameters)
-    return jax.tree.map(lambda name: not name.endswith(".injection"), names)
-
-
-def _rates(recipe: Recipe, model: Model) -> PyTree:
-    """Each parameter's factor: that of the edge it belongs to, or that ends in its layer."""
-    names = parameter_names(model)
-    edges = list(getattr(model.energy, "edges", {}).values())
-    order = [
-        f"{e.source}-{e.target}"
-        for layer in model.energy.shapes
-        for e in edges
-        if e.target == layer
-    ]
-    order = [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
-    own = {"bias": recipe.bias_rate, "injection": recipe.injection_rate}
-
-    def scaled(name: str, factor: float) -> float:
-        return factor * own.get(name.rsplit(".", 1)[-1], 1.0)
-
-    if not recipe.layer_rates:
-        return jax.tree.map(lambda name: scaled(name, 1.0), names)
-    if len(recipe.layer_rates) != len(order):
-        raise ValueError(
-            f"layer_rates: expected {len(order)} numbers, one each for {order}, got {recipe.layer_rates}."
-        )
-    factors = dict(zip(order, recipe.layer_rates, strict=True))
-    factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
-    return jax.tree.map(lambda name: scaled(name, factors[name.split(".")[0]]), names)

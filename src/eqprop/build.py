@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -14,7 +15,7 @@ from jaxtyping import PRNGKeyArray
 from eqprop.costs import CrossEntropy, SquaredError
 from eqprop.model import Model
 from eqprop.network import INPUT, Layer, Network, Op
-from eqprop.ops import AveragePool, Chain, Conv, Dense, MaxPool
+from eqprop.ops import AveragePool, Chain, Conv, Dense, MaxPool, uniform
 from eqprop.oscillator import Oscillator
 from eqprop.units import Box, Linear, Unit
 
@@ -113,6 +114,31 @@ def with_injections(model: Model, value: float) -> Model:
 
     made = [Oscillator(jnp.full(layers[name].shape, value)) for name in names]
     return eqx.tree_at(units, model, made)
+
+
+def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
+    """The same network with biases ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with the largest
+    ``fan_in`` of the layer's edges."""
+    network = model.energy
+    if not isinstance(network, Network):
+        raise ValueError(
+            f"with_biases: expected a Network, whose layers have biases, got {type(network).__name__}."
+        )
+    edges = network.edges.values()
+    fan_in = {name: max(_fan_in(e.op) for e in edges if e.target == name) for name in network.order}
+
+    keys = jax.random.split(key, len(fan_in))
+    drawn = [
+        uniform(k, network.layers[name].bias.shape, fan_in[name], gain)
+        for k, name in zip(keys, fan_in, strict=True)
+    ]
+    return eqx.tree_at(lambda m: [m.energy.layers[name].bias for name in fan_in], model, drawn)
+
+
+def _fan_in(op: Op) -> int:
+    """The numbers that one number of the output sums: all axes of the weight but the last."""
+    weight = next(leaf for leaf in jax.tree.leaves(op) if leaf.ndim > 1)
+    return math.prod(weight.shape[:-1])
 
 
 def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1.0) -> Model:

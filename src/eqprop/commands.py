@@ -16,7 +16,7 @@ from eqprop import jobs, plots
 from eqprop.assemble import make_contrast, make_program, make_solver
 from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
-from eqprop.experiments import EXPERIMENTS, GROUPS
+from eqprop.experiments import EXPERIMENTS, GROUPS, resized
 from eqprop.figures import draw_run
 from eqprop.fit import (
     Task,
@@ -148,10 +148,11 @@ def _(job: jobs.Reproduce) -> None:
     known = (*GROUPS, *EXPERIMENTS)
     if job.name not in known:
         raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.")
-    found = [
-        EXPERIMENTS[name].reproduce(job.out, job.data_dir, job.quick)
+    studies = [
+        resized(EXPERIMENTS[name], width=job.width, epochs=job.epochs)
         for name in GROUPS.get(job.name, (job.name,))
     ]
+    found = [study.reproduce(job.out, job.data_dir, job.quick) for study in studies]
     _say(job.json, found if job.name in GROUPS else found[0])
 
 

@@ -1,4 +1,4 @@
-"""Image classification data sets as numpy arrays: digits, MNIST, Fashion-MNIST, CIFAR-10."""
+"""Image classification data sets as numpy arrays: digits, MNIST, Fashion-MNIST, CIFAR."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eqprop._formats import DATA_VARIABLE, DataError, fail, read_idx
-from eqprop._sources import CIFAR_10, FASHION_MNIST, MNIST, Split
+from eqprop._sources import CIFAR_10, CIFAR_100, FASHION_MNIST, MNIST, Split
 
 __all__ = [
     "NAMES",
@@ -24,6 +24,7 @@ __all__ = [
     "check",
     "check_both",
     "first_of_each",
+    "frame",
     "load",
     "read_idx",
     "split_validation",
@@ -167,6 +168,16 @@ def first_of_each(split: Split, count: int) -> Split:
     return Split(split.x[at], split.y[at])
 
 
+def frame(data: Dataset, multiple: int) -> Dataset:
+    """The images in the middle of a black frame, as narrow as makes ``multiple`` divide their sides."""
+    missing = [-side % multiple for side in data.image_shape[:2]]
+    around = ((0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0))
+    if not any(missing):
+        return data
+    train, test = (Split(np.pad(split.x, around), split.y) for split in (data.train, data.test))
+    return data._replace(train=train, test=test)
+
+
 def _read_small_mnist(root: Path | None) -> tuple[Split, Split]:
     """The first 100 training images of every class; all the test images."""
     train, test = MNIST.read(root)
@@ -192,5 +203,6 @@ _ENTRIES = {
     "mnist-1000": _Entry(_read_small_mnist),
     "fashion-mnist": _Entry(FASHION_MNIST.read),
     "cifar-10": _Entry(CIFAR_10.read),
+    "cifar-100": _Entry(CIFAR_100.read, classes=100),
 }
 NAMES = tuple(_ENTRIES)

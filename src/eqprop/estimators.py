@@ -137,6 +137,14 @@ def contrast_gradient(
     return eqx.filter_grad(surrogate)(model)
 
 
+class Phases(NamedTuple):
+    """An estimate with the states of its phases: free (batch, ...), nudged (phases, batch, ...)."""
+
+    estimate: Estimate
+    free: State
+    nudged: State
+
+
 class EquilibriumPropagation(Estimator):
     """The contrast of nudged phases, each relaxed from the free one (Scellier and Bengio 2017).
 
@@ -156,6 +164,10 @@ class EquilibriumPropagation(Estimator):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        return self.phases(model, x, y, state, key).estimate
+
+    def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
+        """The estimate, and the states that it compares."""
         before, after, *reading = jax.random.split(jax.random.fold_in(key, NOISE), 4)
         free, free_info = relax(model, x, state, self.solver, before)
         free = self._read(model, free, reading[0])
@@ -183,7 +195,9 @@ class EquilibriumPropagation(Estimator):
         )
 
         gradient = contrast_gradient(model, inputs, y, betas, coefficients, states)
-        return Estimate(mean_loss(model, free, y), gradient, free, Report(free_info, nudged_info))
+        report = Report(free_info, nudged_info)
+        estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
+        return Phases(estimate, free, states)
 
     def _read(self, model: Model, state: State, key: PRNGKeyArray) -> State:
         read_out = self.read_out

@@ -16,6 +16,7 @@ from eqprop.dynamics import (
 )
 from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
 from eqprop.reproduce import Experiment
+from eqprop.residual_studies import RESIDUAL
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
@@ -221,11 +222,28 @@ ALL: tuple[Study, ...] = (
         "MNIST as sequences, row by row and pixel by pixel: oscillators by the echo and by BPTT",
         READINGS,
     ),
+    *RESIDUAL,
 )
 EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}
 
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in EXPERIMENTS if name.startswith(f"{group}-"))
-    for group in ("oim", "finite-nudge", "lagrangian")
+    for group in ("oim", "finite-nudge", "lagrangian", "hopfield-resnet")
 }
 """All the experiments of one paper."""
+
+
+def resized(study: Study, **given: int) -> Study:
+    """The study under a name of its own, its recipe with the ``given`` numbers that are not 0."""
+    changes = {name: value for name, value in given.items() if value}
+    if not changes:
+        return study
+    recipe = getattr(study, "recipe", None)
+    if lacking := [name for name in changes if not hasattr(recipe, name)]:
+        raise ValueError(
+            f"{study.name}: expected an experiment whose recipe has {', '.join(lacking)}, such as "
+            "hopfield-resnet-cifar-10; leave these options out."
+        )
+    name = study.name + "".join(f"--{name}-{value}" for name, value in changes.items())
+    assert dataclasses.is_dataclass(study) and not isinstance(study, type)
+    return dataclasses.replace(study, name=name, recipe=dataclasses.replace(recipe, **changes))

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array
 
 from eqprop import animate, plots
 from eqprop.assemble import (
     make_contrast,
+    make_estimator,
     make_nudged_solver,
     make_program,
     make_solver,
@@ -104,6 +106,8 @@ def phase_paths(task: Task, model: Model) -> dict[str, dict[str, np.ndarray]]:
 def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
     """What each layer shows in the free phase of the audited batch."""
     x, y = audit_batch(task, model)
+    if task.recipe.estimator == "backprop":
+        return {n: np.asarray(u) for n, u in _passed(task, model, x, y).items()}
     if task.recipe.estimator == "thermal":
         members = estimate(model, x, y, make_thermal(task.recipe), KEY).state
         states = {name: z[:, 0] for name, z in members.items()}
@@ -111,6 +115,12 @@ def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
     solver = make_solver(task.recipe)
     states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, KEY))(x)
     return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
+
+
+def _passed(task: Task, model: Model, x: Array, y: Array) -> State:
+    """What each layer shows after a feed-forward pass."""
+    states = estimate(model, x, y, make_estimator(task.recipe), KEY).state
+    return embed(model.energy.units, states)
 
 
 def traces(task: Task, model: Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:

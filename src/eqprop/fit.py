@@ -17,8 +17,8 @@ from jaxtyping import PyTree
 
 from eqprop import data as data_sets
 from eqprop.assemble import (
+    make_augment,
     make_estimator,
-    make_optimiser,
     make_program,
     make_source,
     make_thermal,
@@ -28,6 +28,7 @@ from eqprop.data import Dataset, Split
 from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gradient
 from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.model import Model
+from eqprop.optimisers import make_optimiser
 from eqprop.recipes import Recipe, RuleName, ThermalRecipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
@@ -39,7 +40,6 @@ from eqprop.train import (
     epoch_length,
     evaluate,
     keep_best,
-    random_shift,
     require_finite,
     start,
     train_epoch,
@@ -76,12 +76,14 @@ def prepare(recipe: Recipe, source: Source = None) -> Task:
     recipe.check()
     data = source if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
     data_sets.check_both(data)
+    data = recipe.framed(data)
     train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)
     count = recipe.examples or len(train.y)
     train = Split(train.x[:count], train.y[:count])
 
     def on_device(split: Split) -> Images:
-        return Images(jnp.asarray(split.x), jnp.asarray(split.y), data.scale, data.classes)
+        x, y = jnp.asarray(split.x), jnp.asarray(split.y)
+        return Images(x, y, data.scale, data.classes, *recipe.normalisation)
 
     return Task(recipe, data, on_device(train), on_device(validation), on_device(data.test))
 
@@ -159,7 +161,7 @@ def _epochs(
 ) -> TrainState:
     recipe = task.recipe
     estimator, solver, program = make_estimator(recipe), make_source(recipe), make_program(recipe)
-    augment = random_shift(recipe.shift) if recipe.shift else None
+    augment = make_augment(recipe)
     key = jax.random.fold_in(jax.random.key(recipe.seed), SHUFFLES)
     rows = run.rows()
     before = rows[-1]["seconds"] if rows else 0.0
@@ -290,7 +292,12 @@ def reference_name(recipe: Recipe) -> str:
 
 def reference(recipe: Recipe, model: Model, x: jax.Array, y: jax.Array) -> PyTree:
     """The exact gradient of what the recipe minimises: at the equilibrium, in float64; where it takes a
-    fixed number of steps, through these; at a temperature, from many more chains with common noise."""
+    fixed number of steps, through these; at a temperature, from many more chains with common noise.
+
+    Raises ``RuntimeError`` where it cannot be had, or is the recipe's own.
+    """
+    if recipe.estimator == "backprop":
+        raise RuntimeError("backprop: its gradient is the exact one of the feed-forward pass.")
     if isinstance(recipe, ThermalRecipe) and recipe.estimator == "thermal":
         target = INFINITESIMAL if recipe.rule == "covariance" else recipe.beta
         rule: RuleName = "symmetric" if recipe.rule == "symmetric" else "contrast"

@@ -23,3 +23,10 @@ def colour(names: Iterable[str], couples: Iterable[tuple[str, str]]) -> tuple[tu
         colours[name] = min(set(range(len(names))) - taken)
     groups = range(max(colours.values(), default=-1) + 1)
     return tuple(tuple(n for n in names if colours[n] == group) for group in groups)
+
+
+def alternate(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The odd and the even layers, whatever couples them: `colour` of a chain, and the schedule with which
+    residual networks are published. Where skips join layers of one group it is not block descent."""
+    names = tuple(names)
+    return names[::2], names[1::2]

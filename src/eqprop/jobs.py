@@ -71,6 +71,10 @@ class Reproduce:
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
     out: Path = Path("experiments")
     """Folder of the results."""
+    width: int = 0
+    """Channels of the first block, where the experiment has such; 0 leaves it as it is."""
+    epochs: int = 0
+    """Passes over the training data; 0 leaves them as they are."""
     quick: bool = False
     """One seed, one epoch of 2000 examples, in a folder of its own: does everything work?"""
     json: bool = False

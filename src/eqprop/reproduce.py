@@ -65,7 +65,10 @@ def in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
 
 
 def command(name: str, quick: bool) -> str:
-    return f"eqprop reproduce {name}" + (" --quick" if quick else "")
+    """What makes the experiment again; ``name--width-8`` is one with an option."""
+    base, *options = name.split("--")
+    given = [f"--{option.replace('-', ' ')}" for option in options]
+    return " ".join(["eqprop reproduce", base, *given, *(["--quick"] if quick else [])])
 
 
 def mean_and_std(values: Sequence[float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from eqprop.diagnose import compare, estimate, follow_updates
 from eqprop.display import console, tell
 from eqprop.fit import audit_batch, prepare
 from eqprop.model import Model
+from eqprop.predict import predicted
 from eqprop.recipes import Recipe, ThermalRecipe
 from eqprop.reproduce import (
     command,
@@ -36,6 +37,7 @@ from eqprop.variance import spread
 MANY, INFINITESIMAL = 256, 1e-3
 
 
+@runtime_checkable
 class Study(Protocol):
     """What `eqprop reproduce` runs."""
 
@@ -120,6 +122,8 @@ class Comparison:
         for line, change in _some(self.ways, 4 if quick else 1).items():
             changed = dataclasses.replace(recipe, **change)
             label = f"{name}/{slug(line)}"
+            if seconds := predicted(changed, data_dir):
+                tell(f"{label}: at most {seconds / 60:.1f} minutes a run are predicted")
             row = _trained(label, changed, seeds, data_dir)
             epochs = [read_rows(folder_of(label, seed)) for seed in seeds]
             accuracies = [[epoch["validation_accuracy"] for epoch in run] for run in epochs]

@@ -6,7 +6,7 @@ An epoch is a few calls of one compiled scan, between which progress is shown an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,13 +16,13 @@ import optax
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.augment import Augment
 from eqprop.estimators import Estimator, forecast
 from eqprop.model import Model
 from eqprop.units import State
 
 STEPS_A_CALL = 100
 SATURATED = 0.99
-Augment = Callable[[Array, PRNGKeyArray], Array]
 
 
 class DivergedError(RuntimeError):
@@ -32,16 +32,20 @@ class DivergedError(RuntimeError):
 class Images(NamedTuple):
     """Examples on the device: ``x`` (N, ...) of any dtype, ``y`` (N,) labels, and their meaning.
 
-    A batch enters the model as ``x / scale`` in the shape of its input and ``y`` one-hot.
+    A batch enters the model as ``(x / scale - mean) / std`` in the shape of its input and ``y`` one-hot;
+    mean and deviation are numbers for each channel, or one for all.
     """
 
     x: Array
     y: Array
     scale: float
     classes: int
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
     def batch(self, x: Array, y: Array, shape: tuple[int, ...] | None) -> tuple[Array, Array]:
         x = x.astype(jnp.result_type(float)) / self.scale
+        x = (x - jnp.asarray(self.mean, x.dtype)) / jnp.asarray(self.std, x.dtype)
         x = x if shape is None else x.reshape(-1, *shape)
         return x, jax.nn.one_hot(y, self.classes, dtype=x.dtype)
 
@@ -229,22 +233,6 @@ def require_finite(values: Mapping[str, float], where: str) -> None:
                 "kept; lower the learning rate, the nudge beta or the initial gain, and start anew with "
                 "another --out."
             )
-
-
-def random_shift(pixels: int) -> Augment:
-    """Translate each image by up to ``pixels`` in both directions, filling with zeros."""
-
-    def augment(x: Array, key: PRNGKeyArray) -> Array:
-        padded = jnp.pad(x, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
-        corners = jax.random.randint(key, (x.shape[0], 2), 0, 2 * pixels + 1)
-
-        def crop(image: Array, corner: Array) -> Array:
-            start = (corner[0], corner[1], jnp.zeros_like(corner[0]))
-            return lax.dynamic_slice(image, start, x.shape[1:])
-
-        return jax.vmap(crop)(padded, corners)
-
-    return augment
 
 
 def scale_layers(factors: PyTree) -> optax.GradientTransformation:

@@ -10,11 +10,14 @@ from eqprop.energy import Clamped, field, norm, relative
 from eqprop.solvers._solver import Iterative
 from eqprop.units import State, embed
 
+Blocks = tuple[tuple[str, ...], ...]
 
-def sweep(phase: Clamped, state: State) -> tuple[State, Array]:
+
+def sweep(phase: Clamped, state: State, blocks: Blocks | None = None) -> tuple[State, Array]:
     """Minimise the energy over each block in turn, the others fixed.
 
-    Also returns the relative residual that each block had when its turn came.
+    Also returns the relative residual that each block had when its turn came. ``blocks`` are those of the
+    energy unless given.
 
     A layer whose block of the coupling is linear goes to ``retract(a)``, its exact minimiser. Where
     the coupling has a curvature ``q`` within the layer (a nudge, a lateral coupling) the step is still
@@ -22,14 +25,19 @@ def sweep(phase: Clamped, state: State) -> tuple[State, Array]:
     The energy never rises where operators are linear (dense, convolution, average pooling); `MaxPool`
     says what holds for it.
     """
-    if phase.blocks is None:
+    blocks = phase.blocks if blocks is None else blocks
+    if blocks is None:
         raise ValueError(
             f"Block sweep: {type(phase).__name__} does not say which of its blocks can be minimised; "
             "expected an energy with `blocks`, such as a Network. Use GradientDescent or Flow."
         )
+    if sorted(name for names in blocks for name in names) != sorted(state):
+        raise ValueError(
+            f"Block sweep: expected every layer in one group, those of {sorted(state)}, got {blocks}."
+        )
     shown = embed(phase.units, state)
     missed: State = {}
-    for names in phase.blocks:
+    for names in blocks:
         fields = field(phase, shown, names)
         for name in names:
             unit, z, a = phase.units[name], state[name], fields[name]
@@ -49,13 +57,18 @@ class _Sweep(eqx.Module):
 
 class Blockwise(Iterative[_Sweep]):
     """Sweeps of exact block minimisation over the coloured layer graph. Each costs as much as one
-    gradient step (Scellier et al. 2023, without the fixed number of sweeps)."""
+    gradient step (Scellier et al. 2023, without the fixed number of sweeps).
+
+    ``blocks``, unless None, are relaxed one after another in place of the colouring's. Where one holds
+    coupled layers these move at once, the energy may rise, and nothing is known to converge.
+    """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)
     max_steps: int = eqx.field(default=500, static=True)
+    blocks: Blocks | None = eqx.field(default=None, static=True)
 
     def init(self, phase: Clamped, state: State) -> _Sweep:
         return _Sweep(state, jnp.asarray(jnp.inf, norm(state).dtype))
 
     def step(self, phase: Clamped, carry: _Sweep) -> _Sweep:
-        return _Sweep(*sweep(phase, carry.state))
+        return _Sweep(*sweep(phase, carry.state, self.blocks))

@@ -1,0 +1,52 @@
+"""The names that recipes choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from eqprop.ops import AveragePool, MaxPool
+from eqprop.oscillator import Oscillator
+from eqprop.spins import Bernoulli, Spin
+from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
+
+PoolName = Literal["average", "max"]
+DataName = Literal[
+    "digits", "mnist", "mnist-100", "mnist-1000", "fashion-mnist", "cifar-10", "cifar-100"
+]
+UnitName = Literal[
+    "clip",
+    "relu",
+    "relu6",
+    "hard-tanh",
+    "linear",
+    "logistic",
+    "tanh",
+    "oscillator",
+    "spin",
+    "bernoulli",
+]
+SolverName = Literal[
+    "blockwise", "momentum", "spectral", "alternating", "gradient", "flow", "langevin"
+]
+ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
+OptimiserName = Literal["adam", "momentum", "heavy-ball", "sgd"]
+ScheduleName = Literal["cosine", "constant"]
+EstimatorName = Literal["ep", "implicit", "bptt", "thermal", "backprop"]
+SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]
+ReadingName = Literal["draws", "means"]
+RuleName = Literal["contrast", "symmetric", "path-integral", "covariance", "reweighting"]
+
+UNITS: dict[UnitName, Callable[[], Unit]] = {
+    "clip": Box,
+    "relu": relu,
+    "relu6": relu6,
+    "hard-tanh": hard_tanh,
+    "linear": Linear,
+    "logistic": Logistic,
+    "tanh": Tanh,
+    "oscillator": Oscillator,
+    "spin": Spin,
+    "bernoulli": Bernoulli,
+}
+POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}

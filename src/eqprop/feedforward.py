@@ -1,0 +1,61 @@
+"""The feed-forward network of the same layers, by back-propagation: what equilibrium is compared with."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop.estimators import Batch, Estimate, Estimator, Forecast, Report, forecast, mean_loss
+from eqprop.model import Model
+from eqprop.network import INPUT, Network
+from eqprop.units import State
+
+
+class FeedForward(Estimator):
+    """Back-propagation through ``u_l = retract(b_l + sum_e op_e(u_source))``, layer after layer.
+
+    Couplings act one way, from the earlier layer to the later. Raises ``ValueError`` where an edge leads
+    back, or where a unit is of several components.
+    """
+
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        def loss(model: Model):
+            end = jax.vmap(lambda x: forward(model, x))(x)
+            return mean_loss(model, end, y), end
+
+        (value, end), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(model)
+        return Estimate(value, gradient, lax.stop_gradient(end), Report())
+
+
+def forward(model: Model, x: Array) -> State:
+    """The states of one example after one pass."""
+    network = model.energy
+    if not isinstance(network, Network):
+        raise ValueError(
+            f"FeedForward: expected a Network, whose layers have an order, got {type(network).__name__}."
+        )
+    state: State = {}
+    shown = {INPUT: x}
+    for name in network.order:
+        layer, fields = network.layers[name], []
+        for edge in network.edges.values():
+            if edge.target == name and (edge.source not in shown or layer.unit.components):
+                raise ValueError(
+                    f"FeedForward: expected edges from earlier layers and units that are numbers, got an "
+                    f"edge from {edge.source!r} to {name!r} ({type(layer.unit).__name__})."
+                )
+            if edge.target == name:
+                fields.append(edge.op(shown[edge.source]))
+        state[name] = layer.unit.retract(sum(fields, layer.bias))
+        shown[name] = layer.unit.embed(state[name])
+    return state
+
+
+@forecast.register
+def _(source: FeedForward, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+    state = jax.vmap(lambda x: forward(model, x))(x)
+    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), {})

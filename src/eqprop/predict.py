@@ -1,0 +1,49 @@
+"""How long a run will take, before it begins."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import equinox as eqx
+import jax
+
+from eqprop.data import Dataset, load
+from eqprop.estimators import relax
+from eqprop.recipes import Recipe, VisionRecipe
+from eqprop.solvers import Blockwise
+from eqprop.train import epoch_length
+
+SWEEPS, FORWARD_AND_BACK = 10, 3
+
+
+def longest(recipe: VisionRecipe, data: Dataset) -> float:
+    """Seconds of a run none of whose phases settles before its last step, from the time of a few sweeps
+    now; two nudged phases, and an evaluation of the validation images every epoch."""
+    model = recipe.build(data)
+    x = jax.random.uniform(jax.random.key(0), (recipe.batch_size, *data.image_shape))
+
+    @eqx.filter_jit
+    def sweep(model, x):
+        return relax(model, x, model.rest(x), Blockwise(None, SWEEPS))[0]
+
+    jax.block_until_ready(sweep(model, x))
+    began = time.perf_counter()
+    jax.block_until_ready(sweep(model, x))
+    a_sweep = (time.perf_counter() - began) / SWEEPS
+    held_out = recipe.validation
+    calls, length = epoch_length(recipe.examples or len(data.train.y) - held_out, recipe.batch_size)
+    free, nudged = recipe.max_steps, recipe.nudged_steps or recipe.max_steps
+    if recipe.estimator == "backprop":
+        training, evaluating = FORWARD_AND_BACK, 1
+    else:
+        training, evaluating = free + 2 * nudged, free
+    sweeps = calls * length * training + held_out / recipe.batch_size * evaluating
+    return a_sweep * recipe.epochs * sweeps
+
+
+def predicted(recipe: Recipe, data_dir: Path | None) -> float | None:
+    """`longest` of the recipe with its data; of other kinds of recipe, nothing."""
+    if not isinstance(recipe, VisionRecipe):
+        return None
+    return longest(recipe, recipe.framed(load(recipe.data, data_dir)))

@@ -1,0 +1,51 @@
+"""The studies of residual networks (Elayedam and Srinivasan, arXiv 2509.26003), at an eighth of their width
+or less."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from eqprop.recipes import RECIPES
+from eqprop.studies import Comparison, Study
+from eqprop.vision import VGG5_GAINS
+
+NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
+VGG5 = {"architecture": "vgg", "gain": VGG5_GAINS}
+BACKPROP = {"estimator": "backprop", "nudged_steps": 0}
+HALF = {"max_steps": NARROW.max_steps // 2, "nudged_steps": NARROW.nudged_steps // 2}
+TWICE = {"max_steps": NARROW.max_steps * 2, "nudged_steps": NARROW.nudged_steps * 2}
+
+ABLATION: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "no skips": {"no_skips": True},
+    "clip 0–1": {"unit": "clip"},
+    "no RandAugment": {"randaugment": (0, 9)},
+    "momentum without Nesterov": {"optimiser": "heavy-ball"},
+    "no gradient clipping": {"clip_norm": 0.0},
+    "half the steps": HALF,
+    "twice the steps": TWICE,
+    "coloured sweeps without momentum": {"solver": "blockwise"},
+    "odd and even layers, as published": {"solver": "alternating"},
+}
+
+RESIDUAL: tuple[Study, ...] = (
+    Comparison(
+        "hopfield-resnet-cifar-10",
+        "CIFAR-10: narrow Hopfield-ResNet13, VGG5, and back-propagation of the same layers",
+        NARROW,
+        {
+            "ResNet13": {},
+            "VGG5": VGG5,
+            "ResNet13, back-propagation": BACKPROP,
+            "VGG5, back-propagation": VGG5 | BACKPROP,
+        },
+        (0,),
+    ),
+    Comparison(
+        "hopfield-resnet-ablation",
+        "what each part of the training of residual networks is worth, in two epochs",
+        dataclasses.replace(NARROW, epochs=2),
+        ABLATION,
+    ),
+)
