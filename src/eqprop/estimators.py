@@ -275,7 +275,13 @@ def _summary(phase: str, info: Info | None) -> dict[str, Array]:
 
 
 def _by_phase(function, examples, phases):
-    return jax.vmap(jax.vmap(function, in_axes=examples), in_axes=phases)
+    """``function`` over (phases, batch, ...), as one program over (batch, phases, ...): where convolutions
+    merge the two, a batch that is split over devices stays so."""
+    inner = jax.vmap(function, in_axes=phases)
+    outer = tuple(
+        e if p is None or e is None else e + 1 for e, p in zip(examples, phases, strict=True)
+    )
+    return jax.vmap(inner, in_axes=outer, out_axes=1)
 
 
 def _require_smooth(model: Model) -> None:

@@ -33,7 +33,7 @@ from eqprop.solvers import Iterative
 from eqprop.units import State, embed
 
 TRACED, FOLLOWED = 60, 40
-KEY = jax.random.key(0)
+SEED = 0
 
 
 def draw_run(folder: Path, source: Source = None) -> list[Path]:
@@ -86,7 +86,7 @@ def phase_paths(task: Task, model: Model) -> dict[str, dict[str, np.ndarray]]:
     names, frozen = _oscillating(model), freeze(model)
     free, nudged = make_solver(task.recipe), make_nudged_solver(task.recipe)
     assert isinstance(free, Iterative) and isinstance(nudged, Iterative)
-    beta = float(np.max(np.real(make_contrast(task.recipe).draw(KEY)[0])))
+    beta = float(np.max(np.real(make_contrast(task.recipe).draw(jax.random.key(SEED))[0])))
 
     def follow(phase: Clamped, solver: Iterative, state: State, steps: int):
         def advance(carry, _):
@@ -105,11 +105,11 @@ def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
     """What each layer shows in the free phase of the audited batch."""
     x, y = audit_batch(task, model)
     if task.recipe.estimator == "thermal":
-        members = estimate(model, x, y, make_thermal(task.recipe), KEY).state
+        members = estimate(model, x, y, make_thermal(task.recipe), jax.random.key(SEED)).state
         states = {name: z[:, 0] for name, z in members.items()}
         return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
     solver = make_solver(task.recipe)
-    states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, KEY))(x)
+    states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, jax.random.key(SEED)))(x)
     return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
 
 
