@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from eqprop import contrast as contrasts
 from eqprop import samplers, thermal
 from eqprop.chains import Chains
 from eqprop.contrast import Contrast
+from eqprop.delta import DeltaPropagation
 from eqprop.estimators import (
     Backpropagation,
     EquilibriumPropagation,
@@ -25,6 +27,7 @@ from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence, o
 from eqprop.marginal import ConditionalMeans, Draws, Reading
 from eqprop.model import Model
 from eqprop.names import parameter_names
+from eqprop.precision import at_precision, for_differences
 from eqprop.recipes import (
     ContrastName,
     EstimatorName,
@@ -87,6 +90,7 @@ SCHEDULES: dict[ScheduleName, Callable[[float, int], optax.Schedule]] = {
     "constant": lambda rate, steps: optax.constant_schedule(rate),
 }
 WRITES = 2
+SHARP, MANY = 1e-5, 1000
 OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
     "adam": optax.scale_by_adam,
     "momentum": lambda: optax.trace(0.9, nesterov=True),
@@ -96,11 +100,21 @@ OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
 
 def make_solver(recipe: Recipe) -> Solver:
     """The solver of the recipe's free phases."""
-    return SOLVERS[recipe.solver](recipe, recipe.max_steps)
+    return at_precision(recipe, SOLVERS[recipe.solver](recipe, recipe.max_steps))
+
+
+def make_precise_solver(recipe: Recipe) -> Solver:
+    """The same in full precision, to a sharp tolerance: to measure with."""
+    sharp = dataclasses.replace(recipe, tolerance=SHARP)
+    return SOLVERS[recipe.solver](sharp, max(recipe.max_steps, MANY))
 
 
 def make_nudged_solver(recipe: Recipe) -> Solver:
     """The solver of the recipe's nudged phases."""
+    return at_precision(recipe, _nudged_solver(recipe))
+
+
+def _nudged_solver(recipe: Recipe) -> Solver:
     return SOLVERS[recipe.solver](recipe, recipe.nudged_steps or recipe.max_steps)
 
 
@@ -146,7 +160,10 @@ def make_source(recipe: Recipe) -> Any:
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
-def _propagation(recipe: Recipe) -> EquilibriumPropagation:
+def _propagation(recipe: Recipe) -> Estimator:
+    if recipe.differences:
+        nudged, dtype = for_differences(recipe, _nudged_solver(recipe))
+        return DeltaPropagation(make_solver(recipe), make_contrast(recipe), nudged, dtype)
     return EquilibriumPropagation(
         make_solver(recipe),
         make_contrast(recipe),

@@ -18,12 +18,11 @@ from eqprop.estimators import (
     Estimate,
     Estimator,
     ImplicitDifferentiation,
-    cast,
     relax,
 )
 from eqprop.model import Model
 from eqprop.names import parameter_names
-from eqprop.ops import freeze
+from eqprop.ops import cast, freeze
 from eqprop.solvers import GradientDescent, Iterative, Momentum, Solver
 from eqprop.units import State
 

@@ -21,11 +21,11 @@ from eqprop.assemble import (
 )
 from eqprop.diagnose import Agreement, estimate
 from eqprop.energy import Clamped
-from eqprop.estimators import cast, relax
+from eqprop.estimators import relax
 from eqprop.fit import Source, Task, audit_batch, load_best, prepare
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
-from eqprop.ops import freeze
+from eqprop.ops import cast, freeze
 from eqprop.oscillator import Oscillator, phases
 from eqprop.recipes import from_config
 from eqprop.runs import read_json, read_rows

@@ -19,6 +19,7 @@ from eqprop import data as data_sets
 from eqprop.assemble import (
     make_estimator,
     make_optimiser,
+    make_precise_solver,
     make_program,
     make_source,
     make_thermal,
@@ -30,6 +31,7 @@ from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gr
 from eqprop.hosts import from_first, in_all, require_agreement
 from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.model import Model
+from eqprop.precision import warn_if_unresolved
 from eqprop.recipes import Recipe, RuleName, ThermalRecipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
@@ -136,6 +138,7 @@ def _try_out(task: Task, model: Model) -> None:
         make_thermal(task.recipe).check(model, x, y)
     estimator = make_estimator(task.recipe)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
+    warn_if_unresolved(task.recipe, model, x, y, make_precise_solver(task.recipe))
 
 
 def _warn_if_rising(task: Task, model: Model) -> None:

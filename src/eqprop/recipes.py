@@ -38,6 +38,7 @@ SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow", "l
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 ScheduleName = Literal["cosine", "constant"]
 EstimatorName = Literal["ep", "implicit", "bptt", "thermal"]
+PrecisionName = Literal["full", "tf32", "bfloat16", "float16"]
 SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]
 ReadingName = Literal["draws", "means"]
 RuleName = Literal["contrast", "symmetric", "path-integral", "covariance", "reweighting"]
@@ -55,7 +56,7 @@ UNITS: dict[UnitName, Callable[[], Unit]] = {
     "bernoulli": Bernoulli,
 }
 NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
-EP_ONLY = ("state_bits", "nudged_steps")
+EP_ONLY = ("state_bits", "nudged_steps", "differences")
 POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}
 
 
@@ -102,6 +103,11 @@ class Recipe:
     """Step of the solvers gradient and langevin."""
     noise: float = 0.0
     """Phase noise xi of the solver langevin: step_size * xi * N(0, 1) a step."""
+    precision: PrecisionName = "full"
+    """Float type in which states relax, or tf32 products on GPUs that have them; gradients are full."""
+    differences: bool = False
+    """Carry nudged phases as differences from the free one, which keeps the digits of small nudges, and
+    refine free phases of a smaller float type to the tolerance."""
     independent_noise: bool = False
     """Give each nudged phase noise of its own, as a machine does, in place of a common one that cancels."""
 
