@@ -1,8 +1,9 @@
 """What each lever of a training step is worth, alone: ``python -m benchmarks.levers``.
 
-Cosines with the exact gradient by nudge and float type; bytes that a compiled step needs by number of steps;
-and times: both nudges as one batch against one after another, the input's drive computed once against in
-every sweep, and free phases by float type (few bits pay on hardware that has them, and not on CPUs).
+Cosines with the exact gradient by nudge and float type; bytes that a compiled step needs by number of
+steps; and times: both nudges as one batch against one after another, the input's drive computed once
+against in every sweep, and free phases by float type (few bits pay on hardware that has them, and not on
+CPUs).
 """
 
 from __future__ import annotations

@@ -291,7 +291,7 @@ def test_a_nudge_that_rounding_swallows_is_warned_of():
     solver = make_precise_solver(SMALL)
     lost = dataclasses.replace(SMALL, precision=BF16)
     words = (
-        r"0\.001 moves layer 'h\d' by less than bfloat16 resolves: expected beta of at least 0\.\d+"
+        r"0\.001 moves layer 'h\d' by less than bfloat16 rounds: expected beta of at least 0\.\d+"
     )
     with pytest.warns(UserWarning, match=words):
         warn_if_unresolved(lost, model, x, y, solver)

@@ -19,8 +19,8 @@ from eqprop.recipes import PrecisionName, Recipe
 from eqprop.solvers import Iterative, MatmulPrecision, Reduced, Refined, Solver
 
 PROBE = 0.01
-ROUNDING: dict[PrecisionName, float] = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "tf32": 2.0**-10}
-"""The unit of rounding: of numbers from 1 to 2, the step from one to the next."""
+ROUNDING: dict[PrecisionName, float] = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "tf32": 2.0**-11}
+"""Unit roundoff: the largest relative error of a number that is rounded."""
 
 
 def at_precision(recipe: Recipe, solver: Solver) -> Solver:
@@ -66,15 +66,16 @@ def _resolved(solver: Iterative, dtype: str) -> Iterative:
 
 
 class Resolution(NamedTuple):
-    """The layer that answers a nudge least, and the nudge to which it answers by one unit of rounding."""
+    """The layer that answers a nudge least, and the nudge that moves it by as much as rounding does."""
 
     layer: str
     beta: float
 
 
 def smallest_nudge(model: Model, x: Array, y: Array, solver: Solver, rounding: float) -> Resolution:
-    """``rounding |z| / |dz/dbeta|`` of the layer where it is largest: smaller nudges are lost where states
-    are rounded as a whole. Measured in the model's own type at nudges of +-0.01, over a batch."""
+    """``rounding |z| / |dz/dbeta|`` of the layer where it is largest: the gradient of that layer is lost at
+    smaller nudges, where states are rounded as a whole, but for what averages over neurons and examples.
+    Measured in the model's own type at nudges of +-0.01, over a batch."""
     betas = jnp.asarray([-PROBE, PROBE], x.dtype)
 
     @eqx.filter_jit
@@ -106,7 +107,7 @@ def warn_if_unresolved(recipe: Recipe, model: Model, x: Array, y: Array, solver:
     if abs(recipe.beta) < least.beta:
         warnings.warn(
             f"A nudge of {recipe.beta:g} moves layer {least.layer!r} by less than {recipe.precision} "
-            f"resolves: expected beta of at least {least.beta:.2g}, for one unit of rounding. Use it, or "
-            "differences (--differences), which keep the digits of small nudges.",
+            f"rounds: expected beta of at least {least.beta:.2g}. Use it, or differences (--differences), "
+            "which keep the digits of small nudges.",
             stacklevel=2,
         )
