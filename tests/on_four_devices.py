@@ -59,7 +59,9 @@ def trained(recipe, devices, examples=24):
 SHIFTED = DenseRecipe(hidden=(5,), batch_size=8, shift=1, cost="cross-entropy", state_bits=6)
 RECIPES = {
     "dense": SHIFTED,
-    "conv": ConvRecipe(channels=(2,), kernel=(3,), batch_size=8, solver="momentum"),
+    "conv": ConvRecipe(
+        channels=(2,), kernel=(3,), batch_size=8, solver="momentum", differences=True
+    ),
     "thermal": ThermalRecipe(
         hidden=(5,), unit="hard-tanh", batch_size=8, persistent=True, burn=3, reading="draws"
     ),

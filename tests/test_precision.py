@@ -270,6 +270,10 @@ def test_a_recipe_at_a_precision():
     ("changes", "words"),
     [
         ({"precision": BF16, "estimator": "bptt"}, "precision: expected the estimator ep"),
+        (
+            {"precision": BF16, "tolerance": 0.03},
+            "tolerance: expected at least 0.031 for loops in bf",
+        ),
         ({"precision": "tf32", "solver": "flow"}, "precision: .* an iterative solver"),
         (
             {"differences": True, "precision": BF16, "tolerance": 0.0},

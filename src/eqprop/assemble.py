@@ -160,10 +160,17 @@ def make_source(recipe: Recipe) -> Any:
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
+def make_learner(recipe: Recipe) -> Callable[[Solver, Contrast], Estimator]:
+    """The form of equilibrium propagation that a recipe asks for, from a free solver and a contrast."""
+    if not recipe.differences:
+        return EquilibriumPropagation
+    nudged, dtype = for_differences(recipe, _nudged_solver(recipe))
+    return lambda solver, contrast: DeltaPropagation(solver, contrast, nudged, dtype)
+
+
 def _propagation(recipe: Recipe) -> Estimator:
     if recipe.differences:
-        nudged, dtype = for_differences(recipe, _nudged_solver(recipe))
-        return DeltaPropagation(make_solver(recipe), make_contrast(recipe), nudged, dtype)
+        return make_learner(recipe)(make_solver(recipe), make_contrast(recipe))
     return EquilibriumPropagation(
         make_solver(recipe),
         make_contrast(recipe),

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from eqprop import jobs, plots
-from eqprop.assemble import make_contrast, make_program, make_solver
+from eqprop.assemble import make_contrast, make_learner, make_program, make_solver
 from eqprop.devices import over
 from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
@@ -214,7 +214,8 @@ def _sweep(task: Task, model: Model) -> BetaSweep:
     def contrast(beta: float):
         return make_contrast(recipe, beta)
 
-    return sweep_beta(model, x, y, solver, contrast, BETAS, exact, jax.random.key(0))
+    key, learner = jax.random.key(0), make_learner(recipe)
+    return sweep_beta(model, x, y, solver, contrast, BETAS, exact, key, learner)
 
 
 def _shape(recipe: Recipe) -> str:

@@ -35,6 +35,12 @@ def at_precision(recipe: Recipe, solver: Solver) -> Solver:
     if recipe.precision == "tf32":
         return MatmulPrecision(solver)
     if not recipe.differences:
+        least = _least_tolerance(recipe.precision)
+        if 0 < recipe.tolerance < least:
+            raise ValueError(
+                f"tolerance: expected at least {least:.2g} for loops in {recipe.precision}, or 0 for "
+                f"max_steps steps, got {recipe.tolerance}; or use --differences, which refine to it."
+            )
         return Reduced(solver, recipe.precision)
     if recipe.tolerance == 0:
         raise ValueError(
@@ -61,8 +67,12 @@ def _resolved(solver: Iterative, dtype: str) -> Iterative:
     """The solver at its tolerance, or at the least that the float type resolves."""
     if solver.tolerance is None:
         return solver
-    change: Any = {"tolerance": max(solver.tolerance, 4 * float(jnp.finfo(dtype).eps))}
+    change: Any = {"tolerance": max(solver.tolerance, _least_tolerance(dtype))}
     return dataclasses.replace(solver, **change)
+
+
+def _least_tolerance(dtype: str) -> float:
+    return 4 * float(jnp.finfo(dtype).eps)
 
 
 class Resolution(NamedTuple):
