@@ -22,6 +22,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.chains
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.residual
+	$(BIN)/python -m benchmarks.levers
 
 tables: $(VENV)/installed
 	$(BIN)/python -m experiments.tables

@@ -210,6 +210,46 @@ def oscillators() -> list[str]:
     return rows
 
 
+def levers() -> list[str]:
+    """What each lever of a training step is worth, alone."""
+    result = read(ROOT / "benchmarks/levers.json")
+    if result is None:
+        return []
+    betas = [f"β = {beta:g}" for beta in result["betas"]]
+    rows = []
+    for name, found in result["networks"].items():
+        least = found["cosines"]["least"]
+        rows += [
+            "",
+            f"Cosine of the gradient with the exact one by nudge and float type, {name} network; by its "
+            f"rounding, bfloat16 resolves nudges from {least['beta']:.2g} on in every layer "
+            "(`python -m benchmarks.levers`):",
+            "",
+            "| | " + " | ".join(betas) + " |",
+            "|---" * (len(betas) + 1) + "|",
+        ]
+        for way, row in found["cosines"]["rows"].items():
+            rows.append(f"| {way} | " + " | ".join(f"{value:.4f}" for value in row) + " |")
+    rows += [
+        "",
+        f"Each lever alone, batch {result['batch']}: temporary memory of a compiled gradient in MB at "
+        + ", ".join(map(str, result["steps"]))
+        + " steps; times in ms:",
+        "",
+        "| network | EP | BPTT | both nudges together / in turn | drive once / every sweep |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in result["networks"].items():
+        held = {way: [f"{b / 1e6:.3g}" for b in row] for way, row in found["memory"].items()}
+        ep, bptt = held["equilibrium propagation"], held["back-propagation through time"]
+        both, drive = found["nudges_ms"], found["drive_ms"]
+        rows.append(
+            f"| {name} | {', '.join(ep)} | {', '.join(bptt)} | {both['together']:.2f} / "
+            f"{both['in turn']:.2f} | {drive['once']:.2f} / {drive['every sweep']:.2f} |"
+        )
+    return rows
+
+
 def with_tables(text: str) -> str:
     """The README's text, its tables made anew."""
     before, _, rest = text.partition(BEGIN)
@@ -232,6 +272,7 @@ def with_tables(text: str) -> str:
             *sweeps(),
             *residual_tables.benchmark(),
             *speed(),
+            *levers(),
             *oscillators(),
             *thermal_tables.chains(),
             *lagrangian_tables.ways(),

@@ -14,6 +14,7 @@ from eqprop.contrast import (
     symmetric,
 )
 from eqprop.costs import Cost, CrossEntropy, SquaredError
+from eqprop.delta import DeltaPropagation
 from eqprop.diagnose import audit, exact_gradient, sweep_beta
 from eqprop.energy import Clamped, Energy, FunctionEnergy, displacement, residual
 from eqprop.estimators import (
@@ -45,6 +46,8 @@ from eqprop.solvers import (
     Info,
     Langevin,
     Momentum,
+    Reduced,
+    Refined,
     Solver,
     Spectral,
 )
@@ -63,6 +66,7 @@ __all__ = [
     "Contrast",
     "Cost",
     "CrossEntropy",
+    "DeltaPropagation",
     "Diffusion",
     "Draws",
     "Edge",
@@ -87,6 +91,8 @@ __all__ = [
     "Nudged",
     "Oscillator",
     "RandomSign",
+    "Reduced",
+    "Refined",
     "Reweighting",
     "Solver",
     "Spectral",

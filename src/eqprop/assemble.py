@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from eqprop import rules, samplers, thermal
 from eqprop.augment import Augment, Flip, InTurn, RandomCrop, random_shift
 from eqprop.chains import Chains
 from eqprop.contrast import Contrast
+from eqprop.delta import DeltaPropagation
 from eqprop.estimators import (
     Backpropagation,
     EquilibriumPropagation,
@@ -22,6 +24,7 @@ from eqprop.feedforward import FeedForward
 from eqprop.graph import alternate
 from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence
 from eqprop.marginal import ConditionalMeans, Draws, Reading
+from eqprop.precision import at_precision, for_differences
 from eqprop.randaugment import RandAugment
 from eqprop.recipes import (
     ContrastName,
@@ -83,15 +86,27 @@ RULES: dict[RuleName, Callable[[float, int], rules.Rule]] = {
     "reweighting": lambda beta, nodes: rules.Reweighting(np.asarray(beta)),
 }
 READINGS: dict[ReadingName, Reading] = {"draws": Draws(), "means": ConditionalMeans()}
+Learner = EquilibriumPropagation | DeltaPropagation
+SHARP, MANY = 1e-5, 1000
 
 
 def make_solver(recipe: Recipe) -> Solver:
     """The solver of the recipe's free phases."""
-    return SOLVERS[recipe.solver](recipe, recipe.max_steps)
+    return at_precision(recipe, SOLVERS[recipe.solver](recipe, recipe.max_steps))
+
+
+def make_precise_solver(recipe: Recipe) -> Solver:
+    """The same in full precision, to a sharp tolerance: to measure with."""
+    sharp = dataclasses.replace(recipe, tolerance=SHARP)
+    return SOLVERS[recipe.solver](sharp, max(recipe.max_steps, MANY))
 
 
 def make_nudged_solver(recipe: Recipe) -> Solver:
     """The solver of the recipe's nudged phases."""
+    return at_precision(recipe, _nudged_solver(recipe))
+
+
+def _nudged_solver(recipe: Recipe) -> Solver:
     return SOLVERS[recipe.solver](recipe, recipe.nudged_steps or recipe.max_steps)
 
 
@@ -153,17 +168,31 @@ def make_source(recipe: Recipe) -> Any:
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
+def make_learner(recipe: Recipe) -> Callable[[Solver, Contrast], Learner]:
+    """The form of equilibrium propagation that a recipe asks for, from a free solver and a contrast."""
+    if not recipe.differences:
+        return EquilibriumPropagation
+    nudged, dtype = for_differences(recipe, _nudged_solver(recipe))
+    return lambda solver, contrast: DeltaPropagation(solver, contrast, nudged, dtype)
+
+
 def _propagation(recipe: Recipe) -> Estimator:
-    learner = EquilibriumPropagation(
+    learner = _from_rest(recipe)
+    if not isinstance(recipe, VisionRecipe) or recipe.warm_start == "rest":
+        return learner
+    return WarmStart(learner, recipe.warm_start == "nudged")
+
+
+def _from_rest(recipe: Recipe) -> Learner:
+    if recipe.differences:
+        return make_learner(recipe)(make_solver(recipe), make_contrast(recipe))
+    return EquilibriumPropagation(
         make_solver(recipe),
         make_contrast(recipe),
         make_nudged_solver(recipe),
         ReadBits(recipe.state_bits) if recipe.state_bits else None,
         not recipe.independent_noise,
     )
-    if not isinstance(recipe, VisionRecipe) or recipe.warm_start == "rest":
-        return learner
-    return WarmStart(learner, recipe.warm_start == "nudged")
 
 
 def _backpropagation(recipe: Recipe) -> Backpropagation:

@@ -33,6 +33,7 @@ ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holo
 OptimiserName = Literal["adam", "momentum", "heavy-ball", "sgd"]
 ScheduleName = Literal["cosine", "constant"]
 EstimatorName = Literal["ep", "implicit", "bptt", "thermal", "backprop"]
+PrecisionName = Literal["full", "tf32", "bfloat16", "float16"]
 SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]
 ReadingName = Literal["draws", "means"]
 RuleName = Literal["contrast", "symmetric", "path-integral", "covariance", "reweighting"]

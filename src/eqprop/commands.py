@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from eqprop import jobs, plots
-from eqprop.assemble import make_contrast, make_program, make_solver
+from eqprop.assemble import make_contrast, make_learner, make_program, make_solver
+from eqprop.devices import over
 from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
 from eqprop.experiments import EXPERIMENTS, GROUPS, resized
@@ -30,6 +31,7 @@ from eqprop.fit import (
     reference_name,
     spread_of,
 )
+from eqprop.hosts import from_first, is_first
 from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
 from eqprop.recipes import RECIPES, Recipe, from_config
@@ -47,8 +49,14 @@ def run(job: Any) -> None:
 
 @run.register
 def _(job: jobs.Train) -> None:
-    folder = _folder(job)
-    recipe = _changed(job.recipe, job.name, folder) if job.resume else job.recipe
+    job.hosts.join()
+    devices, folder = over(job.devices), from_first(lambda: _folder(job))
+    recipe = job.recipe
+    if job.resume:
+        recipe = from_first(lambda: _changed(job.recipe, job.name, folder))
+    if not is_first():
+        fit(job.name, recipe, folder, job.data_dir, job.resume, devices=devices)
+        return
     note = _tensorboard(folder) if job.tensorboard else lambda row: None
     tell(f"{job.name} in {folder}")
     with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
@@ -57,7 +65,7 @@ def _(job: jobs.Train) -> None:
             bar.epoch(row)
             note(row)
 
-        result = fit(job.name, recipe, folder, job.data_dir, job.resume, bar.step, seen)
+        result = fit(job.name, recipe, folder, job.data_dir, job.resume, bar.step, seen, devices)
     with console.status("drawing"):
         paths = draw_run(folder, job.data_dir)
     if rows := [Agreement(**row) for row in result["audit"]]:
@@ -207,7 +215,8 @@ def _sweep(task: Task, model: Model) -> BetaSweep:
     def contrast(beta: float):
         return make_contrast(recipe, beta)
 
-    return sweep_beta(model, x, y, solver, contrast, BETAS, exact, jax.random.key(0))
+    key, learner = jax.random.key(0), make_learner(recipe)
+    return sweep_beta(model, x, y, solver, contrast, BETAS, exact, key, learner)
 
 
 def _shape(recipe: Recipe) -> str:

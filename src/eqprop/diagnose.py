@@ -18,12 +18,11 @@ from eqprop.estimators import (
     Estimate,
     Estimator,
     ImplicitDifferentiation,
-    cast,
     relax,
 )
 from eqprop.model import Model
 from eqprop.names import parameter_names
-from eqprop.ops import freeze
+from eqprop.ops import cast, freeze
 from eqprop.solvers import GradientDescent, Iterative, Momentum, Solver
 from eqprop.units import State
 
@@ -161,8 +160,9 @@ def sweep_beta(
     betas: Sequence[float],
     reference: PyTree,
     key: PRNGKeyArray,
+    learner: Callable[[Solver, Contrast], Estimator] = EquilibriumPropagation,
 ) -> BetaSweep:
-    """The error of EP against ``reference`` over ``betas``.
+    """The error of EP against ``reference`` over ``betas``; ``learner`` may be another form of it.
 
     The order is the slope of log error against log beta between the best nudge and the largest whose
     error is below one half: above it the nudge is not small, below it tolerance and rounding rule.
@@ -170,7 +170,7 @@ def sweep_beta(
     nudges = np.sort(np.asarray(betas, np.float64))
     errors = []
     for beta in nudges:
-        estimator = EquilibriumPropagation(solver, contrast(float(beta)))
+        estimator = learner(solver, contrast(float(beta)))
         gradient = estimate(model, x, y, estimator, key).gradient
         errors.append(compare(gradient, reference)[-1].relative_error)
     found = np.asarray(errors)

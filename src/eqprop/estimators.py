@@ -24,7 +24,7 @@ from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree, Shaped
 from eqprop.contrast import Contrast
 from eqprop.energy import displacement, norm
 from eqprop.model import Model
-from eqprop.ops import freeze
+from eqprop.ops import cast, freeze
 from eqprop.solvers import CONVERGED, Info, Iterative, Solver, check_tolerance
 from eqprop.units import State, Units
 
@@ -131,7 +131,7 @@ def contrast_gradient(
         def total(beta, x, y, state):
             return model.nudged(x, y, beta)(state)
 
-        energies = _by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(betas, x, y, states)
+        energies = by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(betas, x, y, states)
         return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
 
     return eqx.filter_grad(surrogate)(model)
@@ -187,7 +187,7 @@ class EquilibriumPropagation(Estimator):
 
         draws = jax.random.split(after, (1 if self.common_noise else len(betas), x.shape[0]))
         draws = jnp.broadcast_to(draws, (len(betas), x.shape[0]))
-        states, nudged_info = _by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, 0))(
+        states, nudged_info = by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, 0))(
             betas, inputs, y, starts, draws
         )
         states = jax.vmap(lambda state, key: self._read(model, state, key))(
@@ -273,11 +273,6 @@ class Backpropagation(Estimator):
         return Estimate(value, gradient, lax.stop_gradient(end), Report())
 
 
-def cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
-    """Every inexact array of a tree in ``dtype``."""
-    return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, tree)
-
-
 def _summary(phase: str, info: Info | None) -> dict[str, Array]:
     if info is None:
         return {}
@@ -288,8 +283,14 @@ def _summary(phase: str, info: Info | None) -> dict[str, Array]:
     }
 
 
-def _by_phase(function, examples, phases):
-    return jax.vmap(jax.vmap(function, in_axes=examples), in_axes=phases)
+def by_phase(function, examples, phases):
+    """``function`` over (phases, batch, ...), as one program over (batch, phases, ...): where convolutions
+    merge the two, a batch that is split over devices stays so."""
+    inner = jax.vmap(function, in_axes=phases)
+    outer = tuple(
+        e if p is None or e is None else e + 1 for e, p in zip(examples, phases, strict=True)
+    )
+    return jax.vmap(inner, in_axes=outer, out_axes=1)
 
 
 def _require_smooth(model: Model) -> None:

@@ -23,11 +23,11 @@ from eqprop.assemble import (
 )
 from eqprop.diagnose import Agreement, estimate
 from eqprop.energy import Clamped
-from eqprop.estimators import cast, relax
+from eqprop.estimators import relax
 from eqprop.fit import Source, Task, audit_batch, load_best, prepare
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
-from eqprop.ops import freeze
+from eqprop.ops import cast, freeze
 from eqprop.oscillator import Oscillator, phases
 from eqprop.recipes import from_config
 from eqprop.runs import read_json, read_rows
@@ -35,7 +35,7 @@ from eqprop.solvers import Iterative
 from eqprop.units import State, embed
 
 TRACED, FOLLOWED = 60, 40
-KEY = jax.random.key(0)
+SEED = 0
 
 
 def draw_run(folder: Path, source: Source = None) -> list[Path]:
@@ -88,7 +88,7 @@ def phase_paths(task: Task, model: Model) -> dict[str, dict[str, np.ndarray]]:
     names, frozen = _oscillating(model), freeze(model)
     free, nudged = make_solver(task.recipe), make_nudged_solver(task.recipe)
     assert isinstance(free, Iterative) and isinstance(nudged, Iterative)
-    beta = float(np.max(np.real(make_contrast(task.recipe).draw(KEY)[0])))
+    beta = float(np.max(np.real(make_contrast(task.recipe).draw(jax.random.key(SEED))[0])))
 
     def follow(phase: Clamped, solver: Iterative, state: State, steps: int):
         def advance(carry, _):
@@ -109,17 +109,17 @@ def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
     if task.recipe.estimator == "backprop":
         return {n: np.asarray(u) for n, u in _passed(task, model, x, y).items()}
     if task.recipe.estimator == "thermal":
-        members = estimate(model, x, y, make_thermal(task.recipe), KEY).state
+        members = estimate(model, x, y, make_thermal(task.recipe), jax.random.key(SEED)).state
         states = {name: z[:, 0] for name, z in members.items()}
         return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
     solver = make_solver(task.recipe)
-    states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, KEY))(x)
+    states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, jax.random.key(SEED)))(x)
     return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
 
 
 def _passed(task: Task, model: Model, x: Array, y: Array) -> State:
     """What each layer shows after a feed-forward pass."""
-    states = estimate(model, x, y, make_estimator(task.recipe), KEY).state
+    states = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(SEED)).state
     return embed(model.energy.units, states)
 
 

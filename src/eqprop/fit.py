@@ -19,16 +19,20 @@ from eqprop import data as data_sets
 from eqprop.assemble import (
     make_augment,
     make_estimator,
+    make_precise_solver,
     make_program,
     make_source,
     make_thermal,
 )
 from eqprop.chains import Chains
 from eqprop.data import Dataset, Split
+from eqprop.devices import ONE, Devices
 from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gradient
+from eqprop.hosts import from_first, in_all, require_agreement
 from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.model import Model
 from eqprop.optimisers import make_optimiser
+from eqprop.precision import warn_if_unresolved
 from eqprop.recipes import Recipe, RuleName, ThermalRecipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
@@ -62,18 +66,20 @@ EpochObserve = Callable[[Mapping[str, float]], None]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A recipe with its data on the device."""
+    """A recipe with its data on the devices."""
 
     recipe: Recipe
     data: Dataset
     train: Images
     validation: Images
     test: Images
+    devices: Devices = ONE
 
 
-def prepare(recipe: Recipe, source: Source = None) -> Task:
+def prepare(recipe: Recipe, source: Source = None, devices: Devices = ONE) -> Task:
     """Check the recipe; load, check and split the data."""
     recipe.check()
+    devices.check_batch(recipe.batch_size)
     data = source if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
     data_sets.check_both(data)
     data = recipe.framed(data)
@@ -82,10 +88,11 @@ def prepare(recipe: Recipe, source: Source = None) -> Task:
     train = Split(train.x[:count], train.y[:count])
 
     def on_device(split: Split) -> Images:
-        x, y = jnp.asarray(split.x), jnp.asarray(split.y)
-        return Images(x, y, data.scale, data.classes, *recipe.normalisation)
+        x, y = (jnp.asarray(a) for a in devices.place((split.x, split.y)))
+        return Images(x, y, data.scale, data.classes, *recipe.normalisation, devices)
 
-    return Task(recipe, data, on_device(train), on_device(validation), on_device(data.test))
+    held_out, test = on_device(validation), on_device(data.test)
+    return Task(recipe, data, on_device(train), held_out, test, devices)
 
 
 def fit(
@@ -96,25 +103,29 @@ def fit(
     resume: bool = False,
     observe: Observe = lambda progress: None,
     observe_epoch: EpochObserve = lambda row: None,
+    devices: Devices = ONE,
 ) -> dict[str, Any]:
     """Train a recipe in a run folder and return what `result.json` holds.
 
-    ``source`` is a folder with the recipe's data set, or a data set of your own in its place.
+    ``source`` is a folder with the recipe's data set, or a data set of your own in its place. Batches are
+    split over ``devices`` (`eqprop.devices.over`); a run may go on with another number of them.
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
     about = surroundings()
+    require_agreement("recipe", (to_config(name, recipe), resume))
     finished = folder / "result.json"
-    if resume and finished.exists():
-        Run(folder, to_config(name, recipe), resume)
-        return read_json(finished)
-    task = prepare(recipe, source)
+    if resume and from_first(finished.exists):
+        Run(folder, to_config(name, recipe), resume, from_first)
+        return from_first(lambda: read_json(finished))
+    task = in_all(lambda: prepare(recipe, source, devices))
+    require_agreement("data", (task.data.train, task.data.test))
     model = recipe.build(task.data)
     _try_out(task, model)
     calls, length = epoch_length(task.train.x.shape[0], recipe.batch_size)
     steps = recipe.epochs * calls * length
     optimiser = make_optimiser(recipe, model, steps)
-    run = Run(folder, to_config(name, recipe), resume)
-    state = run.restore(start(model, optimiser))
+    run = Run(folder, to_config(name, recipe), resume, from_first)
+    state = devices.place(run.restore(start(model, optimiser)))
     run.keep_rows(int(state.epoch))
     state = _epochs(task, state, optimiser, run, observe, observe_epoch)
     return _conclude(name, task, state, run, about)
@@ -128,6 +139,7 @@ def _try_out(task: Task, model: Model) -> None:
         make_thermal(task.recipe).check(model, x, y)
     estimator = make_estimator(task.recipe)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
+    warn_if_unresolved(task.recipe, model, x, y, make_precise_solver(task.recipe))
 
 
 def _warn_if_rising(task: Task, model: Model) -> None:
@@ -210,13 +222,13 @@ def _stale(state: TrainState, patience: int) -> bool:
 def _conclude(
     name: str, task: Task, end: TrainState, run: Run, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    best = end.best_model
+    best = task.devices.fetch(end.best_model)
     recipe, rows = task.recipe, run.rows()
     solver = make_source(recipe)
     on_device = make_program(recipe)(best)
     _warn_if_rising(task, on_device)
-    splits = (task.validation, task.test)
-    validation, test = (evaluate(on_device, split, solver) for split in splits)
+    shared, splits = task.devices.place(on_device), (task.validation, task.test)
+    validation, test = (evaluate(shared, split, solver) for split in splits)
     try:
         agreement, not_audited = audit_recipe(task, best), None
     except RuntimeError as error:
@@ -238,9 +250,10 @@ def _conclude(
         "not_audited": not_audited,
         "mixing": [row._asdict() for row in mixed],
         "seed": recipe.seed,
+        "devices": task.devices.count,
         **about,
     }
-    return read_json(write_json(run.folder / "result.json", result))
+    return from_first(lambda: read_json(write_json(run.folder / "result.json", result)))
 
 
 def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, float]:
@@ -251,8 +264,9 @@ def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, flo
 
 def audit_batch(task: Task, model: Model) -> tuple[jax.Array, jax.Array]:
     """The first validation examples, as the model sees them."""
-    some = task.validation._replace(x=task.validation.x[:AUDITED], y=task.validation.y[:AUDITED])
-    return some.batch(some.x, some.y, model.energy.input_shape)
+    held_out = task.validation
+    x, y = task.devices.fetch((held_out.x[:AUDITED], held_out.y[:AUDITED]))
+    return held_out.batch(x, y, model.energy.input_shape)
 
 
 def audit_recipe(task: Task, model: Model) -> list[Agreement]:

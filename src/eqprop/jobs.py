@@ -1,11 +1,12 @@
 """What the command can be asked to do, as frozen data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
 import tyro
 
+from eqprop.hosts import Hosts
 from eqprop.recipes import Recipe
 
 R = TypeVar("R", bound=Recipe)
@@ -27,6 +28,9 @@ class Train(Generic[R]):
     """Print the result as one JSON line on stdout; everything else goes to stderr."""
     tensorboard: bool = False
     """Also write TensorBoard logs (needs the extra `tensorboard`)."""
+    devices: int = 0
+    """Devices over which each batch is split; 0 is one, or all of them where several processes met."""
+    hosts: Hosts = field(default_factory=Hosts)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from blackjax.diagnostics import ess_bulk, rhat
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.chains import Chains, scatter
@@ -76,6 +75,7 @@ def mixing(
 @jax.jit
 def _worst(values: Array) -> tuple[Array, Array]:
     """By phase, over the examples of values (samples, phases, batch, chains)."""
+    from blackjax.diagnostics import ess_bulk, rhat  # asks JAX for its devices when imported
 
     def one(values: Array) -> tuple[Array, Array]:
         return jnp.max(rhat(values, 2, 0)), jnp.min(ess_bulk(values, 2, 0))

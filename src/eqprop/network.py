@@ -131,10 +131,10 @@ class Network(Energy):
             else:
                 inner[name] = edge
         blocks = colour(self.order, [(e.source, e.target) for e in inner.values()])
-        return _ClampedNetwork(units=self.units, drive=drive, edges=inner, blocks=blocks)
+        return ClampedNetwork(units=self.units, drive=drive, edges=inner, blocks=blocks)
 
 
-class _ClampedNetwork(Clamped):
+class ClampedNetwork(Clamped):
     units: Units
     drive: dict[str, Array]
     edges: dict[str, Edge]

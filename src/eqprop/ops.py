@@ -125,6 +125,11 @@ def freeze(tree: PyTree) -> PyTree:
     return jax.tree.map(swap, tree, is_leaf=lambda node: hasattr(node, "frozen"))
 
 
+def cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
+    """Every inexact array of a tree in ``dtype``."""
+    return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, tree)
+
+
 class AveragePool(eqx.Module):
     """Mean over windows of ``size`` by ``size``."""
 

@@ -16,6 +16,7 @@ from eqprop.choices import (
     DataName,
     EstimatorName,
     OptimiserName,
+    PrecisionName,
     ScheduleName,
     SolverName,
     UnitName,
@@ -27,7 +28,7 @@ from eqprop.oscillator import Oscillator
 from eqprop.units import Unit
 
 NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
-EP_ONLY = ("state_bits", "nudged_steps")
+EP_ONLY = ("state_bits", "nudged_steps", "differences")
 Channels = tuple[float, ...]
 
 
@@ -74,6 +75,11 @@ class Recipe:
     """Step of the solvers gradient and langevin."""
     noise: float = 0.0
     """Phase noise xi of the solver langevin: step_size * xi * N(0, 1) a step."""
+    precision: PrecisionName = "full"
+    """Float type in which states relax, or tf32 products on GPUs that have them; gradients are full."""
+    differences: bool = False
+    """Carry nudged phases as differences from the free one, which keeps the digits of small nudges, and
+    refine free phases of a smaller float type to the tolerance."""
     independent_noise: bool = False
     """Give each nudged phase noise of its own, as a machine does, in place of a common one that cancels."""
 

@@ -10,32 +10,26 @@ result.json    written last; a run that has it is finished
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import logging
 import math
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import PyTree
 
-KEEP = 2
-DIGEST = "sha256"
+from eqprop import checkpoints
+from eqprop.checkpoints import RunError
 
-
-class RunError(RuntimeError):
-    """A run folder cannot be used as asked."""
+T = TypeVar("T")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
@@ -79,43 +73,38 @@ def read_json(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: expected JSON, got {error}; delete the run folder.") from error
 
 
+def directly(action: Callable[[], T]) -> T:
+    """Here and now."""
+    return action()
+
+
 class Run:
     """One run folder, opened to start or to resume.
 
-    Raises `RunError` where the folder holds another recipe, or a run already and ``resume`` is not
-    asked for.
+    ``through`` carries out what touches files: directly, or by `eqprop.hosts.from_first` where several
+    processes share a run. Raises `RunError` where the folder holds another recipe, or a run already and
+    ``resume`` is not asked for.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], resume: bool):
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        resume: bool,
+        through: Callable[[Callable[[], Any]], Any] = directly,
+    ):
         self.folder = folder
-        asked = json.loads(json.dumps(config, default=_plain))
-        path = folder / "config.json"
-        if path.exists() and not resume:
-            raise RunError(
-                f"{folder} already holds a run; add --resume to continue it, or choose another --out."
-            )
-        if resume and not path.exists():
-            raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
-        if resume:
-            _same(read_json(path), asked, folder)
-        else:
-            write_json(path, asked)
         self.metrics = folder / "metrics.jsonl"
+        self.through = through
+        through(lambda: _open(folder, config, resume))
 
     def rows(self) -> list[dict[str, float]]:
         """The metrics so far, one row an epoch."""
-        return read_rows(self.folder)
+        return self.through(lambda: read_rows(self.folder))
 
     def log(self, row: Mapping[str, float]) -> None:
         """Add the row of one epoch."""
-        try:
-            with self.metrics.open("a") as file:
-                file.write(json.dumps(row, default=_plain) + "\n")
-        except OSError as error:
-            raise OSError(
-                f"Cannot write {self.metrics}: {error.strerror or error}; free some space and --resume, "
-                "or choose another folder with --out."
-            ) from error
+        self.through(lambda: _append(self.metrics, row))
 
     def keep_rows(self, epochs: int) -> None:
         """Drop rows of epochs that no checkpoint holds; `RunError` where rows are missing."""
@@ -125,50 +114,18 @@ class Run:
                 f"{self.metrics}: expected a row for each of the {epochs} epochs of the latest checkpoint, "
                 f"got {len(rows)}; restore the file, or start anew with another --out."
             )
-        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        self.through(lambda: write_text(self.metrics, text))
 
     def save(self, epoch: int, state: PyTree) -> None:
         """Keep the arrays of ``state`` as the checkpoint of an epoch."""
-        leaves = _leaves(state)
-        content = leaves | {DIGEST: _digest(leaves)}
-        try:
-            with self._manager() as manager:
-                manager.save(epoch, args=_orbax().args.StandardSave(content))
-                manager.wait_until_finished()
-        except (OSError, ValueError) as error:
-            raise OSError(
-                f"Cannot write a checkpoint under {self.folder}: {error}; free some space or choose "
-                "another folder with --out. Earlier checkpoints are kept."
-            ) from error
+        self.through(lambda: checkpoints.save(self.folder, epoch, state))
 
     def restore(self, like: PyTree) -> PyTree:
         """The latest checkpoint in the structure of ``like``; ``like`` itself before the first."""
-        if not (self.folder / "checkpoints").is_dir():
-            return self._nothing(like)
-        with self._manager(read_only=True) as manager:
-            epoch = manager.latest_step()
-            if epoch is None:
-                return self._nothing(like)
-            wanted = _leaves(like) | {DIGEST: np.zeros(32, np.uint8)}
-            where = self.folder / "checkpoints" / str(epoch)
-            try:
-                found = manager.restore(epoch, args=_orbax().args.StandardRestore(wanted))
-            except Exception as error:
-                raise RunError(
-                    f"{where}: the checkpoint is corrupt or belongs to another model ("
-                    f"{str(error).splitlines()[0]}); delete that folder to resume from the one before, or "
-                    "start anew with another --out."
-                ) from error
-        digest = np.asarray(found.pop(DIGEST))
-        if not np.array_equal(digest, _digest(found)):
-            raise RunError(
-                f"{where}: the checkpoint is corrupt (expected sha256 {bytes(digest).hex()[:12]}..., got "
-                f"{bytes(_digest(found)).hex()[:12]}...); delete that folder to resume "
-                "from the one before. A run in another precision (JAX_ENABLE_X64) reads as corrupt, too."
-            )
-        return _combine(like, found, where)
-
-    def _nothing(self, like: PyTree) -> PyTree:
+        found = self.through(lambda: checkpoints.read(self.folder, like))
+        if found is not None:
+            return checkpoints.combine(like, found)
         if len(self.rows()) > 1:  # a kill may fall between the first row and its checkpoint
             raise RunError(
                 f"{self.folder}: expected a checkpoint of the epochs in metrics.jsonl, got none; restore "
@@ -176,25 +133,31 @@ class Run:
             )
         return like
 
-    def _manager(self, read_only: bool = False):
-        keep = {"save_interval_steps": 0} if read_only else {"max_to_keep": KEEP}
-        options = _orbax().CheckpointManagerOptions(
-            enable_async_checkpointing=False, read_only=read_only, create=not read_only, **keep
+
+def _open(folder: Path, config: Mapping[str, Any], resume: bool) -> None:
+    asked = json.loads(json.dumps(config, default=_plain))
+    path = folder / "config.json"
+    if path.exists() and not resume:
+        raise RunError(
+            f"{folder} already holds a run; add --resume to continue it, or choose another --out."
         )
-        with _errors_only("absl"):  # Orbax warns that what is read is read only
-            folder = (self.folder / "checkpoints").absolute()
-            return _orbax().CheckpointManager(folder, options=options)
+    if resume and not path.exists():
+        raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
+    if resume:
+        _same(read_json(path), asked, folder)
+    else:
+        write_json(path, asked)
 
 
-@contextmanager
-def _errors_only(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _append(path: Path, row: Mapping[str, float]) -> None:
     try:
-        yield
-    finally:
-        logger.setLevel(level)
+        with path.open("a") as file:
+            file.write(json.dumps(row, default=_plain) + "\n")
+    except OSError as error:
+        raise OSError(
+            f"Cannot write {path}: {error.strerror or error}; free some space and --resume, "
+            "or choose another folder with --out."
+        ) from error
 
 
 def read_rows(folder: Path) -> list[dict[str, float]]:
@@ -250,37 +213,6 @@ def _same(found: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> N
     if differing:
         lines = ", ".join(f"{k}: {found.get(k)!r} there, {asked.get(k)!r} here" for k in differing)
         raise RunError(f"{folder} holds a run of another recipe ({lines}); resume with its own.")
-
-
-def _orbax():
-    import orbax.checkpoint
-
-    return orbax.checkpoint
-
-
-def _leaves(tree: PyTree) -> dict[str, Any]:
-    arrays = jax.tree.leaves(eqx.filter(tree, eqx.is_array))
-    return {f"{i:04d}": leaf for i, leaf in enumerate(arrays)}
-
-
-def _digest(leaves: Mapping[str, Any]) -> np.ndarray:
-    total = hashlib.sha256()
-    for key in sorted(leaves):
-        total.update(np.ascontiguousarray(leaves[key]).tobytes())
-    return np.frombuffer(total.digest(), np.uint8)
-
-
-def _combine(like: PyTree, found: Mapping[str, Any], where: Path) -> PyTree:
-    arrays, static = eqx.partition(like, eqx.is_array)
-    wanted, structure = jax.tree.flatten(arrays)
-    got = [found[key] for key in sorted(found)]
-    for a, b in zip(wanted, got, strict=True):
-        if a.shape != b.shape or a.dtype != b.dtype:
-            raise RunError(
-                f"{where}: expected an array {a.dtype}{list(a.shape)}, got {b.dtype}{list(b.shape)}; the "
-                "checkpoint belongs to another model."
-            )
-    return eqx.combine(jax.tree.unflatten(structure, got), static)
 
 
 def _finite(value: Any) -> Any:

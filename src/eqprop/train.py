@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.augment import Augment
+from eqprop.devices import Devices
 from eqprop.estimators import Estimator, forecast
 from eqprop.model import Model
 from eqprop.units import State
@@ -33,7 +34,8 @@ class Images(NamedTuple):
     """Examples on the device: ``x`` (N, ...) of any dtype, ``y`` (N,) labels, and their meaning.
 
     A batch enters the model as ``(x / scale - mean) / std`` in the shape of its input and ``y`` one-hot;
-    mean and deviation are numbers for each channel, or one for all.
+    mean and deviation are numbers for each channel, or one for all. With several ``devices`` each
+    holds all examples (`Devices.place`), and every batch is split over them.
     """
 
     x: Array
@@ -42,6 +44,7 @@ class Images(NamedTuple):
     classes: int
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    devices: Devices = Devices()
 
     def batch(self, x: Array, y: Array, shape: tuple[int, ...] | None) -> tuple[Array, Array]:
         x = x.astype(jnp.result_type(float)) / self.scale
@@ -105,7 +108,8 @@ def train_epoch(
     epoch repeats exactly. What does not fill the last call is left to the next epoch's shuffle.
     """
     calls, length = epoch_length(images.x.shape[0], batch_size)
-    shuffle, steps = jax.random.split(jax.random.fold_in(key, state.epoch))
+    images.devices.check_batch(batch_size)
+    shuffle, steps = jax.random.split(jax.random.fold_in(key, int(state.epoch)))
     order = jax.random.permutation(shuffle, images.x.shape[0])
     order = order[: calls * length * batch_size].reshape(calls, length, batch_size)
     keys = jax.random.split(steps, (calls, length))
@@ -133,30 +137,31 @@ def train_epoch(
 @eqx.filter_jit
 def _scan(model, opt_state, phase, order, keys, images, estimator, optimiser, augment):
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
-    shape = model.energy.input_shape
+    shape, devices = model.energy.input_shape, images.devices
 
     def step(carry, at):
         parameters, opt_state, phase = carry
         indices, key = at
         draw, warp = jax.random.split(key)
         model = eqx.combine(parameters, static)
-        x = images.x[indices]
+        x, labels = devices.split((images.x[indices], images.y[indices]))
         x = x if augment is None else augment(x, warp)
-        x, y = images.batch(x, images.y[indices], shape)
+        x, y = images.batch(x, labels, shape)
         estimate = estimator(model, x, y, phase, draw)
         updates, opt_state = optimiser.update(estimate.gradient, opt_state, parameters)
         scores = estimator.scores(model, estimate.state)
         logs = {
             "loss": estimate.value,
-            "accuracy": _hits(scores, images.y[indices]).mean(),
+            "accuracy": _hits(scores, labels).mean(),
             "gradient_norm": optax.tree.norm(estimate.gradient),
             "saturated": _saturated(model, estimate.state),
         }
         logs |= estimate.report.metrics()
-        phase = estimator.start(model, x, estimate.state)
-        return (optax.apply_updates(parameters, updates), opt_state, phase), logs
+        phase = devices.split(estimator.start(model, x, estimate.state))
+        parameters = optax.apply_updates(parameters, updates)
+        return (*devices.copied((parameters, opt_state)), phase), logs
 
-    begin = parameters, opt_state, phase
+    begin = parameters, opt_state, devices.split(phase)
     (parameters, opt_state, phase), logs = lax.scan(step, begin, (order, keys))
     model = eqx.combine(parameters, static)
     return model, opt_state, phase, jax.tree.map(jnp.mean, logs)
@@ -194,7 +199,8 @@ def evaluate(
     key: PRNGKeyArray | None = None,
 ) -> Evaluation:
     """Free phases only, over all examples, by a solver or a thermal estimator; random ones take their
-    numbers from ``key``, or from seed 0."""
+    numbers from ``key``, or from seed 0. A batch that its devices do not divide repeats examples, which do
+    not count (but in what is measured of a batch as one, the drift of chains)."""
     key = jax.random.key(0) if key is None else key
     total = images.x.shape[0]
     parts = []
@@ -208,10 +214,12 @@ def evaluate(
 
 @eqx.filter_jit
 def _evaluate(model: Model, images: Images, source: Any, key: PRNGKeyArray) -> dict[str, Array]:
-    x, y = images.batch(images.x, images.y, model.energy.input_shape)
+    examples, devices = len(images.y), images.devices
+    x, labels = devices.split(devices.filled((images.x, images.y)))
+    x, y = images.batch(x, labels, model.energy.input_shape)
     seen = forecast(source, model, x, y, key)
-    values = {"accuracy": _hits(seen.scores, images.y), "loss": seen.costs, **seen.metrics}
-    return {name: jnp.sum(value, dtype=x.dtype) for name, value in values.items()}
+    values = {"accuracy": _hits(seen.scores, labels), "loss": seen.costs, **seen.metrics}
+    return {name: jnp.sum(value[:examples], dtype=x.dtype) for name, value in values.items()}
 
 
 def keep_best(state: TrainState, accuracy: float) -> TrainState:

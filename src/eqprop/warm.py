@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.delta import DeltaPropagation
 from eqprop.estimators import Batch, EquilibriumPropagation, Estimate, Estimator
 from eqprop.model import Model
 from eqprop.units import State
@@ -19,7 +20,7 @@ class WarmStart(Estimator):
     energy with several minima may settle elsewhere than from rest, where evaluation begins.
     """
 
-    learner: EquilibriumPropagation
+    learner: EquilibriumPropagation | DeltaPropagation
     nudged: bool = eqx.field(default=False, static=True)
 
     def __call__(

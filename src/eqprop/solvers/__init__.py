@@ -17,6 +17,8 @@ from eqprop.solvers.flow import Flow
 from eqprop.solvers.gradient import GradientDescent
 from eqprop.solvers.langevin import Langevin
 from eqprop.solvers.momentum import Momentum
+from eqprop.solvers.reduced import MatmulPrecision, Reduced
+from eqprop.solvers.refined import Refined
 from eqprop.solvers.spectral import Spectral
 
 __all__ = [
@@ -32,7 +34,10 @@ __all__ = [
     "Info",
     "Iterative",
     "Langevin",
+    "MatmulPrecision",
     "Momentum",
+    "Reduced",
+    "Refined",
     "Solver",
     "Spectral",
     "check_tolerance",

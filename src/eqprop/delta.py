@@ -1,0 +1,166 @@
+"""Nudged phases as differences from the free one: small responses keep their relative precision.
+
+The difference ``d = s e`` lives in the landscape about ``z*`` (`eqprop.solvers.refined`), in units
+``s = |beta| |dC/dz|`` of the nudge, so that ``e`` is of order 1 at any beta and a solver's tolerance is
+relative to the response. Whether ``z*`` is an equilibrium to rounding does not matter to ``d``: what the
+free phase missed is no part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
+
+from eqprop.contrast import Contrast
+from eqprop.costs import Cost
+from eqprop.energy import field, norm
+from eqprop.estimators import (
+    Batch,
+    Estimate,
+    Estimator,
+    Phases,
+    Report,
+    by_phase,
+    mean_loss,
+    relax,
+)
+from eqprop.model import Model, Nudged
+from eqprop.ops import freeze
+from eqprop.solvers import Info, Langevin, Solver
+from eqprop.solvers.refined import about, nothing
+from eqprop.units import State, embed, retract
+
+
+class Displaced(Cost):
+    """``(nudge / scale^2) C(origin + scale e)``, computed in the type of the origin."""
+
+    cost: Cost
+    origin: Array
+    scale: Array
+    nudge: Array
+
+    @property  # type: ignore[misc]
+    def output(self) -> str:  # type: ignore[override]
+        return self.cost.output
+
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
+        e = shown[self.output]
+        moved = {self.output: self.origin + self.scale * e.astype(self.origin.dtype)}
+        return (self.nudge / self.scale**2 * self.cost(moved, y)).astype(e.dtype)
+
+    def predict(self, shown: State) -> Array:
+        e = shown[self.output].astype(self.origin.dtype)
+        return self.cost.predict({self.output: self.origin + self.scale * e})
+
+    def curvature(self, beta: Array) -> Array:
+        return self.cost.curvature(self.nudge * beta.astype(self.nudge.dtype)).astype(beta.dtype)
+
+
+def response(
+    model: Model, x: Array, y: Array, beta: Array, state: State, solver: Solver, dtype: Any
+) -> tuple[State, State, Info]:
+    """``z*``, the difference ``d`` of one example's nudged phase, and how ``d`` settled in ``dtype``.
+
+    ``z* = retract(a*)``, with ``a*`` the field at ``state``, where the free phase ended. The residual of
+    the report is relative to the response.
+    """
+    phase = model.free(x)
+    fields = field(phase, embed(phase.units, state), tuple(state))
+    origin = retract(phase.units, fields)
+    nudge = jnp.abs(beta)
+    slope = norm(jax.grad(model.loss)(origin, y))
+    least = jnp.asarray(jnp.finfo(slope.dtype).eps ** 2, slope.dtype)
+    scale = jnp.where(nudge > 0, nudge, 1.0) * jnp.maximum(slope, least)
+    rest = jax.tree.map(jnp.subtract, fields, origin)
+    cost = Displaced(model.cost, origin[model.cost.output], scale, nudge)  # type: ignore[call-arg]
+    nudged = Nudged(  # type: ignore[call-arg]
+        base=about(phase, origin, rest, scale, dtype),
+        cost=cost,
+        y=y,
+        beta=jnp.sign(beta).astype(dtype),
+    )
+    found, info = solver.settle(nudged, nothing(origin, dtype))
+    return origin, {name: scale * e.astype(scale.dtype) for name, e in found.items()}, info
+
+
+def difference_gradient(
+    model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, origin: State, d: State
+) -> PyTree:
+    """``d/d theta sum_k c_k mean (E(z* + d_k) - E(z*) + beta_k C(z* + d_k))``, states frozen.
+
+    A quadratic energy changes by its slope half-way, ``<E'(m), d>`` with ``m = z* + d / 2``, which any
+    larger step along ``d`` gives without cancellation: ``(E(m + t d) - E(m - t d)) / 2t`` with ``t d`` as
+    long as ``m``. ``origin`` (batch, ...), ``d`` (phases, batch, ...).
+    """
+
+    def change(model: Model, beta: Array, x: Array, y: Array, z: State, d: State) -> Array:
+        length, size = norm(d), jnp.maximum(norm(z), 1.0)
+        t = jnp.where(length > 0, size / jnp.where(length > 0, length, 1.0), 1.0)
+        ahead = jax.tree.map(lambda z, d: z + (0.5 + t) * d, z, d)
+        behind = jax.tree.map(lambda z, d: z + (0.5 - t) * d, z, d)
+        work = (model.energy(ahead, x) - model.energy(behind, x)) / (2.0 * t)
+        return work + beta * model.loss(jax.tree.map(jnp.add, z, d), y)
+
+    def surrogate(model: Model) -> Array:
+        def each(beta, x, y, z, d):
+            return change(model, beta, x, y, z, d)
+
+        axes = (None, 0, 0, 0, 0), (0, None, None, None, 0)
+        changes = by_phase(each, *axes)(betas, x, y, origin, d)
+        return jnp.sum(coefficients * jnp.mean(changes, axis=1))
+
+    return eqx.filter_grad(surrogate)(model)
+
+
+class DeltaPropagation(Estimator):
+    """Equilibrium propagation with nudged phases carried as differences from the free one.
+
+    The contrast is that of `EquilibriumPropagation`, and its gradient is formed from differences in the
+    model's float type. ``dtype`` is that of the nudged loop, ``"bfloat16"`` say; the model's unless given.
+    For Networks of `Box` and `Linear` units and linear operators, whose energy is quadratic, and real
+    nudges; anything else is refused with a ``ValueError``.
+    """
+
+    solver: Solver
+    contrast: Contrast
+    nudged_solver: Solver | None = None
+    dtype: str | None = eqx.field(default=None, static=True)
+
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        return self.phases(model, x, y, state, key).estimate
+
+    def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
+        """The estimate, and the states that it compares."""
+        solver = self.nudged_solver or self.solver
+        if isinstance(solver, Langevin):
+            raise ValueError(
+                "DeltaPropagation: expected a solver without noise for differences, got Langevin; use "
+                "EquilibriumPropagation, whose phases share their noise."
+            )
+        free, free_info = relax(model, x, state, self.solver)
+        betas, coefficients = self.contrast.draw(key)
+        if jnp.iscomplexobj(betas):
+            raise ValueError(
+                "DeltaPropagation: expected real nudges, got complex ones; use symmetric or n_point."
+            )
+        real = jnp.result_type(*jax.tree.leaves(state))
+        betas, coefficients = betas.astype(real), coefficients.astype(real)
+        narrow = jnp.dtype(self.dtype or real)
+        frozen = freeze(model)
+
+        def settle(beta, x, y, state):
+            return response(frozen, x, y, beta, state, solver, narrow)
+
+        axes = (None, 0, 0, 0), (0, None, None, None)
+        origins, d, nudged_info = by_phase(settle, *axes)(betas, x, y, free)
+        origin = jax.tree.map(lambda z: z[0], origins)
+        gradient = difference_gradient(model, x, y, betas, coefficients, origin, d)
+        report = Report(free_info, nudged_info)
+        estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
+        return Phases(estimate, free, jax.tree.map(jnp.add, origins, d))

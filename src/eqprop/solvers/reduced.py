@@ -1,0 +1,48 @@
+"""Relaxation in fewer bits: another solver, on the landscape as a smaller float type holds it."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from eqprop.energy import Clamped
+from eqprop.ops import cast
+from eqprop.solvers._solver import Info, Iterative, Solver, report
+from eqprop.units import State
+
+
+class Reduced(Solver):
+    """``solver`` with weights, drives and states in ``dtype``, such as ``"bfloat16"``.
+
+    The loop stops by the residual that it sees, at a tolerance of at least four units of rounding of
+    ``dtype`` (0.031 in bfloat16; ``None`` takes fixed steps). What is reported is the residual of the
+    returned state in the landscape as it is given, in whose type the state is returned.
+    """
+
+    solver: Iterative
+    dtype: str = eqx.field(default="bfloat16", static=True)
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        narrow = jnp.dtype(self.dtype)
+        found, info = self.solver.settle(cast(phase, narrow), cast(state, narrow), key)
+        found = {name: found[name].astype(z.dtype) for name, z in state.items()}
+        return found, report(phase, found, info.steps, self.solver.tolerance)
+
+
+class MatmulPrecision(Solver):
+    """``solver`` with its products at one of JAX's precisions, such as ``"tensorfloat32"``, on devices that
+    have it; states keep their type. The residual reported is that at the surrounding precision."""
+
+    solver: Iterative
+    precision: str = eqx.field(default="tensorfloat32", static=True)
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        with jax.default_matmul_precision(self.precision):
+            found, info = self.solver.settle(phase, state, key)
+        return found, report(phase, found, info.steps, self.solver.tolerance)

@@ -1,0 +1,338 @@
+"""Few bits: what differences and refinement keep of small nudges, and what a step compiles to."""
+
+import dataclasses
+import re
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import systems
+from eqprop import (
+    Backpropagation,
+    Blockwise,
+    Box,
+    DeltaPropagation,
+    EquilibriumPropagation,
+    GradientDescent,
+    Langevin,
+    Momentum,
+    Reduced,
+    Refined,
+    convolutional,
+    holomorphic,
+    layered,
+    n_point,
+    one_sided,
+    relax,
+    residual,
+    symmetric,
+    with_read_out,
+)
+from eqprop.assemble import make_estimator, make_precise_solver, make_solver
+from eqprop.diagnose import exact_gradient
+from eqprop.ops import cast
+from eqprop.precision import ROUNDING, smallest_nudge, warn_if_unresolved
+from eqprop.recipes import DenseRecipe
+from eqprop.solvers import MatmulPrecision
+
+KEY = jax.random.key(0)
+TIGHT = Blockwise(None, 200)
+BF16 = "bfloat16"
+COARSE = Blockwise(0.04, 100)
+apply = systems.quickly(lambda e, model, x, y: e(model, x, y, model.rest(x), KEY))
+
+
+def flat(gradient):
+    return np.asarray(ravel_pytree(gradient)[0], np.float64)
+
+
+def cosine(one, other):
+    a, b = flat(one), flat(other)
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def pooled():
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(60), Box(), gain=2.0)
+    return systems.with_data("pooled", model, 60)
+
+
+def narrow(seed=0):
+    """A batch and a model in float32."""
+    model = layered((16, 24, 12, 4), jax.random.key(seed))
+    x = 0.5 + 0.2 * systems.normal(seed, (8, 16))
+    return cast((model, x, jnp.eye(4)[jnp.arange(8) % 4]), np.dtype(np.float32))
+
+
+# --- differences ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("builder", "contrast"),
+    [
+        (systems.box, n_point(4, 0.1)),
+        (systems.clipped_lateral, symmetric(0.01)),
+        (pooled, one_sided(0.1)),
+    ],
+)
+def test_differences_are_the_plain_contrast(builder, contrast):
+    _, model, x, y = builder()
+    plain = apply(EquilibriumPropagation(TIGHT, contrast), model, x, y)
+    delta = apply(DeltaPropagation(TIGHT, contrast), model, x, y)
+    np.testing.assert_allclose(flat(delta.gradient), flat(plain.gradient), atol=1e-10)
+    assert np.linalg.norm(flat(plain.gradient)) > 0.1
+    np.testing.assert_allclose(delta.value, plain.value, rtol=1e-12)
+    assert np.max(delta.report.nudged.residual) < 1e-6
+
+
+def test_differences_of_a_read_out():
+    """A cost that is not quadratic, with parameters of its own."""
+    model = with_read_out(systems.box().model, 3, KEY, gain=2.0)
+    x, y = systems.box().x, jnp.eye(3)
+    plain = apply(EquilibriumPropagation(TIGHT, symmetric(0.1)), model, x, y)
+    delta = apply(DeltaPropagation(TIGHT, symmetric(0.1)), model, x, y)
+    np.testing.assert_allclose(flat(delta.gradient), flat(plain.gradient), atol=1e-10)
+
+
+def test_a_loose_free_phase_costs_its_tolerance_and_not_that_over_beta():
+    _, model, x, y = systems.box()
+    sharp = apply(DeltaPropagation(TIGHT, symmetric(1e-4)), model, x, y).gradient
+    loose = Blockwise(1e-3, 200)
+    delta = apply(DeltaPropagation(loose, symmetric(1e-4), TIGHT), model, x, y).gradient
+    plain = apply(EquilibriumPropagation(loose, symmetric(1e-4)), model, x, y).gradient
+    off = [
+        np.linalg.norm(flat(g) - flat(sharp)) / np.linalg.norm(flat(sharp)) for g in (delta, plain)
+    ]
+    assert off[0] < 0.01
+    assert off[1] > 0.3
+
+
+def test_a_perfect_output_has_no_difference():
+    _, model, x, _ = systems.box()
+    free, _ = jax.jit(lambda x: relax(model, x, model.rest(x), TIGHT))(x)
+    y = jax.vmap(model.predict)(free)
+    got = apply(DeltaPropagation(TIGHT, symmetric(0.1)), model, x, y).gradient
+    np.testing.assert_allclose(flat(got), 0.0, atol=1e-12)
+
+
+def test_small_nudges_in_bfloat16():
+    """As whole states they drown; as differences they do not, nor does it matter how small they are."""
+    model, x, y = narrow()
+    exact = exact_gradient(model, x, y)
+
+    def both(beta):
+        contrast = symmetric(beta)
+        plain = EquilibriumPropagation(Reduced(Blockwise(None, 30), BF16), contrast)
+        free = Refined(COARSE, 1e-4, dtype=BF16)
+        delta = DeltaPropagation(free, contrast, COARSE, BF16)
+        return [cosine(apply(e, model, x, y).gradient, exact) for e in (plain, delta)]
+
+    least = smallest_nudge(model, x, y, Momentum(1e-6, 500), ROUNDING[BF16])
+    found = {beta: both(beta) for beta in (1e-4, 1e-3, 0.01, 2 * least.beta)}
+    assert 0.01 < least.beta < 0.3
+    assert least.layer in ("h1", "h2")
+    assert found[1e-4][0] < 0.7
+    assert found[2 * least.beta][0] > 0.95
+    assert all(delta > 0.99 for beta, (_, delta) in found.items() if beta <= 0.01)
+
+
+@pytest.mark.parametrize(
+    ("builder", "words"),
+    [
+        (systems.tanh, "layer 'h1' expected a Box or Linear unit.*got Tanh"),
+        (systems.max_pooled, "edge 'c1-c2' expected a linear operator"),
+        (systems.quadratic, "expected the free phase of a Network.*got _ClampedFunction"),
+    ],
+)
+def test_what_is_not_quadratic_is_refused(builder, words):
+    _, model, x, y = builder()
+    descent = GradientDescent(0.04)
+    for estimator in (
+        DeltaPropagation(descent, symmetric(0.1)),
+        EquilibriumPropagation(Refined(descent), symmetric(0.1)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), KEY)
+
+
+def test_complex_nudges_and_noise_are_refused():
+    _, model, x, y = systems.quadratic_network()
+    with pytest.raises(ValueError, match="expected real nudges"):
+        eqx.filter_eval_shape(
+            DeltaPropagation(TIGHT, holomorphic(4, 0.1)), model, x, y, model.rest(x), KEY
+        )
+    with pytest.raises(ValueError, match="expected a solver without noise"):
+        eqx.filter_eval_shape(
+            DeltaPropagation(Langevin(0.1), symmetric(0.1)), model, x, y, model.rest(x), KEY
+        )
+
+
+# --- solvers ----------------------------------------------------------------------------------
+
+
+def loops(closed, depth=0):
+    """The equations of every loop's body in a jaxpr, with how deep they lie."""
+    for equation in closed.eqns:
+        inner = depth + (equation.primitive.name in ("while", "scan"))
+        if depth:
+            yield depth, equation
+        for value in jax.tree.leaves(
+            list(equation.params.values()),
+            is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr"),
+        ):
+            body = getattr(value, "jaxpr", value)
+            if hasattr(body, "eqns"):
+                yield from loops(body, inner)
+
+
+def products(solver):
+    """The products in the innermost loop of a free phase."""
+    model, x, _ = narrow()
+    traced = jax.make_jaxpr(lambda x: relax(model, x, model.rest(x), solver)[0])(x)
+    found = [(d, e) for d, e in loops(traced.jaxpr) if e.primitive.name == "dot_general"]
+    most = max(depth for depth, _ in found)
+    return [equation for depth, equation in found if depth == most]
+
+
+def test_refinement_reaches_full_precision_by_loops_of_few_bits():
+    model, x, _ = narrow()
+    refined = Refined(COARSE, 1e-6, dtype=BF16)
+    state, info = jax.jit(lambda x: relax(model, x, model.rest(x), refined))(x)
+    sharp, _ = jax.jit(lambda x: relax(model, x, model.rest(x), Blockwise(1e-6, 500)))(x)
+    assert np.max(info.residual) <= 1e-6
+    assert info.converged == 1.0
+    assert state["h1"].dtype == jnp.float32
+    for name, z in state.items():
+        np.testing.assert_allclose(z, sharp[name], atol=1e-5)
+    innermost = products(refined)
+    assert {v.aval.dtype for e in innermost for v in e.invars} == {jnp.dtype(BF16)}
+    hasty = Refined(COARSE, 1e-6, 1, BF16)
+    _, info = jax.jit(lambda x: relax(model, x, model.rest(x), hasty))(x)
+    assert info.converged == 0.0
+
+
+def test_a_reduced_loop_reports_what_the_full_landscape_says():
+    model, x, _ = narrow()
+    solver = Reduced(Blockwise(0.04, 50), BF16)
+    state, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(x)
+    true = jax.vmap(lambda x, z: residual(model.free(x), z))(x, state)
+    np.testing.assert_allclose(info.residual, true, rtol=1e-4)
+    assert np.all(info.steps < 50)
+    for z in state.values():
+        assert z.dtype == jnp.float32
+        np.testing.assert_array_equal(z, z.astype(BF16).astype(jnp.float32))
+    assert {v.aval.dtype for e in products(solver) for v in e.invars} == {jnp.dtype(BF16)}
+    with pytest.raises(
+        ValueError, match=r"tolerance of at least 3\.1e-02 for bfloat16, got 0\.001"
+    ):
+        relax(model, x, model.rest(x), Reduced(Blockwise(1e-3, 50), BF16))
+
+
+def test_products_at_a_precision_of_jax():
+    model, x, _ = narrow()
+    solver = MatmulPrecision(Blockwise(1e-4, 50), "tensorfloat32")
+    inside = {str(e.params["precision"]) for e in products(solver)}
+    outside = {str(e.params["precision"]) for e in products(Blockwise(1e-4, 50))}
+    assert len(inside) == 1
+    assert inside != outside
+    _, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(x)
+    assert info.converged == 1.0
+
+
+# --- recipes ----------------------------------------------------------------------------------
+
+SMALL = DenseRecipe(hidden=(24, 12), tolerance=0.04, beta=1e-3)
+
+
+def test_a_recipe_at_a_precision():
+    model, x, y = narrow()
+
+    def kinds(**changes):
+        recipe = dataclasses.replace(SMALL, **changes)
+        made = make_estimator(recipe)
+        eqx.filter_eval_shape(made, model, x, y, model.rest(x), KEY)
+        return type(make_solver(recipe)), type(made.nudged_solver), getattr(made, "dtype", None)
+
+    assert kinds() == (Blockwise, Blockwise, None)
+    assert kinds(precision="tf32") == (MatmulPrecision, MatmulPrecision, None)
+    assert kinds(precision=BF16) == (Reduced, Reduced, None)
+    assert kinds(differences=True) == (Blockwise, Blockwise, None)
+    few = {"differences": True, "tolerance": 1e-3}
+    assert kinds(precision=BF16, **few) == (Refined, Blockwise, BF16)
+    assert kinds(precision="float16", **few) == (Refined, Blockwise, "float16")
+    assert make_solver(dataclasses.replace(SMALL, precision=BF16, **few)).tolerance == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"precision": BF16, "estimator": "bptt"}, "precision: expected the estimator ep"),
+        (
+            {"precision": BF16, "tolerance": 0.03},
+            "tolerance: expected at least 0.031 for loops in bf",
+        ),
+        ({"precision": "tf32", "solver": "flow"}, "precision: .* an iterative solver"),
+        (
+            {"differences": True, "precision": BF16, "tolerance": 0.0},
+            "tolerance: expected a number > 0",
+        ),
+        ({"differences": True, "state_bits": 4}, "differences: expected state_bits of 0"),
+        ({"differences": True, "estimator": "implicit"}, "differences: expected the estimator ep"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_refused(changes, words):
+    recipe = dataclasses.replace(SMALL, **changes)
+    with pytest.raises(ValueError, match=words):
+        recipe.check()
+        make_estimator(recipe)
+
+
+def test_a_nudge_that_rounding_swallows_is_warned_of():
+    model, x, y = narrow()
+    solver = make_precise_solver(SMALL)
+    lost = dataclasses.replace(SMALL, precision=BF16)
+    words = (
+        r"0\.001 moves layer 'h\d' by less than bfloat16 rounds: expected beta of at least 0\.\d+"
+    )
+    with pytest.warns(UserWarning, match=words):
+        warn_if_unresolved(lost, model, x, y, solver)
+    for fine in ({"differences": True}, {"beta": 0.5}, {"precision": "full"}):
+        warn_if_unresolved(dataclasses.replace(lost, **fine), model, x, y, solver)
+
+
+# --- what a step compiles to ------------------------------------------------------------------
+
+
+def compiled(estimator, batch=8):
+    """A training step's gradient of a 37-24-11-5 network."""
+    model = layered((37, 24, 11, 5), KEY)
+    x, y = jnp.ones((batch, 37)), jnp.eye(5)[jnp.arange(batch) % 5]
+    step = jax.jit(lambda x, y: estimator(model, x, y, model.rest(x), KEY).gradient)
+    return step.lower(x, y).compile()
+
+
+def test_both_nudges_are_one_batch_and_the_input_enters_once():
+    text = compiled(EquilibriumPropagation(Blockwise(1e-5, 20), symmetric(0.1))).as_text()
+    found = re.findall(r"= f64\[(\d+),(\d+)\]\S* dot\(.*?op_name=\"([^\"]*)\"", text)
+    swept = [(int(rows), name) for rows, _, name in found if name.count("while/body") == 2]
+    free = [rows for rows, name in swept if "vmap(vmap" not in name]
+    nudged = [rows for rows, name in swept if "vmap(vmap" in name]
+    assert free == [8] * 4  # two edges, both ways
+    assert nudged == [16] * 4
+    outside = [shape for *shape, name in found if "while" not in name and "transpose" not in name]
+    assert outside.count(["8", "24"]) == 1  # what the input drives, for all sweeps of all phases
+
+
+def test_memory_does_not_grow_with_the_steps():
+    def bytes_of(estimator):
+        return compiled(estimator).memory_analysis().temp_size_in_bytes
+
+    few, many = (
+        bytes_of(EquilibriumPropagation(Blockwise(1e-5, n), symmetric(0.1))) for n in (10, 1000)
+    )
+    unrolled = [bytes_of(Backpropagation(Blockwise(None, n), n)) for n in (10, 1000)]
+    assert few == many
+    assert unrolled[1] > 20 * unrolled[0]
