@@ -29,6 +29,7 @@ from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
 from eqprop.oscillator import Oscillator
+from eqprop.ramp import Ramp
 from eqprop.solvers import (
     Blockwise,
     Diffusion,
@@ -85,6 +86,7 @@ __all__ = [
     "Network",
     "Nudged",
     "Oscillator",
+    "Ramp",
     "RandomSign",
     "Reweighting",
     "Solver",

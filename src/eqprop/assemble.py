@@ -47,6 +47,8 @@ from eqprop.solvers import (
     Solver,
     Spectral,
 )
+from eqprop.spiking import SpikingPropagation, SurrogateBackpropagation
+from eqprop.spiking_recipes import CODINGS, SPIKING, Spikes
 from eqprop.train import scale_layers
 
 SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
@@ -141,8 +143,27 @@ def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
     return thermal.Thermal(source, rule, READINGS[recipe.reading])
 
 
+def make_spiking(recipe: Recipe) -> SpikingPropagation:
+    """The spiking phases of a spiking network's recipe, and their contrast."""
+    assert isinstance(recipe, Spikes)
+    return SpikingPropagation(
+        recipe.free_phase(),
+        make_contrast(recipe),
+        recipe.nudged_phase(),
+        CODINGS[recipe.coding],
+        not recipe.independent_noise,
+    )
+
+
+def _surrogate(recipe: Recipe) -> SurrogateBackpropagation:
+    assert isinstance(recipe, Spikes)
+    return SurrogateBackpropagation(recipe.free_phase(), CODINGS[recipe.coding])
+
+
 def make_source(recipe: Recipe) -> Any:
-    """What evaluates the recipe's model: its solver, or its chains."""
+    """What evaluates the recipe's model: its solver, its chains, or its spiking phases."""
+    if recipe.estimator in SPIKING:
+        return make_spiking(recipe)
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
@@ -171,6 +192,8 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
     "implicit": lambda recipe: ImplicitDifferentiation(make_solver(recipe)),
     "bptt": _backpropagation,
     "thermal": make_thermal,
+    "spiking": make_spiking,
+    "surrogate": _surrogate,
 }
 
 

@@ -17,6 +17,8 @@ from eqprop.data import Dataset
 from eqprop.model import Model
 from eqprop.ops import AveragePool, MaxPool
 from eqprop.oscillator import Oscillator
+from eqprop.ramp import Ramp
+from eqprop.spiking_recipes import SPIKING, Spikes
 from eqprop.spins import Bernoulli, Spin
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
@@ -24,6 +26,7 @@ PoolName = Literal["average", "max"]
 DataName = Literal["digits", "mnist", "mnist-100", "mnist-1000", "fashion-mnist", "cifar-10"]
 UnitName = Literal[
     "clip",
+    "half-clip",
     "relu",
     "relu6",
     "hard-tanh",
@@ -37,13 +40,14 @@ UnitName = Literal[
 SolverName = Literal["blockwise", "momentum", "spectral", "gradient", "flow", "langevin"]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 ScheduleName = Literal["cosine", "constant"]
-EstimatorName = Literal["ep", "implicit", "bptt", "thermal"]
+EstimatorName = Literal["ep", "implicit", "bptt", "thermal", "spiking", "surrogate"]
 SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]
 ReadingName = Literal["draws", "means"]
 RuleName = Literal["contrast", "symmetric", "path-integral", "covariance", "reweighting"]
 
 UNITS: dict[UnitName, Callable[[], Unit]] = {
     "clip": Box,
+    "half-clip": Ramp,
     "relu": relu,
     "relu6": relu6,
     "hard-tanh": hard_tanh,
@@ -81,8 +85,8 @@ class Recipe:
     """Initial weights are uniform in +-gain / sqrt(fan_in): one for all edges, or one each."""
 
     estimator: EstimatorName = "ep"
-    """Gradient: equilibrium propagation, implicit differentiation, back-propagation through time; or
-    thermal, in recipes with a temperature."""
+    """Gradient: equilibrium propagation, implicit differentiation, back-propagation through time; thermal
+    in recipes with a temperature, spiking and surrogate in those of spiking networks."""
     contrast: ContrastName = "symmetric"
     """Which nudges EP compares."""
     beta: float = 0.5
@@ -164,13 +168,18 @@ class Recipe:
                 f"with {self.solver} and {self.estimator}."
             )
         for name in EP_ONLY:
-            if getattr(self, name) and self.estimator != "ep":
+            phased = self.estimator == "spiking" and name == "nudged_steps"
+            if getattr(self, name) and self.estimator != "ep" and not phased:
                 raise ValueError(
                     f"{name}: expected the estimator ep, whose phases it acts on, got {self.estimator}."
                 )
         if self.estimator == "thermal" and not isinstance(self, ThermalRecipe):
             raise ValueError(
                 "estimator: expected a recipe with a temperature for thermal, as fashion-mnist-thermal."
+            )
+        if self.estimator in SPIKING and not isinstance(self, Spikes):
+            raise ValueError(
+                f"estimator: expected a recipe of a spiking network for {self.estimator}, as mnist-spiking."
             )
         if self.solver == "langevin" and self.estimator != "ep":
             raise ValueError(
@@ -340,7 +349,37 @@ class ConvRecipe(Recipe):
         )
 
 
-KINDS: dict[str, Any] = {kind.__name__: kind for kind in (DenseRecipe, ThermalRecipe, ConvRecipe)}
+@dataclass(frozen=True)
+class SpikingRecipe(Spikes, DenseRecipe):
+    """A chain of dense layers of neurons that spike."""
+
+
+@dataclass(frozen=True)
+class SpikingConvRecipe(Spikes, ConvRecipe):
+    """Convolutions of neurons that spike, each pooled 2x2, then dense layers."""
+
+    dense: tuple[int, ...] = (128,)
+    """Sizes of the dense layers before the output."""
+
+    def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
+        return convolutional(
+            data.image_shape,
+            self.channels,
+            data.classes,
+            key,
+            self.make_unit(self.unit),
+            self.make_unit(self.output),
+            self.kernel,
+            POOLS[self.pool],
+            self.gain,
+            self.dense,
+        )
+
+
+KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (DenseRecipe, ThermalRecipe, ConvRecipe, SpikingRecipe, SpikingConvRecipe)
+}
 
 
 def to_config(name: str, recipe: Recipe) -> dict[str, Any]:
@@ -392,6 +431,21 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
         weight_decay=weight_decay,
         epochs=30,
         batch_size=50,
+    )
+
+
+def _spiking_images(name: DataName, learning_rate: float) -> SpikingConvRecipe:
+    """Two convolutions and two dense layers, as in Lin, Bal and Sengupta (arXiv 2405.02546)."""
+    return SpikingConvRecipe(
+        data=name,
+        unit="logistic",
+        output="logistic",
+        channels=(32, 64),
+        kernel=(5,),
+        beta=0.4,
+        learning_rate=learning_rate,
+        epochs=10,
+        batch_size=100,
     )
 
 
@@ -448,4 +502,16 @@ RECIPES: dict[str, Recipe] = {
         batch_size=100,
     ),
     "fashion-mnist-oscillators": _oscillators("fashion-mnist", 1e-4, 1.0),
+    "mnist-spiking": SpikingRecipe(
+        data="mnist",
+        hidden=(512,),
+        unit="logistic",
+        output="logistic",
+        beta=0.5,
+        learning_rate=5e-4,
+        epochs=20,
+        batch_size=64,
+    ),
+    "mnist-spiking-conv": _spiking_images("mnist", 5e-4),
+    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist", 5e-4),
 }
