@@ -20,6 +20,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.oscillators
 	$(BIN)/python -m benchmarks.chains
+	$(BIN)/python -m benchmarks.spiking
 
 tables: $(VENV)/installed
 	$(BIN)/python -m experiments.tables

@@ -99,6 +99,17 @@ class Spikes:
         model = super().build(data)  # type: ignore[misc]
         return with_soft_reset(model, self.free_phase(), self.reset) if self.reset else model
 
+    def in_short(self) -> dict[str, Any]:
+        """What `--quick` changes besides: short phases, and one test."""
+        nudged = min(self.nudged_steps, 4)
+        return {
+            "max_steps": 8,
+            "nudged_steps": nudged,
+            "averaged": 2,
+            "predicted": 4,
+            "test_seeds": 1,
+        }
+
     def _phase(self, steps: int, averaged: int) -> Spiking:
         shows = self._named("output") == GRADED and self._named("cost") == "squared-error"
         reading, firing = READINGS[self.reading](averaged), FIRINGS[self.firing]  # type: ignore[call-arg]
