@@ -361,6 +361,9 @@ class SpikingConvRecipe(Spikes, ConvRecipe):
     dense: tuple[int, ...] = (128,)
     """Sizes of the dense layers before the output."""
 
+    def in_short(self) -> dict[str, Any]:
+        return {**super().in_short(), "channels": tuple(n // 4 for n in self.channels)}
+
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
         return convolutional(
             data.image_shape,

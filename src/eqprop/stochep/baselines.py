@@ -47,7 +47,7 @@ class Baselines:
         name, recipe = in_short(self.name, self.recipe, quick)
         assert isinstance(recipe, SpikingRecipe)
         steps = self.steps[1:3] if quick else self.steps
-        ways = dict(list(self.ways.items())[1:]) if quick else self.ways
+        ways = dict(list(self.ways.items())[2:]) if quick else self.ways
         rows = []
         for line, change in ways.items():
             changed, label = dataclasses.replace(recipe, **change), f"{name}/{slug(line)}"

@@ -57,7 +57,7 @@ class SpikingGradients:
         about, began = surroundings(), time.perf_counter()
         name = f"{self.name}-quick" if quick else self.name
         repeats = 2 if quick else self.repeats
-        rules = dict(list(RULES.items())[:3]) if quick else RULES
+        rules = dict(list(RULES.items())[:2]) if quick else RULES
         task = prepare(self.recipe, data_dir)
         model = self.recipe.build(task.data)
         x, y = audit_batch(task, model)
