@@ -100,7 +100,7 @@ def networks():
         "dense": systems.excited(layered((5, 8, 6, 3), KEY, Box(), Box(), 3.0), 1),
         "convolutional": systems.excited(
             convolutional((8, 8, 2), (3, 4), 3, KEY, Box(), Box(), (5, 3), gain=4.0, dense=(6,)),
-            2,
+            4,
             0.8,
         ),
     }

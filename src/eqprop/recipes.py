@@ -437,16 +437,16 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
     )
 
 
-def _spiking_images(name: DataName, learning_rate: float) -> SpikingConvRecipe:
+def _spiking_images(name: DataName) -> SpikingConvRecipe:
     """Two convolutions and two dense layers, as in Lin, Bal and Sengupta (arXiv 2405.02546)."""
     return SpikingConvRecipe(
         data=name,
-        unit="logistic",
-        output="logistic",
+        output="clip",
         channels=(32, 64),
         kernel=(5,),
+        gain=(4.0, 2.0, 1.0, 1.0),
         beta=0.4,
-        learning_rate=learning_rate,
+        learning_rate=1e-3,
         epochs=10,
         batch_size=100,
     )
@@ -511,10 +511,10 @@ RECIPES: dict[str, Recipe] = {
         unit="logistic",
         output="logistic",
         beta=0.5,
-        learning_rate=5e-4,
+        learning_rate=1e-3,
         epochs=20,
         batch_size=64,
     ),
-    "mnist-spiking-conv": _spiking_images("mnist", 5e-4),
-    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist", 5e-4),
+    "mnist-spiking-conv": _spiking_images("mnist"),
+    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist"),
 }

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 from jax import lax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PyTree
 
 from eqprop import charts, plots
 from eqprop.assemble import make_contrast, make_spiking
