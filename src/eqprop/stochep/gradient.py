@@ -106,7 +106,7 @@ def agreement(
 
 
 @eqx.filter_jit
-def _repeated(model: Model, x: Array, y: Array, estimator: Estimator, keys: PRNGKeyArray) -> PyTree:
+def _repeated(model: Model, x: Array, y: Array, estimator: Estimator, keys: Array) -> PyTree:
     return lax.map(lambda key: estimator(model, x, y, model.rest(x), key).gradient, keys)
 
 
