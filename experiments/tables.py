@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from experiments import lagrangian_tables, thermal_tables
+from experiments import lagrangian_tables, spiking_tables, thermal_tables
 from experiments.committed import ROOT, read
 
 BEGIN, END = (
@@ -58,7 +58,7 @@ def how_settled(relaxations: list[dict[str, float]], recipe: dict[str, Any]) -> 
     """The smallest share of examples that settled; of chains, the largest drift."""
     if recipe["estimator"] == "thermal":
         return f"drift {max(one.get('drift', float('nan')) for one in relaxations):.2f}"
-    if recipe["estimator"] == "bptt" or not recipe["tolerance"]:
+    if recipe["estimator"] in ("bptt", "spiking", "surrogate") or not recipe["tolerance"]:
         return "fixed steps"
     shares = [
         one.get(f"{phase}_converged", 1.0) for one in relaxations for phase in ("free", "nudged")
@@ -224,12 +224,18 @@ def with_tables(text: str) -> str:
             *lagrangian_tables.gradients(),
             *lagrangian_tables.learning(),
             *lagrangian_tables.sequences(),
+            *spiking_tables.papers(),
+            *spiking_tables.gradients(),
+            *spiking_tables.mean_field(),
+            *spiking_tables.memory(),
+            *spiking_tables.baselines(),
             *exactness(),
             *thermal_tables.exactness(),
             *sweeps(),
             *speed(),
             *oscillators(),
             *thermal_tables.chains(),
+            *spiking_tables.speed(),
         ]
     )
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"

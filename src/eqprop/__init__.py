@@ -1,6 +1,6 @@
 """Equilibrium propagation: learning in systems that settle, by nudging and comparing."""
 
-from eqprop import contrast, lagrangian, objective, ops, samplers, solvers
+from eqprop import contrast, lagrangian, objective, ops, samplers, solvers, spiking
 from eqprop._version import __version__
 from eqprop.build import convolutional, layered, with_read_out
 from eqprop.chains import Chains
@@ -120,6 +120,7 @@ __all__ = [
     "residual",
     "samplers",
     "solvers",
+    "spiking",
     "sweep_beta",
     "symmetric",
     "symmetric_nudge",
