@@ -511,7 +511,7 @@ RECIPES: dict[str, Recipe] = {
         unit="logistic",
         output="logistic",
         beta=0.5,
-        learning_rate=1e-3,
+        learning_rate=1.5e-3,
         epochs=20,
         batch_size=64,
     ),

@@ -28,18 +28,20 @@ from eqprop.units import Logistic, embed
 
 INPUTS, OUTPUTS, GAIN, BURN = 100, 10, 1.5, 100
 WIDTH, LEAK = 128, 0.3
+MEASURED = "h2"
 
 
 @dataclass(frozen=True)
 class MeanField:
-    """Root mean square difference, over neurons of the hidden layer, of averaged firing probabilities from
-    the deterministic fixed point: of one chain, and of the mean over chains, which is the bias. Random
-    logistic networks 100-width-10 in float32."""
+    """Root mean square difference, over neurons of the second hidden layer, of averaged firing
+    probabilities from the deterministic fixed point: of one chain, and of the mean over chains, which is
+    the bias. Random logistic networks 100-width-width-10 in float32, so that each neuron measured hears
+    the spikes of ``width`` others."""
 
     name: str
     about: str
     leaks: tuple[float, ...] = (1.0, 0.5, 0.3, 0.2, 0.1)
-    widths: tuple[int, ...] = (32, 128, 512, 2048)
+    widths: tuple[int, ...] = (32, 128, 512, 1024)
     steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     """Numbers of steps averaged over."""
     chains: int = 64
@@ -75,13 +77,14 @@ class MeanField:
         return summary
 
     def _distances(self, leak: float, width: int) -> dict[str, Any]:
-        model = layered((INPUTS, width, OUTPUTS), jax.random.key(0), Logistic(), Logistic(), GAIN)
+        sizes, unit = (INPUTS, width, width, OUTPUTS), Logistic()
+        model = layered(sizes, jax.random.key(0), unit, unit, GAIN)
         x = jax.random.uniform(jax.random.key(1), (1, INPUTS))
         most = self.steps[-1]
         solver = Spiking(leak, BURN + most, Probabilities(most))
         seen = np.asarray(_hidden(model, jnp.repeat(x, self.chains, 0), solver))[:, BURN:]
         settled, _ = eqx.filter_jit(relax)(model, x, model.rest(x), Momentum(1e-6, 500))
-        fixed = np.asarray(embed(model.energy.units, settled)["h1"])[0]
+        fixed = np.asarray(embed(model.energy.units, settled)[MEASURED])[0]
         off = seen - fixed
         error = [float(np.sqrt(np.mean(off[:, -k:].mean(1) ** 2))) for k in self.steps]
         bias, noise = off.mean((0, 1)), off.mean(1).var(0, ddof=1) / self.chains
@@ -113,10 +116,10 @@ class MeanField:
 
 @eqx.filter_jit
 def _hidden(model: Model, x: Array, solver: Spiking) -> Array:
-    """Probabilities of the hidden layer after every step: (chains, steps, neurons)."""
+    """Probabilities of the measured layer after every step: (chains, steps, neurons)."""
 
     def hidden(carry: Carry) -> Array:
-        return carry.own["h1"]
+        return carry.own[MEASURED]
 
     spiking = SpikingPropagation(solver, symmetric(0.5))
     return spiking.free(model, x, model.rest(x), jax.random.key(2), hidden).records
