@@ -26,7 +26,7 @@ from eqprop.solvers import Momentum
 from eqprop.spiking import Carry, Probabilities, Spiking, SpikingPropagation
 from eqprop.units import Logistic, embed
 
-INPUTS, OUTPUTS, GAIN, BURN = 100, 10, 1.5, 100
+INPUTS, OUTPUTS, GAIN, BURN = 100, 10, 1.5, 500
 WIDTH, LEAK = 128, 0.3
 MEASURED = "h2"
 
