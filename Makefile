@@ -23,6 +23,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.residual
 	$(BIN)/python -m benchmarks.levers
+	$(BIN)/python -m benchmarks.spiking
 
 tables: $(VENV)/installed
 	$(BIN)/python -m experiments.tables

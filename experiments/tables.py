@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from experiments import lagrangian_tables, residual_tables, thermal_tables
+from experiments import lagrangian_tables, residual_tables, spiking_tables, thermal_tables
 from experiments.committed import ROOT, read
 
 BEGIN, END = (
@@ -16,6 +16,7 @@ BEGIN, END = (
 )
 
 
+UNSETTLED = ("bptt", "backprop", "spiking", "surrogate")
 PAPERS = {
     "oim-mnist-local": ("MNIST 784-500-10, local rule", "97.2 ± 0.1", "about 40 h"),
     "oim-mnist": ("MNIST 784-500-10, Adam", "–", "–"),
@@ -58,7 +59,7 @@ def how_settled(relaxations: list[dict[str, float]], recipe: dict[str, Any]) -> 
     """The smallest share of examples that settled; of chains, the largest drift."""
     if recipe["estimator"] == "thermal":
         return f"drift {max(one.get('drift', float('nan')) for one in relaxations):.2f}"
-    if recipe["estimator"] in ("bptt", "backprop") or not recipe["tolerance"]:
+    if recipe["estimator"] in UNSETTLED or not recipe["tolerance"]:
         return "fixed steps"
     shares = [
         one.get(f"{phase}_converged", 1.0) for one in relaxations for phase in ("free", "nudged")
@@ -267,6 +268,11 @@ def with_tables(text: str) -> str:
             *lagrangian_tables.sequences(),
             *lagrangian_tables.costs(),
             *residual_tables.ways(),
+            *spiking_tables.papers(),
+            *spiking_tables.gradients(),
+            *spiking_tables.mean_field(),
+            *spiking_tables.memory(),
+            *spiking_tables.baselines(),
             *exactness(),
             *thermal_tables.exactness(),
             *sweeps(),
@@ -276,6 +282,7 @@ def with_tables(text: str) -> str:
             *oscillators(),
             *thermal_tables.chains(),
             *lagrangian_tables.ways(),
+            *spiking_tables.speed(),
         ]
     )
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from eqprop import Box, Linear, Logistic, Tanh, hard_tanh, relu, relu6
+from eqprop import Box, Linear, Logistic, Ramp, Tanh, hard_tanh, relu, relu6
 
 UNITS = {
     "linear": Linear(),
@@ -16,6 +16,7 @@ UNITS = {
     "hard_tanh": hard_tanh(),
     "relu": relu(),
     "relu6": relu6(),
+    "ramp": Ramp(),
     "logistic": Logistic(),
     "tanh": Tanh(),
 }
@@ -35,7 +36,7 @@ def slope(function):
 
 
 def test_smooth_means_not_clipped():
-    assert set(UNITS) - set(SMOOTH) == {"box", "shifted_box", "hard_tanh", "relu", "relu6"}
+    assert set(UNITS) - set(SMOOTH) == {"box", "shifted_box", "hard_tanh", "relu", "relu6", "ramp"}
 
 
 @each_unit
@@ -100,9 +101,11 @@ def test_minimise_never_raises_the_energy(unit, start, pull, target, q):
     end = unit.minimise(start, field, jnp.asarray(q))
     assert energy(end) <= energy(start) + 1e-12
     if not isinstance(unit, (Logistic, Tanh)):
-        assume(abs(1 + q) > 1e-3)
-        stationary = unit.retract(jnp.asarray((pull + q * target) / (1 + q)))
-        ends = [jnp.asarray(e) for e in ((unit.low, unit.high) if isinstance(unit, Box) else ())]
+        stiffness = 1 + q * getattr(unit, "slope", 1.0)
+        assume(abs(stiffness) > 1e-3)
+        stationary = unit.retract(jnp.asarray((pull + q * target) / stiffness))
+        walls = (unit.low, unit.high) if unit.walled else ()
+        ends = [jnp.asarray(end) for end in walls]
         best = min(map(energy, [stationary, *ends]))
         np.testing.assert_allclose(energy(end), best, rtol=1e-9, atol=1e-9)
 

@@ -22,6 +22,7 @@ from eqprop import (
     Model,
     Network,
     Oscillator,
+    Ramp,
     SquaredError,
     Tanh,
     hard_tanh,
@@ -264,6 +265,7 @@ LAWS = {
     "box": (Box(), 0.4),
     "box beyond its wall": (Box(), 1.8),
     "hard tanh": (hard_tanh(), -0.7),
+    "ramp": (Ramp(), 0.9),
     "tanh": (Tanh(), 0.6),
     "logistic": (Logistic(), 0.9),
 }

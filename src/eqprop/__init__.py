@@ -1,6 +1,6 @@
 """Equilibrium propagation: learning in systems that settle, by nudging and comparing."""
 
-from eqprop import contrast, lagrangian, objective, ops, samplers, solvers
+from eqprop import contrast, lagrangian, objective, ops, samplers, solvers, spiking
 from eqprop._version import __version__
 from eqprop.build import convolutional, layered, with_biases, with_read_out
 from eqprop.chains import Chains
@@ -30,6 +30,7 @@ from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
 from eqprop.oscillator import Oscillator
+from eqprop.ramp import Ramp
 from eqprop.resnet import hopfield_resnet
 from eqprop.rules import (
     Reweighting,
@@ -90,6 +91,7 @@ __all__ = [
     "Network",
     "Nudged",
     "Oscillator",
+    "Ramp",
     "RandomSign",
     "Reduced",
     "Refined",
@@ -126,6 +128,7 @@ __all__ = [
     "residual",
     "samplers",
     "solvers",
+    "spiking",
     "sweep_beta",
     "symmetric",
     "symmetric_nudge",

@@ -12,6 +12,7 @@ from eqprop import contrast as contrasts
 from eqprop import rules, samplers, thermal
 from eqprop.augment import Augment, Flip, InTurn, RandomCrop, random_shift
 from eqprop.chains import Chains
+from eqprop.choices import SPIKING
 from eqprop.contrast import Contrast
 from eqprop.delta import DeltaPropagation
 from eqprop.estimators import (
@@ -48,6 +49,8 @@ from eqprop.solvers import (
     Solver,
     Spectral,
 )
+from eqprop.spiking import SpikingPropagation, SurrogateBackpropagation
+from eqprop.spiking_recipes import CODINGS, Spikes
 from eqprop.warm import WarmStart
 
 SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
@@ -161,10 +164,29 @@ def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
     return thermal.Thermal(source, rule, READINGS[recipe.reading])
 
 
+def make_spiking(recipe: Recipe) -> SpikingPropagation:
+    """The spiking phases of a spiking network's recipe, and their contrast."""
+    assert isinstance(recipe, Spikes)
+    return SpikingPropagation(
+        recipe.free_phase(),
+        make_contrast(recipe),
+        recipe.nudged_phase(),
+        CODINGS[recipe.coding],
+        not recipe.independent_noise,
+    )
+
+
+def _surrogate(recipe: Recipe) -> SurrogateBackpropagation:
+    assert isinstance(recipe, Spikes)
+    return SurrogateBackpropagation(recipe.free_phase(), CODINGS[recipe.coding])
+
+
 def make_source(recipe: Recipe) -> Any:
-    """What evaluates the recipe's model: its solver, its chains, or a feed-forward pass."""
+    """What evaluates the recipe's model: its solver, its chains, its spikes, or a feed-forward pass."""
     if recipe.estimator == "backprop":
         return FeedForward()
+    if recipe.estimator in SPIKING:
+        return make_spiking(recipe)
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
@@ -211,4 +233,6 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
     "bptt": _backpropagation,
     "thermal": make_thermal,
     "backprop": lambda recipe: FeedForward(),
+    "spiking": make_spiking,
+    "surrogate": _surrogate,
 }

@@ -72,18 +72,20 @@ def convolutional(
     kernel: int | Sequence[int] = 3,
     pool: type[AveragePool] | type[MaxPool] = AveragePool,
     gain: float | Sequence[float] = 1.0,
+    dense: Sequence[int] = (),
 ) -> Model:
-    """Convolutions, each followed by 2x2 pooling, then a dense output.
+    """Convolutions, each followed by 2x2 pooling, then dense layers of the sizes ``dense`` and a dense
+    output.
 
     ``image`` is (height, width, channels), channel-last; layer ``c1`` has the shape of the first
-    pooled image. Weights as in `layered`.
+    pooled image, ``h1`` is the first dense one. Weights as in `layered`.
     """
     if not channels or min(channels) < 1:
         raise ValueError(
             f"convolutional: expected one or more positive numbers of channels, got {tuple(channels)}."
         )
     unit, output = unit or Box(), output or Linear()
-    keys = jax.random.split(key, len(channels) + 1)
+    keys = jax.random.split(key, len(channels) + len(dense) + 1)
     kernels, gains = each("kernel", kernel, len(channels)), each("gain", gain, len(keys))
     height, width, depth = image
     layers: dict[str, Layer] = {}
@@ -96,8 +98,12 @@ def convolutional(
         edges.append((source, name, Chain((conv, pool(2)))))
         source, depth = name, features
     features = height * width * depth
-    layers[OUTPUT] = Layer(classes, output)
-    edges.append((source, OUTPUT, Dense.init(keys[-1], features, classes, gains[-1])))
+    names = [*(f"h{i + 1}" for i in range(len(dense))), OUTPUT]
+    rest = zip(names, (*dense, classes), range(len(channels), len(keys)), strict=True)
+    for name, size, i in rest:
+        layers[name] = Layer(size, output if name == OUTPUT else unit)
+        edges.append((source, name, Dense.init(keys[i], features, size, gains[i])))
+        source, features = name, size
     return Model(Network(image, layers, edges), SquaredError(OUTPUT))
 
 

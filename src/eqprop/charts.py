@@ -164,3 +164,25 @@ def costs(
         third.plot(memory["lengths"], values, "o-", label=label)
     dress(third, "length of the sequence", "bytes of a gradient", *shown)
     return figure
+
+
+def curves(
+    panels: Mapping[str, Mapping[str, tuple[Numbers, Numbers]]],
+    x: Sequence[str],
+    y: str,
+    scales: tuple[str, str] = ("log", "log"),
+) -> Figure:
+    """Lines of points, one panel for each entry of ``panels``: label -> (places, values). ``x`` names the
+    axis of each panel, ``y`` the one that they share."""
+    require(panels, "curves: panels", "at least one panel", panels, "measure something")
+    right = len(x) == len(panels)
+    require(right, "curves: x", f"{len(panels)} names", x, "name the axis of each panel")
+    figure, all_axes = sheet(4.6, 3.6, len(panels), len(panels))
+    for axes, label, (title, lines) in zip(all_axes, x, panels.items(), strict=True):
+        axes.set(xscale=scales[0], yscale=scales[1])
+        shown = []
+        for name, (places, values) in lines.items():
+            shown.append(finite(values, scales[1]))
+            axes.plot(places, shown[-1], ".-", label=name)
+        dress(axes, label, y, *shown, title=title)
+    return figure

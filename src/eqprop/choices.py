@@ -7,6 +7,7 @@ from typing import Literal
 
 from eqprop.ops import AveragePool, MaxPool
 from eqprop.oscillator import Oscillator
+from eqprop.ramp import Ramp
 from eqprop.spins import Bernoulli, Spin
 from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
 
@@ -16,6 +17,7 @@ DataName = Literal[
 ]
 UnitName = Literal[
     "clip",
+    "half-clip",
     "relu",
     "relu6",
     "hard-tanh",
@@ -32,7 +34,7 @@ SolverName = Literal[
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 OptimiserName = Literal["adam", "momentum", "heavy-ball", "sgd"]
 ScheduleName = Literal["cosine", "constant"]
-EstimatorName = Literal["ep", "implicit", "bptt", "thermal", "backprop"]
+EstimatorName = Literal["ep", "implicit", "bptt", "thermal", "backprop", "spiking", "surrogate"]
 PrecisionName = Literal["full", "tf32", "bfloat16", "float16"]
 SamplerName = Literal["gibbs", "langevin", "underdamped", "mala", "hmc", "nuts"]
 ReadingName = Literal["draws", "means"]
@@ -40,6 +42,7 @@ RuleName = Literal["contrast", "symmetric", "path-integral", "covariance", "rewe
 
 UNITS: dict[UnitName, Callable[[], Unit]] = {
     "clip": Box,
+    "half-clip": Ramp,
     "relu": relu,
     "relu6": relu6,
     "hard-tanh": hard_tanh,
@@ -50,4 +53,6 @@ UNITS: dict[UnitName, Callable[[], Unit]] = {
     "spin": Spin,
     "bernoulli": Bernoulli,
 }
+SPIKING = ("spiking", "surrogate")
+"""The estimators whose phases spike."""
 POOLS: dict[PoolName, type[AveragePool] | type[MaxPool]] = {"average": AveragePool, "max": MaxPool}

@@ -14,12 +14,14 @@ import numpy as np
 
 from eqprop import jobs, plots
 from eqprop.assemble import make_contrast, make_learner, make_program, make_solver
+from eqprop.choices import SPIKING
 from eqprop.devices import over
 from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
 from eqprop.experiments import EXPERIMENTS, GROUPS, resized
 from eqprop.figures import draw_run
 from eqprop.fit import (
+    DRAWN,
     Task,
     audit_batch,
     audit_recipe,
@@ -74,6 +76,7 @@ def _(job: jobs.Train) -> None:
     else:
         tell(f"gradient not audited: {result['not_audited']}")
     _tell_mixing([Mixing(**row) for row in result["mixing"]])
+    _tell_spikes(result.get("spikes"))
     tell(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "
         f"(epoch {result['best_epoch']} of {result['epochs']}, {result['seconds']:.0f} s)"
@@ -92,13 +95,22 @@ def _tell_mixing(rows: list[Mixing]) -> None:
         )
 
 
+def _tell_spikes(seen: Mapping[str, Any] | None) -> None:
+    if seen is not None:
+        shares = ", ".join(f"{name} {rate:.2f}" for name, rate in seen["rates"]["free"].items())
+        tell(
+            f"free firing rates: {shares}; {seen['synaptic_operations']:.2g} synaptic operations and "
+            f"{seen['draws']:.2g} draws an example, all phases; {seen['microjoules']:.2g} uJ at 0.9 pJ each"
+        )
+
+
 @run.register
 def _(job: jobs.Audit) -> None:
     name, task, model = _audited(job)
     recipe = task.recipe
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
-        sweep = None if recipe.estimator == "thermal" else _sweep(task, model)
+        sweep = None if recipe.estimator in (*DRAWN, *SPIKING) else _sweep(task, model)
     console.print(agreement_table(rows, f"{recipe.estimator} against {reference_name(recipe)}"))
     drawn = {"agreement": plots.agreement(rows)}
     if sweep is not None:

@@ -74,6 +74,9 @@ class TrainingBar:
         if "free_converged" in row:
             text += f"  {row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f} steps, "
             text += self._settled(row)
+        elif "rate" in row:
+            text += f"  residual {row['free_residual']:.0e}, rate {row['rate']:.2f}, "
+            text += f"silent {row['silent']:.0%}"
         if "objective" in row:
             low, high = row["last_cost"], row["first_cost"]
             text += f"  J {row['objective']:.4f}, costs {high:.4f} to {low:.4f}"

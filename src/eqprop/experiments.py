@@ -14,9 +14,10 @@ from eqprop.dynamics import (
     ResponseLearning,
     SequenceLearning,
 )
-from eqprop.recipes import RECIPES, Recipe, ThermalRecipe
+from eqprop.recipes import RECIPES, Recipe, SpikingRecipe, ThermalRecipe
 from eqprop.reproduce import Experiment
 from eqprop.residual_studies import RESIDUAL
+from eqprop.stochep import Baselines, MeanField, Memory, SpikingGradients
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
@@ -94,6 +95,16 @@ WAYS: dict[str, dict[str, Any]] = {
     "β = 1, common noise": FINITE | COMMON,
     "path integral, independent noise": PATH | INDEPENDENT,
     "path integral, common noise, means": PATH | MEANS,
+}
+
+SPIKES = RECIPES["mnist-spiking"]
+assert isinstance(SPIKES, SpikingRecipe)
+NO_SPIKES = {"estimator": "ep", "nudged_steps": 0}
+TRAINED: dict[str, dict[str, Any]] = {
+    "spiking EP, probabilities read": {},
+    "spiking EP, spike rates read": {"reading": "rates"},
+    "deterministic EP": NO_SPIKES,
+    "surrogate-gradient BPTT": {"estimator": "surrogate", "nudged_steps": 0},
 }
 
 ALL: tuple[Study, ...] = (
@@ -223,12 +234,41 @@ ALL: tuple[Study, ...] = (
         READINGS,
     ),
     *RESIDUAL,
+    SpikingGradients(
+        "stochep-gradient",
+        "gradients from spikes, rates and probabilities against deterministic EP",
+        SPIKES,
+    ),
+    MeanField(
+        "stochep-mean-field",
+        "distance of spiking networks to their fixed point, by leak, averaging and width",
+    ),
+    Memory("stochep-memory", "memory of a gradient against steps: EP and surrogate BPTT", SPIKES),
+    Baselines(
+        "stochep-baselines",
+        "MNIST by spiking EP, deterministic EP and surrogate BPTT, tested with spikes",
+        SPIKES,
+        TRAINED,
+    ),
+    Experiment("stochep-mnist", "MNIST with spikes, one hidden layer", SPIKES),
+    Experiment(
+        "stochep-mnist-conv",
+        "MNIST with spikes, two convolutions and two dense layers",
+        RECIPES["mnist-spiking-conv"],
+        (0,),
+    ),
+    Experiment(
+        "stochep-fashion-mnist-conv",
+        "the same on Fashion-MNIST",
+        RECIPES["fashion-mnist-spiking-conv"],
+        (0,),
+    ),
 )
 EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}
 
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(name for name in EXPERIMENTS if name.startswith(f"{group}-"))
-    for group in ("oim", "finite-nudge", "lagrangian", "hopfield-resnet")
+    for group in ("oim", "finite-nudge", "lagrangian", "stochep", "hopfield-resnet")
 }
 """All the experiments of one paper."""
 

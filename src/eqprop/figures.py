@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,12 +20,14 @@ from eqprop.assemble import (
     make_program,
     make_solver,
     make_source,
+    make_spiking,
     make_thermal,
 )
+from eqprop.choices import SPIKING
 from eqprop.diagnose import Agreement, estimate
 from eqprop.energy import Clamped
 from eqprop.estimators import relax
-from eqprop.fit import Source, Task, audit_batch, load_best, prepare
+from eqprop.fit import Source, Task, audit_batch, load_best, prepare, recorded
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import cast, freeze
@@ -32,6 +35,7 @@ from eqprop.oscillator import Oscillator, phases
 from eqprop.recipes import from_config
 from eqprop.runs import read_json, read_rows
 from eqprop.solvers import Iterative
+from eqprop.spiking.plots import firing_rates, raster
 from eqprop.units import State, embed
 
 TRACED, FOLLOWED = 60, 40
@@ -57,6 +61,9 @@ def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list
     }
     if recipe.estimator == "thermal":
         figures["objective"] = plots.objective(rows)
+    if recipe.estimator in SPIKING:
+        spikes = recorded(task, model)
+        figures |= {"raster": raster(spikes), "rates": firing_rates(spikes)}
     if audit:
         figures["agreement"] = plots.agreement(audit)
     if isinstance(make_source(recipe), Iterative):
@@ -112,8 +119,12 @@ def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
         members = estimate(model, x, y, make_thermal(task.recipe), jax.random.key(SEED)).state
         states = {name: z[:, 0] for name, z in members.items()}
         return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
-    solver = make_solver(task.recipe)
-    states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, jax.random.key(SEED)))(x)
+    key = jax.random.key(SEED)
+    if task.recipe.estimator in SPIKING:
+        states = eqx.filter_jit(make_spiking(task.recipe).free)(model, x, model.rest(x), key).state
+    else:
+        solver = make_solver(task.recipe)
+        states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, key))(x)
     return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
 
 

@@ -11,6 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from eqprop.build import with_injections, with_read_out
 from eqprop.choices import (
+    SPIKING,
     UNITS,
     ContrastName,
     DataName,
@@ -55,7 +56,8 @@ class Recipe:
 
     estimator: EstimatorName = "ep"
     """Gradient: equilibrium propagation, implicit differentiation, back-propagation through time; backprop
-    of a feed-forward pass of the same layers; or thermal, in recipes with a temperature."""
+    of a feed-forward pass of the same layers; thermal in recipes with a temperature, spiking and surrogate
+    in those of spiking networks."""
     contrast: ContrastName = "symmetric"
     """Which nudges EP compares."""
     beta: float = 0.5
@@ -142,13 +144,18 @@ class Recipe:
                 f"with {self.solver} and {self.estimator}."
             )
         for name in EP_ONLY:
-            if getattr(self, name) and self.estimator != "ep":
+            phased = self.estimator == "spiking" and name == "nudged_steps"
+            if getattr(self, name) and self.estimator != "ep" and not phased:
                 raise ValueError(
                     f"{name}: expected the estimator ep, whose phases it acts on, got {self.estimator}."
                 )
         if self.estimator == "thermal" and not hasattr(self, "temperature"):
             raise ValueError(
                 "estimator: expected a recipe with a temperature for thermal, as fashion-mnist-thermal."
+            )
+        if self.estimator in SPIKING and not hasattr(self, "leak"):
+            raise ValueError(
+                f"estimator: expected a recipe of a spiking network for {self.estimator}, as mnist-spiking."
             )
         if self.estimator == "backprop" and "oscillator" in (self.unit, self.output):
             raise ValueError(

@@ -19,6 +19,7 @@ from eqprop.choices import (
     SolverName,
 )
 from eqprop.recipe import Recipe
+from eqprop.spiking_recipes import NETWORKS, SpikingConvRecipe, SpikingRecipe
 from eqprop.vision import VISION, VisionRecipe
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "SamplerName",
     "ScheduleName",
     "SolverName",
+    "SpikingConvRecipe",
+    "SpikingRecipe",
     "ThermalRecipe",
     "VisionRecipe",
     "from_config",
@@ -42,7 +45,15 @@ __all__ = [
 ]
 
 KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (DenseRecipe, ThermalRecipe, ConvRecipe, VisionRecipe)
+    kind.__name__: kind
+    for kind in (
+        DenseRecipe,
+        ThermalRecipe,
+        ConvRecipe,
+        VisionRecipe,
+        SpikingRecipe,
+        SpikingConvRecipe,
+    )
 }
 
 
@@ -95,6 +106,21 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
         weight_decay=weight_decay,
         epochs=30,
         batch_size=50,
+    )
+
+
+def _spiking_images(name: DataName) -> SpikingConvRecipe:
+    """Two convolutions and two dense layers, as in Lin, Bal and Sengupta (arXiv 2405.02546)."""
+    return SpikingConvRecipe(
+        data=name,
+        output="clip",
+        channels=(32, 64),
+        kernel=(5,),
+        gain=(4.0, 2.0, 1.0, 1.0),
+        beta=0.4,
+        learning_rate=1e-3,
+        epochs=10,
+        batch_size=100,
     )
 
 
@@ -151,5 +177,6 @@ RECIPES: dict[str, Recipe] = {
         batch_size=100,
     ),
     "fashion-mnist-oscillators": _oscillators("fashion-mnist", 1e-4, 1.0),
+    **NETWORKS,
     **VISION,
 }

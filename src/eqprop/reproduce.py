@@ -16,6 +16,7 @@ from eqprop.figures import draw_run
 from eqprop.fit import fit
 from eqprop.recipes import Recipe, to_config
 from eqprop.runs import Run, read_json, surroundings, write_json
+from eqprop.spiking_recipes import Spikes
 
 RUNS = Path("runs")
 QUICK = 2000
@@ -61,6 +62,8 @@ def in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
         return name, recipe
     held_out = min(recipe.validation, QUICK)
     short = dataclasses.replace(recipe, epochs=1, examples=QUICK, validation=held_out)
+    if isinstance(short, Spikes):
+        short = dataclasses.replace(short, **short.in_short())
     return f"{name}-quick", short
 
 

@@ -1,15 +1,20 @@
 """Spiking networks: neurons that fire with a probability and see nothing of each other but spikes."""
 
+from eqprop.spiking.activity import Activity, SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
 from eqprop.spiking.count import Cost, cost, fan_out, rates
 from eqprop.spiking.dynamics import Carry, Spiking
 from eqprop.spiking.estimator import SpikingPropagation
+from eqprop.spiking.export import to_nir
 from eqprop.spiking.firing import Bernoulli, Firing, SigmaDelta, Threshold
+from eqprop.spiking.gibbs import GibbsContrast, as_spins
 from eqprop.spiking.reading import Probabilities, Rates, Reading
 from eqprop.spiking.record import membranes, record, spikes
 from eqprop.spiking.reset import SelfInhibition, with_soft_reset
+from eqprop.spiking.surrogate import SurrogateBackpropagation
 
 __all__ = [
+    "Activity",
     "Analog",
     "Bernoulli",
     "BernoulliCoded",
@@ -17,6 +22,7 @@ __all__ = [
     "Coding",
     "Cost",
     "Firing",
+    "GibbsContrast",
     "Probabilities",
     "Rates",
     "Reading",
@@ -24,12 +30,17 @@ __all__ = [
     "SigmaDelta",
     "Spiking",
     "SpikingPropagation",
+    "SpikingReport",
+    "SurrogateBackpropagation",
     "Threshold",
+    "activity",
+    "as_spins",
     "cost",
     "fan_out",
     "membranes",
     "rates",
     "record",
     "spikes",
+    "to_nir",
     "with_soft_reset",
 ]

@@ -6,11 +6,11 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped
+from eqprop.spiking.noise import uniform
 
 Landscape = Callable[[Array], Clamped]
 
@@ -46,7 +46,7 @@ class BernoulliCoded(Coding):
         )
 
         def phase(key: PRNGKeyArray) -> Clamped:
-            uniform = jax.random.uniform(key, x.shape, jnp.float32).astype(x.dtype)
-            return clamp((uniform < x).astype(x.dtype))
+            numbers = uniform(key, x.size).reshape(x.shape).astype(x.dtype)
+            return clamp((numbers < x).astype(x.dtype))
 
         return phase

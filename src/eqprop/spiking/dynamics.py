@@ -5,9 +5,9 @@
 
 all layers at once. A network's coupling is linear in each neuron, so that the mean of ``g`` over
 independent spikes is the field of their probabilities, and the mean membrane's fixed point is that of the
-network's own energy: ``potential`` is ``p / 2 + (p log p + (1 - p) log(1 - p)) / 4`` of a `Logistic` and
-``p^2 / 2`` of a `Box`. What the mean of ``sigma(u)`` misses is at most ``sup |sigma''| Var(u) / 2``, where
-``Var(u_i)`` is about ``leak / (2 - leak) sum_j w_ij^2 p_j (1 - p_j)``.
+network's own energy: ``potential`` is ``p / 2 + (p log p + (1 - p) log(1 - p)) / 4`` of a `Logistic`,
+``p^2 / 2`` of a `Box` and ``p^2`` of a `Ramp`. What the mean of ``sigma(u)`` misses is at most
+``sup |sigma''| Var(u) / 2``, where ``Var(u_i)`` is about ``leak / (2 - leak) sum_j w_ij^2 p_j (1 - p_j)``.
 
 In the style of Lin, Jiang and Sengupta, "StochEP", arXiv 2511.11320, whose equations are not public; the
 leak, the order of updates, the readings and what a nudge sees are choices of this package.
@@ -28,9 +28,11 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from eqprop.energy import Clamped, field
 from eqprop.model import Nudged
 from eqprop.ops import MaxPool
+from eqprop.ramp import Ramp
 from eqprop.solvers import Info, Solver
 from eqprop.solvers._solver import report
-from eqprop.spiking.firing import Bernoulli, Firing, check_units, probability
+from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
+from eqprop.spiking.noise import uniform
 from eqprop.spiking.reading import Probabilities, Reading
 from eqprop.units import Sigmoid, State, Units, read
 
@@ -38,11 +40,13 @@ from eqprop.units import Sigmoid, State, Units, read
 class Carry(NamedTuple):
     """Where the dynamics of one example are: all that goes on from here.
 
-    ``membrane`` ``u`` of every layer; ``spikes``, booleans, and ``memory`` of the firing rule, of layers
-    that spike; ``total``, the sum of the reading so far; ``key`` and ``step``, which fix the draws to come.
+    ``membrane`` ``u`` of every layer, and what each neuron knows of itself, ``own``: its probability, or
+    the membrane of a graded layer; ``spikes``, booleans, and ``memory`` of the firing rule, of layers that
+    spike; ``total``, the sum of the reading so far; ``key`` and ``step``, which fix the draws to come.
     """
 
     membrane: State
+    own: State
     spikes: State
     memory: State
     total: State
@@ -101,7 +105,7 @@ class Spiking(Solver):
         silent = {name: jnp.zeros(state[name].shape, bool) for name in spiking}
         memory = {name: self.firing.rest(state[name]) for name in spiking}
         total = jax.tree.map(jnp.zeros_like, state)
-        carry = Carry(state, silent, memory, total, key, jnp.zeros((), jnp.int32))
+        carry = Carry(state, state, silent, memory, total, key, jnp.zeros((), jnp.int32))
         return self._fire(phase.units, carry)
 
     def run(
@@ -118,7 +122,7 @@ class Spiking(Solver):
             counts = index >= self.steps - self.reading.steps
             total = {
                 name: carry.total[name] + jnp.where(counts, value, 0.0)
-                for name, value in self.measured(phase.units, carry).items()
+                for name, value in self.measured(carry).items()
             }
             carry = carry._replace(total=total)
             return carry, hook(carry)
@@ -137,15 +141,17 @@ class Spiking(Solver):
 
     def conclude(self, phase: Clamped, carry: Carry) -> tuple[State, Info]:
         """The state that shows what was read, and the report of it."""
-        read_out = {name: total / self.reading.steps for name, total in carry.total.items()}
-        state = {name: _showing(phase.units, name, u) for name, u in read_out.items()}
+        state = {name: _showing(phase.units, name, u) for name, u in self.read_out(carry).items()}
         return state, report(phase, state, jnp.asarray(self.steps, jnp.int32), None)
 
-    def measured(self, units: Units, carry: Carry) -> State:
+    def read_out(self, carry: Carry) -> State:
+        """What was read of every layer over the last phase, as its neighbours would see it."""
+        return {name: total / self.reading.steps for name, total in carry.total.items()}
+
+    def measured(self, carry: Carry) -> State:
         """What the reading takes of this step; of graded layers the membrane."""
-        seen = self._own(units, carry.membrane)
-        taken = {name: self.reading.of(s, seen[name]) for name, s in carry.spikes.items()}
-        return seen | taken
+        own = carry.own
+        return own | {name: self.reading.of(s, own[name]) for name, s in carry.spikes.items()}
 
     def check(self, phase: Clamped) -> None:
         """Raise ``ValueError`` for a landscape in which spikes do not mean what they should."""
@@ -156,26 +162,19 @@ class Spiking(Solver):
         check_units(phase.units, self.graded)
         check_pooling(phase)
 
-    def _own(self, units: Units, membrane: State) -> State:
-        """What every neuron knows of itself: its probability, or its membrane."""
-        return {
-            name: u if name in self.graded else probability(units[name], u)
-            for name, u in membrane.items()
-        }
-
     def _currents(self, phase: Clamped, carry: Carry) -> State:
         """The field of every layer: of its neighbours' spikes, and of a nudge at its own probability."""
-        membrane = carry.membrane
-        shown = membrane | {n: s.astype(membrane[n].dtype) for n, s in carry.spikes.items()}
+        own = carry.own
+        shown = own | {name: numbers(s, own[name]) for name, s in carry.spikes.items()}
         base = phase.base if isinstance(phase, Nudged) else phase
         fields = field(base, shown, tuple(shown))
         if isinstance(phase, Nudged):
-            output, seen = phase.cost.output, self._own(phase.units, membrane)
+            output = phase.cost.output
 
             def nudge(u: Array) -> Array:
-                return phase.beta * phase.cost(read(phase.units, seen | {output: u}), phase.y)
+                return phase.beta * phase.cost(read(phase.units, own | {output: u}), phase.y)
 
-            fields = fields | {output: fields[output] - jax.grad(nudge)(seen[output])}
+            fields = fields | {output: fields[output] - jax.grad(nudge)(own[output])}
         return fields
 
     def _fire(self, units: Units, carry: Carry) -> Carry:
@@ -183,17 +182,17 @@ class Spiking(Solver):
         names = tuple(carry.spikes)
         sizes = [carry.membrane[name].size for name in names]
         total = sum(sizes) * self.firing.draws
-        drawn = jax.random.uniform(jax.random.fold_in(carry.key, carry.step), (total,), jnp.float32)
+        drawn = uniform(jax.random.fold_in(carry.key, carry.step), total)
         ends = np.cumsum(sizes)[:-1] if total else np.zeros(len(sizes) - 1, int)
-        spikes, membrane, memory = {}, dict(carry.membrane), {}
+        spikes, membrane, memory, own = {}, dict(carry.membrane), {}, dict(carry.membrane)
         for name, part in zip(names, jnp.split(drawn, ends), strict=True):
             u = carry.membrane[name]
-            uniform = part.reshape(u.shape) if total else part
-            p = probability(units[name], u)
+            draws = part.reshape(u.shape) if total else part
+            own[name] = probability(units[name], u)
             spikes[name], membrane[name], memory[name] = self.firing(
-                uniform.astype(u.dtype), p, u, carry.memory[name]
+                draws.astype(u.dtype), own[name], u, carry.memory[name]
             )
-        return carry._replace(spikes=spikes, membrane=membrane, memory=memory)
+        return carry._replace(membrane=membrane, own=own, spikes=spikes, memory=memory)
 
 
 def check_spikes(spikes: State) -> None:
@@ -222,4 +221,4 @@ def check_pooling(where: PyTree) -> None:
 
 def _showing(units: Units, name: str, u: Array) -> Array:
     unit = units[name]
-    return unit.invert(u) if isinstance(unit, Sigmoid) else u
+    return unit.invert(u) if isinstance(unit, Sigmoid | Ramp) else u

@@ -17,12 +17,10 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.contrast import Contrast
 from eqprop.energy import Clamped
 from eqprop.estimators import (
-    CONVERGED,
     Batch,
     Estimate,
     Estimator,
     Forecast,
-    Report,
     contrast_gradient,
     forecast,
     mean_loss,
@@ -30,6 +28,7 @@ from eqprop.estimators import (
 from eqprop.model import Model
 from eqprop.ops import freeze
 from eqprop.solvers import Info
+from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
 from eqprop.spiking.dynamics import Carry, Hook, Spiking, check_pooling, nothing
 from eqprop.units import State
@@ -79,23 +78,14 @@ class SpikingPropagation(Estimator):
         nudged = self.nudged(model, x, y, betas, free.carry)
         gradient = contrast_gradient(model, x, y, betas, coefficients, nudged.state)
         value = mean_loss(model, free.state, y)
-        return Estimate(value, gradient, free.state, Report(free.info, nudged.info))
+        report = SpikingReport(free.info, nudged.info, activity(free.carry))
+        return Estimate(value, gradient, free.state, report)
 
     def free(
         self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = nothing
     ) -> Phase:
-        """The free phase of a batch, from membranes at ``state``."""
-        frozen = freeze(model)
-        if isinstance(self.coding, BernoulliCoded):
-            check_pooling(frozen.energy)
-
-        def settle(x: Array, state: State, key: PRNGKeyArray) -> Phase:
-            phase = frozen.free(x)
-            carry = self.solver.start(phase, state, key)
-            carry, records = self.solver.run(self.coding.phases(frozen.free, x), carry, hook)
-            return Phase(carry, *self.solver.conclude(phase, carry), records)
-
-        return jax.vmap(settle)(x, state, jax.random.split(key, x.shape[0]))
+        """The free phase of a batch, from membranes at ``state``; nothing is differentiated."""
+        return free_phase(self.solver, self.coding, freeze(model), x, state, key, hook)
 
     def nudged(
         self, model: Model, x: Batch, y: Batch, betas: Array, start: Carry, hook: Hook = nothing
@@ -126,12 +116,30 @@ class SpikingPropagation(Estimator):
         return betas, coefficients
 
 
+def free_phase(
+    solver: Spiking,
+    coding: Coding,
+    model: Model,
+    x: Batch,
+    state: State,
+    key: PRNGKeyArray,
+    hook: Hook = nothing,
+) -> Phase:
+    """The free phase of a batch, from membranes at ``state``."""
+    if isinstance(coding, BernoulliCoded):
+        check_pooling(model.energy)
+
+    def settle(x: Array, state: State, key: PRNGKeyArray) -> Phase:
+        phase = model.free(x)
+        carry = solver.start(phase, state, key)
+        carry, records = solver.run(coding.phases(model.free, x), carry, hook)
+        return Phase(carry, *solver.conclude(phase, carry), records)
+
+    return jax.vmap(settle)(x, state, jax.random.split(key, x.shape[0]))
+
+
 @forecast.register
 def _(source: SpikingPropagation, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    _, state, info, _ = source.free(model, x, model.rest(x), key)
-    metrics = {
-        "steps": info.steps,
-        "residual": info.residual,
-        "converged": info.outcome == CONVERGED,
-    }
-    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), metrics)
+    state, info = source.free(model, x, model.rest(x), key)[1:3]
+    costs = jax.vmap(model.loss)(state, y)
+    return Forecast(jax.vmap(model.predict)(state), costs, {"residual": info.residual})

@@ -1,7 +1,8 @@
 """Firing: how membranes become spikes, 0 or 1, one number a neuron and a step.
 
 A neuron's firing probability ``p = sigma(u)`` is what its unit shows where its field is the membrane
-``u``: ``1 / (1 + exp(-4 (u - 1/2)))`` of a `Logistic`, ``clip(u, 0, 1)`` of a `Box`.
+``u``: ``1 / (1 + exp(-4 (u - 1/2)))`` of a `Logistic`, ``clip(u, 0, 1)`` of a `Box`, ``clip(u / 2, 0, 1)``
+of a `Ramp`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.ramp import Ramp
 from eqprop.units import Box, Logistic, Unit, Units
 
 
@@ -36,14 +39,27 @@ def check_units(units: Units, graded: tuple[str, ...]) -> None:
             )
         if name not in graded and not _fires(unit):
             raise ValueError(
-                f"Spiking: layer {name!r} expected a unit that shows a probability in [0, 1], Logistic or "
-                f"Box inside [0, 1], got {unit}, whose probabilities would be negative, above 1 or not "
-                f"defined; change the unit, or let the layer show its membrane with graded=({name!r},)."
+                f"Spiking: layer {name!r} expected a unit that shows a probability in [0, 1], Logistic, "
+                f"Ramp or Box inside [0, 1], got {unit}, whose probabilities would be negative, above 1 or "
+                f"not defined; change the unit, or let the layer show its membrane with graded=({name!r},)."
             )
 
 
 def _fires(unit: Unit) -> bool:
-    return isinstance(unit, Logistic) or (isinstance(unit, Box) and 0 <= unit.low < unit.high <= 1)
+    inside = isinstance(unit, Box) and 0 <= unit.low < unit.high <= 1
+    return inside or isinstance(unit, Logistic | Ramp)
+
+
+@jax.custom_jvp
+def numbers(spikes: Array, p: Array) -> Array:
+    """Spikes as 0.0 and 1.0. Differentiated, the slope is that of ``p``: a straight-through surrogate, of
+    which relaxation, which differentiates nothing, knows nothing."""
+    return spikes.astype(p.dtype)
+
+
+@numbers.defjvp
+def _numbers_jvp(primals, tangents):
+    return numbers(*primals), tangents[1]
 
 
 class Firing(eqx.Module):

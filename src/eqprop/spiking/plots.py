@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from eqprop.panels import Numbers, dress, require, sheet
 
 Recording = Mapping[str, Mapping[str, Numbers]]
+SHOWN = 64
 
 
 def raster(phases: Recording, example: int = 0) -> Figure:
-    """A dot for every spike of one example: time, all phases in turn, by neuron, one panel a layer.
+    """A dot for every spike of one example: time, all phases in turn, by neuron, one panel a layer; of a
+    large layer 64 neurons at equal distances.
 
     ``phases[phase][layer]`` holds booleans of (time, batch, ...).
     """
@@ -24,12 +26,15 @@ def raster(phases: Recording, example: int = 0) -> Figure:
     figure, panels = sheet(6.0, 1.8, len(layers))
     for axes, (name, parts) in zip(panels, layers.items(), strict=True):
         fired = np.concatenate([part[:, example].reshape(len(part), -1) for part in parts])
+        total = fired.shape[1]
+        fired = fired[:, np.linspace(0, total - 1, min(total, SHOWN)).round().astype(int)]
         steps, neurons = np.nonzero(fired)
         axes.plot(steps, neurons, "|", ms=3, color="black")
         for end in np.cumsum([len(part) for part in parts])[:-1]:
             axes.axvline(end - 0.5, color="0.6", lw=0.8)
         axes.set(xlim=(-0.5, len(fired) - 0.5), ylim=(-0.5, fired.shape[1] - 0.5))
-        dress(axes, "time step", "neuron", title=f"{name}: {', '.join(phases)}")
+        some = f", {SHOWN} of {total} neurons" if total > SHOWN else ""
+        dress(axes, "time step", "neuron", title=f"{name}: {', '.join(phases)}{some}")
     return figure
 
 

@@ -9,6 +9,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.spiking.firing import numbers
+
 
 class Reading(eqx.Module):
     """A number in [0, 1] a neuron: the mean over the last ``steps`` steps of what `of` takes of each."""
@@ -30,7 +32,7 @@ class Rates(Reading):
     steps: int = eqx.field(default=1, static=True)
 
     def of(self, spikes: Array, p: Array) -> Array:
-        return spikes.astype(p.dtype)
+        return numbers(spikes, p)
 
 
 class Probabilities(Reading):

@@ -1,0 +1,63 @@
+"""Neurons that answer nothing: what training logs and warns of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from eqprop.solvers import Info
+from eqprop.spiking.dynamics import Carry
+
+RARE, MOST = 0.01, 0.9
+
+
+class Activity(NamedTuple):
+    """Of the neurons that spike: the mean probability, and the shares whose mean over the batch is below
+    0.01 (``silent``) and above 0.99 (``busy``)."""
+
+    rate: Array
+    silent: Array
+    busy: Array
+
+
+class SpikingReport(NamedTuple):
+    """The free phase, the nudged ones (shape (phases, batch)), and the free phase's last step."""
+
+    free: Info
+    nudged: Info | None
+    activity: Activity
+
+    def metrics(self) -> dict[str, Array]:
+        """What training logs: the residual is that of the mean-field energy in what was read."""
+        seen = {"free_residual": jnp.mean(self.free.residual)}
+        if self.nudged is not None:
+            seen["nudged_residual"] = jnp.mean(self.nudged.residual)
+        return seen | self.activity._asdict()
+
+
+def activity(carry: Carry) -> Activity:
+    """Of a batch, where it ended."""
+    means = [jnp.mean(carry.own[name], 0).ravel() for name in carry.spikes]
+    p = jnp.concatenate(means)
+    return Activity(
+        jnp.mean(p), jnp.mean(p < RARE, dtype=p.dtype), jnp.mean(p > 1 - RARE, dtype=p.dtype)
+    )
+
+
+def warn_if_unmoved(row: Mapping[str, float]) -> None:
+    """Warn of an epoch in which nearly all neurons were silent, or fired at every step."""
+    remedies = {
+        "silent": "hardly ever fire, whatever the input: raise the gain, or lower the learning rate",
+        "busy": "fire at nearly every step, whatever the input: lower the gain or the learning rate",
+    }
+    for kind, remedy in remedies.items():
+        if row.get(kind, 0.0) > MOST:
+            warnings.warn(
+                f"Epoch {row['epoch']:.0f}: {row[kind]:.1%} of the spiking neurons {remedy}; a reset "
+                "or the other unit (logistic, clip) also moves them.",
+                stacklevel=2,
+            )

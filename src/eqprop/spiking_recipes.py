@@ -1,0 +1,182 @@
+"""Recipes of spiking networks: what they say besides, joined to chains of layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxtyping import PRNGKeyArray
+
+from eqprop.build import convolutional
+from eqprop.chain_recipes import ConvRecipe, DenseRecipe
+from eqprop.choices import POOLS, SPIKING, DataName, EstimatorName
+from eqprop.data import Dataset
+from eqprop.model import Model
+from eqprop.recipe import Recipe
+from eqprop.spiking import (
+    Analog,
+    Bernoulli,
+    BernoulliCoded,
+    Coding,
+    Firing,
+    Probabilities,
+    Rates,
+    Reading,
+    SigmaDelta,
+    Spiking,
+    with_soft_reset,
+)
+
+FiringName = Literal["bernoulli", "sigma-delta"]
+SpikeReadingName = Literal["probabilities", "rates"]
+CodingName = Literal["analog", "bernoulli"]
+GRADED, PROBABLE = "linear", ("logistic", "clip", "half-clip")
+FIRINGS: dict[FiringName, Firing] = {"bernoulli": Bernoulli(), "sigma-delta": SigmaDelta()}
+READINGS: dict[SpikeReadingName, type[Reading]] = {"probabilities": Probabilities, "rates": Rates}
+CODINGS: dict[CodingName, Coding] = {"analog": Analog(), "bernoulli": BernoulliCoded()}
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """Neurons that fire with a probability; the unit, logistic, clip or half-clip (clip(u / 2)), says with
+    which."""
+
+    estimator: EstimatorName = "spiking"
+    """Gradient: spiking contrasts spiking phases; surrogate back-propagates through the free phase with
+    straight-through spikes; ep, implicit and bptt are those of the same network without spikes."""
+    max_steps: int = 30
+    """Steps T1 of the free phase; without spikes, steps after which a relaxation gives up."""
+    nudged_steps: int = 10
+    """Steps T2 of the nudged phases; 0 is max_steps."""
+    leak: float = 0.3
+    """Leak lambda in (0, 1]: u <- (1 - leak) u + leak * field; small is slow and quiet, 1 has no memory."""
+    firing: FiringName = "bernoulli"
+    """How a probability becomes spikes: drawn, or by sigma-delta, without noise."""
+    reading: SpikeReadingName = "probabilities"
+    """What of a phase enters the gradient and the prediction: firing probabilities, or spike rates."""
+    averaged: int = 5
+    """Steps K at the end of a nudged phase whose mean enters the gradient; 1 is the last alone."""
+    predicted: int = 15
+    """Steps at the end of a free phase whose mean is the prediction."""
+    coding: CodingName = "analog"
+    """How inputs enter: as constant currents, or as spikes drawn anew in each step."""
+    reset: float = 0.0
+    """Soft reset theta: what a spike takes from its neuron's membrane; part of the energy."""
+    test_seeds: int = 5
+    """How often the test is taken, each time with other noise."""
+
+    @property
+    def fixed_steps(self) -> bool:
+        """Whether relaxations take a number of steps, and are not asked to settle."""
+        return self.estimator in SPIKING or super().fixed_steps  # type: ignore[misc]
+
+    def check(self) -> None:
+        """Raise ``ValueError`` where a value makes no sense."""
+        super().check()  # type: ignore[misc]
+        units = {"unit": self._named("unit"), "output": self._named("output")}
+        for field, name in units.items():
+            if name not in (*PROBABLE, *((GRADED,) if field == "output" else ())):
+                raise ValueError(
+                    f"{field}: expected one of {', '.join(PROBABLE)} in a spiking network (or a linear "
+                    f"output, which shows its membrane), got {name}."
+                )
+        if self.test_seeds < 1:
+            raise ValueError(f"test_seeds: expected a number >= 1, got {self.test_seeds}.")
+        if self.reset < 0:
+            raise ValueError(f"reset: expected a number >= 0, got {self.reset}.")
+        if self.estimator in SPIKING:
+            self.free_phase()
+            self.nudged_phase()
+
+    def free_phase(self) -> Spiking:
+        """The dynamics of free phases."""
+        return self._phase(self.max_steps, self.predicted)
+
+    def nudged_phase(self) -> Spiking:
+        """The dynamics of nudged phases."""
+        return self._phase(self.nudged_steps or self.max_steps, self.averaged)
+
+    def build(self, data: Dataset) -> Model:
+        """The model at initialisation."""
+        model = super().build(data)  # type: ignore[misc]
+        return with_soft_reset(model, self.free_phase(), self.reset) if self.reset else model
+
+    def in_short(self) -> dict[str, Any]:
+        """What `--quick` changes besides: short phases, and one test."""
+        nudged = min(self.nudged_steps, 4)
+        return {
+            "max_steps": 8,
+            "nudged_steps": nudged,
+            "averaged": 2,
+            "predicted": 4,
+            "test_seeds": 1,
+        }
+
+    def _phase(self, steps: int, averaged: int) -> Spiking:
+        shows = self._named("output") == GRADED and self._named("cost") == "squared-error"
+        reading, firing = READINGS[self.reading](averaged), FIRINGS[self.firing]  # type: ignore[call-arg]
+        return Spiking(self.leak, steps, reading, firing, ("out",) if shows else ())
+
+    def _named(self, field: str) -> Any:
+        return getattr(self, field)
+
+
+@dataclass(frozen=True)
+class SpikingRecipe(Spikes, DenseRecipe):
+    """A chain of dense layers of neurons that spike."""
+
+
+@dataclass(frozen=True)
+class SpikingConvRecipe(Spikes, ConvRecipe):
+    """Convolutions of neurons that spike, each pooled 2x2, then dense layers."""
+
+    dense: tuple[int, ...] = (128,)
+    """Sizes of the dense layers before the output."""
+
+    def in_short(self) -> dict[str, Any]:
+        return {**super().in_short(), "channels": tuple(n // 4 for n in self.channels)}
+
+    def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
+        return convolutional(
+            data.image_shape,
+            self.channels,
+            data.classes,
+            key,
+            self.make_unit(self.unit),
+            self.make_unit(self.output),
+            self.kernel,
+            POOLS[self.pool],
+            self.gain,
+            self.dense,
+        )
+
+
+def _spiking_images(name: DataName) -> SpikingConvRecipe:
+    """Two convolutions and two dense layers, as in Lin, Bal and Sengupta (arXiv 2405.02546)."""
+    return SpikingConvRecipe(
+        data=name,
+        output="clip",
+        channels=(32, 64),
+        kernel=(5,),
+        gain=(4.0, 2.0, 1.0, 1.0),
+        beta=0.4,
+        learning_rate=1e-3,
+        epochs=10,
+        batch_size=100,
+    )
+
+
+NETWORKS: dict[str, Recipe] = {
+    "mnist-spiking": SpikingRecipe(
+        data="mnist",
+        hidden=(512,),
+        unit="logistic",
+        output="logistic",
+        beta=0.5,
+        learning_rate=1.5e-3,
+        epochs=20,
+        batch_size=64,
+    ),
+    "mnist-spiking-conv": _spiking_images("mnist"),
+    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist"),
+}

@@ -1,0 +1,124 @@
+"""What a spiking gradient is worth, by what enters the rule: its agreement with deterministic EP."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PyTree
+
+from eqprop import charts, plots
+from eqprop.assemble import make_contrast, make_spiking
+from eqprop.diagnose import ALL, compare, estimate
+from eqprop.display import tell
+from eqprop.estimators import EquilibriumPropagation, Estimator
+from eqprop.fit import audit_batch, prepare
+from eqprop.model import Model
+from eqprop.recipes import SpikingRecipe
+from eqprop.reproduce import command
+from eqprop.runs import surroundings, write_json
+from eqprop.solvers import Momentum
+from eqprop.spiking import SurrogateBackpropagation
+
+RULES = {
+    "last spikes": ("rates", 20, 1),
+    "last probabilities": ("probabilities", 20, 1),
+    "spike rates, K = 5": ("rates", 20, 5),
+    "probabilities, K = 5": ("probabilities", 20, 5),
+    "spike rates, K = 15": ("rates", 20, 15),
+    "probabilities, K = 15": ("probabilities", 20, 15),
+    "spike rates, T2 = 100, K = 90": ("rates", 100, 90),
+    "probabilities, T2 = 100, K = 90": ("probabilities", 100, 90),
+}
+"""What is read, the steps T2 of a nudged phase, and the steps K read at its end."""
+
+
+@dataclass(frozen=True)
+class SpikingGradients:
+    """At initialisation, on one batch: the mean cosine of single estimates, weight by weight, with
+    deterministic EP at the same nudge, where phases share their noise and where they do not."""
+
+    name: str
+    about: str
+    recipe: SpikingRecipe
+    repeats: int = 8
+
+    def reproduce(
+        self, out: Path, data_dir: Path | None = None, quick: bool = False
+    ) -> dict[str, Any]:
+        """Write ``<out>/<name>/result.json`` and a figure beside it."""
+        about, began = surroundings(), time.perf_counter()
+        name = f"{self.name}-quick" if quick else self.name
+        repeats = 2 if quick else self.repeats
+        rules = dict(list(RULES.items())[:2]) if quick else RULES
+        task = prepare(self.recipe, data_dir)
+        model = self.recipe.build(task.data)
+        x, y = audit_batch(task, model)
+        settled = EquilibriumPropagation(Momentum(1e-6, 500), make_contrast(self.recipe))
+        reference = estimate(model, x, y, settled, jax.random.key(0)).gradient
+        rows = []
+        for rule, (reading, steps, averaged) in rules.items():
+            for independent in (False, True):
+                changed: dict[str, Any] = {"reading": reading, "averaged": averaged}
+                recipe = dataclasses.replace(
+                    self.recipe, nudged_steps=steps, independent_noise=independent, **changed
+                )
+                found = agreement(model, x, y, make_spiking(recipe), reference, repeats)
+                noise = "independent noise" if independent else "common noise"
+                rows.append({"rule": rule, "noise": noise, "cosine": found})
+                tell(f"{rule}, {noise}: cosine {found[ALL]:.3f}")
+        through_time = SurrogateBackpropagation(self.recipe.free_phase())
+        found = agreement(model, x, y, through_time, reference, repeats)
+        rows.append({"rule": "surrogate BPTT", "noise": "–", "cosine": found})
+        tell(f"  {plots.save(_drawn(rows), out / name / 'gradient.png')}")
+        summary = {
+            "name": name,
+            "command": command(self.name, quick),
+            "recipe": dataclasses.asdict(self.recipe),
+            "repeats": repeats,
+            "images": len(x),
+            "seconds": time.perf_counter() - began,
+            "rows": rows,
+            **about,
+        }
+        path = write_json(out / name / "result.json", summary)
+        tell(f"{name}: {len(rows)} rules; {path}")
+        return summary
+
+
+def agreement(
+    model: Model, x: Array, y: Array, estimator: Estimator, reference: PyTree, repeats: int
+) -> dict[str, float]:
+    """Mean cosines over repeats, by parameter and of all together."""
+    found = _repeated(model, x, y, estimator, jax.random.split(jax.random.key(5), repeats))
+    each = [compare(jax.tree.map(lambda g, i=i: g[i], found), reference) for i in range(repeats)]
+    return {
+        row.name: float(np.mean([rows[at].cosine for rows in each]))
+        for at, row in enumerate(each[0])
+    }
+
+
+@eqx.filter_jit
+def _repeated(model: Model, x: Array, y: Array, estimator: Estimator, keys: Array) -> PyTree:
+    return lax.map(lambda key: estimator(model, x, y, model.rest(x), key).gradient, keys)
+
+
+def _drawn(rows: list[dict[str, Any]]) -> Any:
+    """Cosines of all parameters against K."""
+    lines: dict[str, tuple[list[float], list[float]]] = {}
+    for row in rows:
+        if row["rule"] in RULES:
+            reading, _, averaged = RULES[row["rule"]]
+            places, values = lines.setdefault(f"{reading}, {row['noise']}", ([], []))
+            places.append(averaged)
+            values.append(row["cosine"][ALL])
+    return charts.curves(
+        {"": lines}, ("steps K read",), "cosine with deterministic EP", ("log", "linear")
+    )
