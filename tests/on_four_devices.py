@@ -14,9 +14,10 @@ from eqprop import EquilibriumPropagation, Langevin, Momentum, symmetric, train
 from eqprop.assemble import make_estimator, make_optimiser
 from eqprop.data import Dataset, Split
 from eqprop.devices import ONE, over
-from eqprop.fit import load_best, prepare
+from eqprop.fit import load_best
 from eqprop.recipes import ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.runs import read_rows
+from eqprop.task import prepare
 from eqprop.train import Images, evaluate, random_shift, start, train_epoch
 
 KEY = jax.random.key(5)

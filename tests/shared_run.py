@@ -16,10 +16,11 @@ from eqprop import fit as fit_module
 from eqprop.assemble import make_optimiser
 from eqprop.data import Dataset, Split
 from eqprop.devices import ONE, over
-from eqprop.fit import fit, prepare
+from eqprop.fit import fit
 from eqprop.hosts import Hosts, from_first, in_all, is_first, require_agreement
 from eqprop.recipes import DenseRecipe
 from eqprop.runs import RunError
+from eqprop.task import prepare
 from eqprop.train import random_shift
 
 RECIPE = DenseRecipe(

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import shared_run
-from eqprop.fit import load_best, prepare
+from eqprop.fit import load_best
 from eqprop.hosts import Hosts
+from eqprop.task import prepare
 from on_four_devices import arrays, close
 
 HERE = Path(__file__).parent

@@ -30,17 +30,12 @@ from eqprop import (
     relu,
     symmetric,
 )
+from eqprop.auditing import audit_recipe, reference_name
 from eqprop.figures import draw_run
-from eqprop.fit import (
-    audit_recipe,
-    fit,
-    load_best,
-    prepare,
-    reference_name,
-    warn_if_locked,
-)
+from eqprop.fit import fit, load_best, warn_if_locked
 from eqprop.oscillator import phases
 from eqprop.recipes import RECIPES
+from eqprop.task import prepare
 
 KEY = jax.random.key(0)
 SOLVER = GradientDescent(1e-10, 2000, 0.3)

@@ -21,10 +21,11 @@ import pytest
 
 from eqprop import data, layered, runs, train
 from eqprop import fit as fit_module
-from eqprop.fit import fit, load_best, prepare
+from eqprop.fit import fit, load_best
 from eqprop.optimisers import make_optimiser
 from eqprop.recipes import RECIPES
 from eqprop.runs import Run, RunError, read_json, read_rows, write_json
+from eqprop.task import prepare
 from eqprop.train import start
 
 CONFIG = {"name": "tiny", "hidden": [3], "beta": 0.5}

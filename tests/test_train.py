@@ -20,10 +20,10 @@ from eqprop.assemble import (
 from eqprop.augment import random_shift
 from eqprop.data import Dataset, Split
 from eqprop.estimators import Estimate, Estimator, Report
-from eqprop.fit import prepare
 from eqprop.names import parameter_names
 from eqprop.optimisers import OPTIMISERS, make_optimiser
 from eqprop.recipes import RECIPES, UNITS, ConvRecipe, DenseRecipe, ThermalRecipe
+from eqprop.task import prepare
 from eqprop.train import (
     DivergedError,
     Images,

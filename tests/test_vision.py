@@ -18,13 +18,14 @@ from eqprop.estimators import forecast
 from eqprop.experiments import EXPERIMENTS, GROUPS, resized
 from eqprop.feedforward import FeedForward
 from eqprop.figures import draw_run
-from eqprop.fit import fit, prepare
+from eqprop.fit import fit
 from eqprop.optimisers import make_optimiser
 from eqprop.predict import longest
 from eqprop.randaugment import RandAugment
 from eqprop.recipes import RECIPES, VisionRecipe, from_config, to_config
 from eqprop.reproduce import command
 from eqprop.runs import read_rows
+from eqprop.task import prepare
 from eqprop.train import Images
 from eqprop.vision import VGG5_GAINS
 from eqprop.warm import WarmStart

@@ -14,30 +14,28 @@ import numpy as np
 
 from eqprop import jobs, plots
 from eqprop.assemble import make_contrast, make_learner, make_program, make_solver
+from eqprop.auditing import (
+    DRAWN,
+    audit_batch,
+    audit_recipe,
+    mixing_of,
+    reference,
+    reference_name,
+    spread_of,
+)
 from eqprop.choices import SPIKING
 from eqprop.devices import over
 from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
 from eqprop.experiments import EXPERIMENTS, GROUPS, resized
 from eqprop.figures import draw_run
-from eqprop.fit import (
-    DRAWN,
-    Task,
-    audit_batch,
-    audit_recipe,
-    fit,
-    load_best,
-    mixing_of,
-    prepare,
-    reference,
-    reference_name,
-    spread_of,
-)
+from eqprop.fit import fit, load_best
 from eqprop.hosts import from_first, is_first
 from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
 from eqprop.recipes import RECIPES, Recipe, from_config
 from eqprop.runs import RunError, dumps, read_json, write_json
+from eqprop.task import Task, prepare
 
 RUNS = Path("runs")
 BETAS = tuple(float(b) for b in np.geomspace(1e-3, 0.9, 12))

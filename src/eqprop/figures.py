@@ -23,11 +23,12 @@ from eqprop.assemble import (
     make_spiking,
     make_thermal,
 )
+from eqprop.auditing import audit_batch, recorded
 from eqprop.choices import SPIKING
 from eqprop.diagnose import Agreement, estimate
 from eqprop.energy import Clamped
 from eqprop.estimators import relax
-from eqprop.fit import Source, Task, audit_batch, load_best, prepare, recorded
+from eqprop.fit import load_best
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import cast, freeze
@@ -36,6 +37,7 @@ from eqprop.recipes import from_config
 from eqprop.runs import read_json, read_rows
 from eqprop.solvers import Iterative
 from eqprop.spiking.plots import firing_rates, raster
+from eqprop.task import Source, Task, prepare
 from eqprop.units import State, embed
 
 TRACED, FOLLOWED = 60, 40

@@ -11,40 +11,31 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
-from eqprop import data as data_sets
 from eqprop.assemble import (
     make_augment,
     make_estimator,
     make_precise_solver,
     make_program,
     make_source,
-    make_spiking,
     make_thermal,
 )
-from eqprop.chains import Chains
-from eqprop.choices import SPIKING
-from eqprop.data import Dataset, Split
+from eqprop.auditing import audit_batch, audit_recipe, mixing_of, spikes_of, test_often
 from eqprop.devices import ONE, Devices
-from eqprop.diagnose import Agreement, compare, energy_rises, estimate, exact_gradient
+from eqprop.diagnose import energy_rises
 from eqprop.hosts import from_first, in_all, require_agreement
-from eqprop.mixing import Mixing, mixing, warn_if_unmixed
+from eqprop.mixing import warn_if_unmixed
 from eqprop.model import Model
 from eqprop.optimisers import make_optimiser
 from eqprop.precision import warn_if_unresolved
-from eqprop.recipes import Recipe, RuleName, ThermalRecipe, to_config
+from eqprop.recipes import Recipe, to_config
 from eqprop.runs import Run, RunError, read_json, surroundings, write_json
-from eqprop.solvers import GradientDescent, Iterative
+from eqprop.solvers import GradientDescent
 from eqprop.spiking.activity import warn_if_unmoved
-from eqprop.spiking.record import record
-from eqprop.spiking.summary import summary
-from eqprop.spiking_recipes import Spikes
+from eqprop.task import Source, Task, prepare
 from eqprop.train import (
     Evaluation,
-    Images,
     Progress,
     TrainState,
     epoch_length,
@@ -54,53 +45,14 @@ from eqprop.train import (
     start,
     train_epoch,
 )
-from eqprop.variance import Spread, spread
 
-AUDITED = 32
-MIXED = 8
-MORE = 16
-INFINITESIMAL = 1e-3
 SHUFFLES = 1
 LOCKED = 0.999
 PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
 CHAINS = ("displacement_snr", "drift", "acceptance", "swap_rate", "rate", "silent", "busy")
-DRAWN = ("thermal", "spiking")
-"""The estimators whose gradient is drawn at random."""
 WATCHED = ("loss", "gradient_norm")
 Observe = Callable[[Progress], None]
-Source = Path | Dataset | None
 EpochObserve = Callable[[Mapping[str, float]], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A recipe with its data on the devices."""
-
-    recipe: Recipe
-    data: Dataset
-    train: Images
-    validation: Images
-    test: Images
-    devices: Devices = ONE
-
-
-def prepare(recipe: Recipe, source: Source = None, devices: Devices = ONE) -> Task:
-    """Check the recipe; load, check and split the data."""
-    recipe.check()
-    devices.check_batch(recipe.batch_size)
-    data = source if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
-    data_sets.check_both(data)
-    data = recipe.framed(data)
-    train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)
-    count = recipe.examples or len(train.y)
-    train = Split(train.x[:count], train.y[:count])
-
-    def on_device(split: Split) -> Images:
-        x, y = (jnp.asarray(a) for a in devices.place((split.x, split.y)))
-        return Images(x, y, data.scale, data.classes, *recipe.normalisation, devices)
-
-    held_out, test = on_device(validation), on_device(data.test)
-    return Task(recipe, data, on_device(train), held_out, test, devices)
 
 
 def fit(
@@ -274,98 +226,3 @@ def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, flo
     kept = [k for k in rows[0] if k.startswith(PHASES + CHAINS)]
     means = {key: float(np.mean([row[key] for row in rows])) for key in kept}
     return means | {f"test_{key}": value for key, value in test.metrics.items()}
-
-
-def test_often(task: Task, model: Model) -> list[Evaluation]:
-    """The test: once, or of spikes several times, each with noise of its own."""
-    recipe = task.recipe
-    spikes = isinstance(recipe, Spikes) and recipe.estimator in SPIKING
-    seeds = range(recipe.test_seeds if spikes else 1)  # type: ignore[attr-defined]
-    source = make_source(recipe)
-    return [evaluate(model, task.test, source, key=jax.random.key(seed)) for seed in seeds]
-
-
-def spikes_of(task: Task, model: Model) -> dict[str, Any] | None:
-    """Rates and costs of an estimate on a few validation examples, of a network that spikes."""
-    if task.recipe.estimator not in SPIKING:
-        return None
-    return summary(model, make_spiking(task.recipe).solver, recorded(task, model))
-
-
-def recorded(task: Task, model: Model) -> dict[str, dict[str, jax.Array]]:
-    """The spikes of all phases on a few validation examples."""
-    x, y = (part[:MIXED] for part in audit_batch(task, model))
-    return record(make_spiking(task.recipe), model, x, y, jax.random.key(0))
-
-
-def audit_batch(task: Task, model: Model) -> tuple[jax.Array, jax.Array]:
-    """The first validation examples, as the model sees them."""
-    held_out = task.validation
-    x, y = task.devices.fetch((held_out.x[:AUDITED], held_out.y[:AUDITED]))
-    return held_out.batch(x, y, model.energy.input_shape)
-
-
-def audit_recipe(task: Task, model: Model) -> list[Agreement]:
-    """The recipe's estimator, as it trains, against its `reference`."""
-    x, y = audit_batch(task, model)
-    mine = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(0))
-    return compare(mine.gradient, reference(task.recipe, model, x, y))
-
-
-def spread_of(task: Task, model: Model) -> Spread | None:
-    """Bias and variance of the recipe's gradient against its `reference`, where it is drawn."""
-    if task.recipe.estimator not in DRAWN:
-        return None
-    x, y = audit_batch(task, model)
-    exact = {"reference": reference(task.recipe, model, x, y)}
-    found, _ = spread(model, x, y, make_estimator(task.recipe), exact, jax.random.key(3))
-    return found["reference"]
-
-
-def mixing_of(task: Task, model: Model) -> list[Mixing]:
-    """How the recipe's chains mix on a few validation examples; of other estimators, nothing."""
-    if task.recipe.estimator != "thermal":
-        return []
-    x, y = (part[:MIXED] for part in audit_batch(task, model))
-    thermal = make_thermal(task.recipe)
-    assert isinstance(thermal.source, Chains)
-    betas = jnp.asarray(thermal.rule.betas, x.dtype)
-    return mixing(model, x, y, thermal.source, betas, jax.random.key(2))
-
-
-def reference_name(recipe: Recipe) -> str:
-    """What the recipe's gradient is compared with."""
-    if recipe.estimator == "thermal":
-        return f"the finite nudge with {MORE} times the chains"
-    return "back-propagation through time" if _unrolled(recipe) else "implicit differentiation"
-
-
-def reference(recipe: Recipe, model: Model, x: jax.Array, y: jax.Array) -> PyTree:
-    """The exact gradient of what the recipe minimises: at the equilibrium, in float64; where it takes a
-    fixed number of steps, through these; at a temperature, from many more chains with common noise.
-
-    Raises ``RuntimeError`` where it cannot be had, or is the recipe's own.
-    """
-    if recipe.estimator == "backprop":
-        raise RuntimeError("backprop: its gradient is the exact one of the feed-forward pass.")
-    if isinstance(recipe, ThermalRecipe) and recipe.estimator == "thermal":
-        target = INFINITESIMAL if recipe.rule == "covariance" else recipe.beta
-        rule: RuleName = "symmetric" if recipe.rule == "symmetric" else "contrast"
-        many = dataclasses.replace(
-            recipe,
-            rule=rule,
-            beta=target,
-            independent_noise=False,
-            exchange=False,
-            chains=MORE * recipe.chains,
-            burn=3 * recipe.burn,
-        )
-        return estimate(model, x, y, make_thermal(many), jax.random.key(1)).gradient
-    if not _unrolled(recipe):
-        return exact_gradient(model, x, y)
-    through_time = make_estimator(dataclasses.replace(recipe, estimator="bptt"))
-    return estimate(model, x, y, through_time, jax.random.key(0)).gradient
-
-
-def _unrolled(recipe: Recipe) -> bool:
-    return recipe.fixed_steps and isinstance(make_source(recipe), Iterative)

@@ -17,9 +17,9 @@ from rich.progress import track
 
 from eqprop import charts, plots
 from eqprop.assemble import make_contrast, make_solver, make_thermal
+from eqprop.auditing import audit_batch
 from eqprop.diagnose import compare, estimate, follow_updates
 from eqprop.display import console, tell
-from eqprop.fit import audit_batch, prepare
 from eqprop.model import Model
 from eqprop.predict import predicted
 from eqprop.recipes import Recipe, ThermalRecipe
@@ -32,6 +32,7 @@ from eqprop.reproduce import (
 )
 from eqprop.runs import read_rows, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
+from eqprop.task import prepare
 from eqprop.variance import spread
 
 MANY, INFINITESIMAL = 256, 1e-3

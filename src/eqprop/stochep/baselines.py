@@ -14,12 +14,13 @@ import numpy as np
 from eqprop import charts, plots
 from eqprop.assemble import make_solver, make_spiking
 from eqprop.display import tell
-from eqprop.fit import Task, load_best, prepare
+from eqprop.fit import load_best
 from eqprop.model import Model
 from eqprop.recipes import SpikingRecipe
 from eqprop.reproduce import command, folder_of, in_short, mean_and_std, train_seed
 from eqprop.runs import surroundings, write_json
 from eqprop.studies import slug
+from eqprop.task import Task, prepare
 from eqprop.train import evaluate
 
 

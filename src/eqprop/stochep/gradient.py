@@ -16,16 +16,17 @@ from jaxtyping import Array, PyTree
 
 from eqprop import charts, plots
 from eqprop.assemble import make_contrast, make_spiking
+from eqprop.auditing import audit_batch
 from eqprop.diagnose import ALL, compare, estimate
 from eqprop.display import tell
 from eqprop.estimators import EquilibriumPropagation, Estimator
-from eqprop.fit import audit_batch, prepare
 from eqprop.model import Model
 from eqprop.recipes import SpikingRecipe
 from eqprop.reproduce import command
 from eqprop.runs import surroundings, write_json
 from eqprop.solvers import Momentum
 from eqprop.spiking import SurrogateBackpropagation
+from eqprop.task import prepare
 
 RULES = {
     "last spikes": ("rates", 20, 1),

@@ -14,11 +14,11 @@ import jax
 from eqprop import charts, plots
 from eqprop.assemble import make_estimator
 from eqprop.display import tell
-from eqprop.fit import prepare
 from eqprop.model import Model
 from eqprop.recipes import EstimatorName, SpikingRecipe
 from eqprop.reproduce import command
 from eqprop.runs import surroundings, write_json
+from eqprop.task import prepare
 
 WAYS: dict[str, EstimatorName] = {"spiking EP": "spiking", "surrogate BPTT": "surrogate"}
 
