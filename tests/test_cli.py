@@ -327,7 +327,10 @@ def test_help_mentions_every_field_of_a_recipe(command, name):
     assert (done.code, done.err) == (0, "")
     flags = set(re.findall(r"--[a-z][a-z-]*", done.out))
     fields = {field.name for field in dataclasses.fields(RECIPES[name])}
-    own = {"train": "out resume json tensorboard data_dir", "audit": "run out json data_dir"}
+    own = {
+        "train": "out resume json tensorboard data_dir devices coordinator processes process",
+        "audit": "run out json data_dir",
+    }
     wanted = {"--" + field.replace("_", "-") for field in fields | set(own[command].split())}
     assert flags - {"--help"} == wanted
 

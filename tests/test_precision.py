@@ -1,7 +1,6 @@
-"""Few bits: what differences and refinement keep of small nudges, and what a step compiles to."""
+"""Few bits: what differences and refinement keep of small nudges."""
 
 import dataclasses
-import re
 
 import equinox as eqx
 import jax
@@ -12,7 +11,6 @@ from jax.flatten_util import ravel_pytree
 
 import systems
 from eqprop import (
-    Backpropagation,
     Blockwise,
     Box,
     DeltaPropagation,
@@ -301,38 +299,3 @@ def test_a_nudge_that_rounding_swallows_is_warned_of():
         warn_if_unresolved(lost, model, x, y, solver)
     for fine in ({"differences": True}, {"beta": 0.5}, {"precision": "full"}):
         warn_if_unresolved(dataclasses.replace(lost, **fine), model, x, y, solver)
-
-
-# --- what a step compiles to ------------------------------------------------------------------
-
-
-def compiled(estimator, batch=8):
-    """A training step's gradient of a 37-24-11-5 network."""
-    model = layered((37, 24, 11, 5), KEY)
-    x, y = jnp.ones((batch, 37)), jnp.eye(5)[jnp.arange(batch) % 5]
-    step = jax.jit(lambda x, y: estimator(model, x, y, model.rest(x), KEY).gradient)
-    return step.lower(x, y).compile()
-
-
-def test_both_nudges_are_one_batch_and_the_input_enters_once():
-    text = compiled(EquilibriumPropagation(Blockwise(1e-5, 20), symmetric(0.1))).as_text()
-    found = re.findall(r"= f64\[(\d+),(\d+)\]\S* dot\(.*?op_name=\"([^\"]*)\"", text)
-    swept = [(int(rows), name) for rows, _, name in found if name.count("while/body") == 2]
-    free = [rows for rows, name in swept if "vmap(vmap" not in name]
-    nudged = [rows for rows, name in swept if "vmap(vmap" in name]
-    assert free == [8] * 4  # two edges, both ways
-    assert nudged == [16] * 4
-    outside = [shape for *shape, name in found if "while" not in name and "transpose" not in name]
-    assert outside.count(["8", "24"]) == 1  # what the input drives, for all sweeps of all phases
-
-
-def test_memory_does_not_grow_with_the_steps():
-    def bytes_of(estimator):
-        return compiled(estimator).memory_analysis().temp_size_in_bytes
-
-    few, many = (
-        bytes_of(EquilibriumPropagation(Blockwise(1e-5, n), symmetric(0.1))) for n in (10, 1000)
-    )
-    unrolled = [bytes_of(Backpropagation(Blockwise(None, n), n)) for n in (10, 1000)]
-    assert few == many
-    assert unrolled[1] > 20 * unrolled[0]
