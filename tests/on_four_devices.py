@@ -11,14 +11,16 @@ import pytest
 import shared_run
 import systems
 from eqprop import EquilibriumPropagation, Langevin, Momentum, symmetric, train
-from eqprop.assemble import make_estimator, make_optimiser
+from eqprop.assemble import make_estimator
+from eqprop.augment import random_shift
 from eqprop.data import Dataset, Split
 from eqprop.devices import ONE, over
 from eqprop.fit import load_best
+from eqprop.optimisers import make_optimiser
 from eqprop.recipes import ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.runs import read_rows
 from eqprop.task import prepare
-from eqprop.train import Images, evaluate, random_shift, start, train_epoch
+from eqprop.train import Images, evaluate, start, train_epoch
 
 KEY = jax.random.key(5)
 
@@ -42,7 +44,7 @@ def close(one, other, tolerance=1e-10):
 def images(examples, devices, size=4):
     data = shared_run.data(examples, size)
     x, y = devices.place((jnp.asarray(data.train.x), jnp.asarray(data.train.y)))
-    return Images(x, y, data.scale, data.classes, devices)
+    return Images(x, y, data.scale, data.classes, devices=devices)
 
 
 def trained(recipe, devices, examples=24):

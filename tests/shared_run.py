@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 
 from eqprop import fit as fit_module
-from eqprop.assemble import make_optimiser
 from eqprop.data import Dataset, Split
 from eqprop.devices import ONE, over
 from eqprop.fit import fit
 from eqprop.hosts import Hosts, from_first, in_all, is_first, require_agreement
+from eqprop.optimisers import make_optimiser
 from eqprop.recipes import DenseRecipe
 from eqprop.runs import RunError
 from eqprop.task import prepare
-from eqprop.train import random_shift
 
 RECIPE = DenseRecipe(
     hidden=(6,), epochs=4, batch_size=8, validation=13, shift=1, tolerance=0.0, max_steps=9
@@ -55,7 +54,6 @@ def run(folder, devices=ONE, resume=False, until=None):
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
         patch.setattr(fit_module, "audit_recipe", lambda task, model: [])
         patch.setattr(fit_module, "make_optimiser", lambda r, _, steps: optimiser(r, steps))
-        patch.setattr(fit_module, "random_shift", cache(random_shift))
         return fit("toy", RECIPE, folder, data(), resume, observe_epoch=observe, devices=devices)
 
 
