@@ -204,6 +204,11 @@ class Recipe:
         """Mean and deviation of pixels in [0, 1]: numbers for each channel, or one for all."""
         return (0.0,), (1.0,)
 
+    @property
+    def smaller(self) -> dict[str, int]:
+        """What a quick trial changes besides the number of epochs and examples."""
+        return {}
+
     def framed(self, data: Dataset) -> Dataset:
         """The data in the shape that the network takes."""
         return data

@@ -60,7 +60,8 @@ def in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
     if not quick:
         return name, recipe
     held_out = min(recipe.validation, QUICK)
-    short = dataclasses.replace(recipe, epochs=1, examples=QUICK, validation=held_out)
+    fewer: dict[str, int] = {"epochs": 1, "examples": QUICK, "validation": held_out}
+    short = dataclasses.replace(recipe, **fewer, **recipe.smaller)  # type: ignore[arg-type]
     return f"{name}-quick", short
 
 
