@@ -196,8 +196,8 @@ NARROW: dict[str, Any] = {
     "nudged_steps": 8,
     "randaugment": (1, 9),
 }
-"""The gradient is clipped the sooner the fewer the weights: at the published norm of 1 the first steps leave
-upper layers of a narrow network without units above zero, and nothing learns any more."""
+"""Clipped sooner, as there are fewer weights: at the published norm of 1 the first steps leave upper layers of
+a narrow network without units above zero, and nothing learns any more."""
 TRIED = 2
 
 VISION: dict[str, Recipe] = {
