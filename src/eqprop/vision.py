@@ -68,8 +68,8 @@ class VisionRecipe(Recipe):
     batch_size: int = 128
     """Examples a step."""
 
-    flip: bool = False
-    """Augmentation: mirror an image left to right with probability one half."""
+    no_flip: bool = False
+    """Do not mirror images left to right, with probability one half, as augmentation."""
     randaugment: tuple[int, int] = (0, 9)
     """Augmentation: so many random operations an image, of this magnitude (0 to 30)."""
     crop: int = 0
@@ -177,7 +177,6 @@ PUBLISHED = VisionRecipe(
     tolerance=1e-3,
     max_steps=120,
     nudged_steps=50,
-    flip=True,
     randaugment=(3, 9),
     crop=4,
     mean=(0.4914, 0.4822, 0.4465),
@@ -196,8 +195,8 @@ NARROW: dict[str, Any] = {
     "nudged_steps": 8,
     "randaugment": (1, 9),
 }
-"""Clipped sooner, as there are fewer weights: at the published norm of 1 the first steps leave upper layers of
-a narrow network without units above zero, and nothing learns any more."""
+"""Clipped sooner, as there are fewer weights: at the published norm of 1 the first steps leave upper layers
+of a narrow network without units above zero, and nothing learns any more."""
 TRIED = 2
 
 VISION: dict[str, Recipe] = {
