@@ -217,9 +217,11 @@ def equal_steps(pair: ResidualPair) -> dict[str, float]:
 
 def train_a_little(pair: ResidualPair) -> float:
     """Move the pair off its initialisation, and return the accuracy on the training images."""
-    optimiser = optax.adam(1e-3)
+    optimiser = optax.chain(
+        optax.clip_by_global_norm(0.1), optax.sgd(0.05, momentum=0.9, nesterov=True)
+    )
     learner = eq.EquilibriumPropagation(
-        eq.Momentum(1e-2, 60), eq.symmetric(BETA), eq.Momentum(1e-2, 30)
+        eq.Momentum(1e-4, 20), eq.symmetric(BETA), eq.Momentum(1e-4, 8)
     )
     images = Images(pair.images, pair.labels, 1.0, CLASSES)
     state = start(pair.model, optimiser)

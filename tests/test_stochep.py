@@ -96,6 +96,6 @@ def test_baselines_are_tested_with_and_without_spikes(here, monkeypatch):
 def test_quick_spiking_recipes_are_short():
     for name in ("mnist-spiking", "mnist-spiking-conv"):
         recipe = RECIPES[name]
-        short = dataclasses.replace(recipe, **recipe.in_short())
+        short = dataclasses.replace(recipe, **recipe.smaller)
         short.check()
         assert short.max_steps + 2 * short.nudged_steps < 20 and short.test_seeds == 1

@@ -130,7 +130,7 @@ def make_augment(recipe: Recipe) -> Augment | None:
     parts: list[Augment] = []
     if isinstance(recipe, VisionRecipe):
         count, magnitude = recipe.randaugment
-        parts += [Flip()] if recipe.flip else []
+        parts += [] if recipe.no_flip else [Flip()]
         parts += [RandAugment(count, magnitude)] if count else []
         parts += [RandomCrop(recipe.crop)] if recipe.crop else []
     parts += [random_shift(recipe.shift)] if recipe.shift else []

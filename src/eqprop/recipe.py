@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 from jaxtyping import PRNGKeyArray
@@ -216,6 +216,11 @@ class Recipe:
     def normalisation(self) -> tuple[Channels, Channels]:
         """Mean and deviation of pixels in [0, 1]: numbers for each channel, or one for all."""
         return (0.0,), (1.0,)
+
+    @property
+    def smaller(self) -> dict[str, Any]:
+        """What a quick trial changes besides the number of epochs and examples."""
+        return {}
 
     def framed(self, data: Dataset) -> Dataset:
         """The data in the shape that the network takes."""

@@ -16,7 +16,6 @@ from eqprop.figures import draw_run
 from eqprop.fit import fit
 from eqprop.recipes import Recipe, to_config
 from eqprop.runs import Run, read_json, surroundings, write_json
-from eqprop.spiking_recipes import Spikes
 
 RUNS = Path("runs")
 QUICK = 2000
@@ -61,9 +60,8 @@ def in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
     if not quick:
         return name, recipe
     held_out = min(recipe.validation, QUICK)
-    short = dataclasses.replace(recipe, epochs=1, examples=QUICK, validation=held_out)
-    if isinstance(short, Spikes):
-        short = dataclasses.replace(short, **short.in_short())
+    fewer: dict[str, Any] = {"epochs": 1, "examples": QUICK, "validation": held_out}
+    short = dataclasses.replace(recipe, **fewer, **recipe.smaller)
     return f"{name}-quick", short
 
 

@@ -101,7 +101,8 @@ class Spikes:
         model = super().build(data)  # type: ignore[misc]
         return with_soft_reset(model, self.free_phase(), self.reset) if self.reset else model
 
-    def in_short(self) -> dict[str, Any]:
+    @property
+    def smaller(self) -> dict[str, Any]:
         """What `--quick` changes besides: short phases, and one test."""
         nudged = min(self.nudged_steps, 4)
         return {
@@ -133,8 +134,9 @@ class SpikingConvRecipe(Spikes, ConvRecipe):
     dense: tuple[int, ...] = (128,)
     """Sizes of the dense layers before the output."""
 
-    def in_short(self) -> dict[str, Any]:
-        return {**super().in_short(), "channels": tuple(n // 4 for n in self.channels)}
+    @property
+    def smaller(self) -> dict[str, Any]:
+        return {**super().smaller, "channels": tuple(n // 4 for n in self.channels)}
 
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
         return convolutional(
