@@ -446,10 +446,11 @@ def _spiking_images(name: DataName) -> SpikingConvRecipe:
         kernel=(5,),
         gain=(4.0, 2.0, 1.0, 1.0),
         beta=1.0,
-        nudged_steps=15,
-        averaged=8,
+        max_steps=40,
+        nudged_steps=20,
+        averaged=10,
         learning_rate=1e-3,
-        epochs=10,
+        epochs=8,
         batch_size=100,
     )
 
