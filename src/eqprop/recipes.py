@@ -109,24 +109,6 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
     )
 
 
-def _spiking_images(name: DataName) -> SpikingConvRecipe:
-    """Two convolutions and two dense layers, as in Lin, Bal and Sengupta (arXiv 2405.02546)."""
-    return SpikingConvRecipe(
-        data=name,
-        output="clip",
-        channels=(32, 64),
-        kernel=(5,),
-        gain=(4.0, 2.0, 1.0, 1.0),
-        beta=1.0,
-        max_steps=40,
-        nudged_steps=20,
-        averaged=10,
-        learning_rate=1e-3,
-        epochs=8,
-        batch_size=100,
-    )
-
-
 RECIPES: dict[str, Recipe] = {
     "digits": DenseRecipe(
         hidden=(256,), beta=0.1, epochs=60, batch_size=32, validation=200, learning_rate=2e-3

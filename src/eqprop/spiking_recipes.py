@@ -161,9 +161,12 @@ def _spiking_images(name: DataName) -> SpikingConvRecipe:
         channels=(32, 64),
         kernel=(5,),
         gain=(4.0, 2.0, 1.0, 1.0),
-        beta=0.4,
+        beta=1.0,
+        max_steps=40,
+        nudged_steps=20,
+        averaged=10,
         learning_rate=1e-3,
-        epochs=10,
+        epochs=8,
         batch_size=100,
     )
 
