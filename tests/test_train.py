@@ -22,7 +22,7 @@ from eqprop.data import Dataset, Split
 from eqprop.estimators import Estimate, Estimator, Report
 from eqprop.names import parameter_names
 from eqprop.optimisers import OPTIMISERS, make_optimiser
-from eqprop.recipes import RECIPES, UNITS, ConvRecipe, DenseRecipe, ThermalRecipe
+from eqprop.recipes import RECIPES, UNITS, ConvRecipe, DenseRecipe, SpikingRecipe, ThermalRecipe
 from eqprop.task import prepare
 from eqprop.train import (
     DivergedError,
@@ -368,7 +368,12 @@ CASES = [
     ("bptt", "symmetric", "momentum", "clip", "logistic", "squared-error", "sgd"),
     ("thermal", "symmetric", "blockwise", "spin", "bernoulli", "squared-error", "sgd"),
     ("thermal", "symmetric", "blockwise", "bernoulli", "spin", "squared-error", "sgd"),
+    ("backprop", "symmetric", "blockwise", "relu6", "linear", "squared-error", "heavy-ball"),
+    ("spiking", "symmetric", "blockwise", "half-clip", "clip", "squared-error", "sgd"),
+    ("surrogate", "symmetric", "blockwise", "clip", "half-clip", "squared-error", "sgd"),
 ]
+KINDS = {"thermal": ThermalRecipe, "spiking": SpikingRecipe, "surrogate": SpikingRecipe}
+NEEDS_LAYERS = {"alternating"}
 FIELDS = ("estimator", "contrast", "solver", "unit", "output", "cost", "optimiser")
 
 
@@ -377,7 +382,7 @@ def test_the_cases_name_everything():
     for names, known in (
         (estimators, ESTIMATORS),
         (contrasts, CONTRASTS),
-        (solvers, SOLVERS),
+        (solvers, set(SOLVERS) - NEEDS_LAYERS),
         (units, UNITS),
         ([o for o, cost in zip(outputs, costs, strict=True) if cost == "squared-error"], UNITS),
         (costs, ("squared-error", "cross-entropy")),
@@ -390,8 +395,8 @@ def test_the_cases_name_everything():
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_one_step_of_everything(case):
     choice = dict(zip(FIELDS, case, strict=True))
-    kind = ThermalRecipe if choice["estimator"] == "thermal" else DenseRecipe
-    recipe = kind(**choice, hidden=(3,), beta=0.3, max_steps=8, batch_size=6, shift=1)
+    kind = KINDS.get(choice["estimator"], DenseRecipe)
+    recipe = kind(**choice, hidden=(3,), beta=0.3, max_steps=16, batch_size=6, shift=1)
     data = toy(examples=6)
     model = recipe.build(data)
     state, progress = step(recipe, model, data)
