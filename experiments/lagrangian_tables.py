@@ -1,4 +1,4 @@
-"""The README's tables of dynamical systems."""
+"""Tables of dynamical systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's tables of residual networks."""
+"""Tables of residual networks."""
 
 from __future__ import annotations
 

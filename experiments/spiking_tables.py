@@ -1,4 +1,4 @@
-"""The README's tables of spiking networks."""
+"""Tables of spiking networks."""
 
 from __future__ import annotations
 

@@ -1,15 +1,17 @@
-"""The README's tables, from the committed results: ``make tables``."""
+"""The tables of README.md and docs/results.md, from the committed results: ``make tables``."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments import lagrangian_tables, residual_tables, spiking_tables, thermal_tables
 from experiments.committed import ROOT, read
 
+Section = Callable[[], list[str]]
 BEGIN, END = (
     "<!-- tables: made by `make tables` from the committed result.json files -->",
     "<!-- end tables -->",
@@ -251,56 +253,61 @@ def levers() -> list[str]:
     return rows
 
 
-def with_tables(text: str) -> str:
-    """The README's text, its tables made anew."""
+HEADLINES: tuple[Section, ...] = (
+    accuracy,
+    papers,
+    thermal_tables.ways,
+    spiking_tables.papers,
+    residual_tables.ways,
+    lagrangian_tables.responses,
+    lagrangian_tables.sequences,
+    speed,
+)
+DETAILS: tuple[Section, ...] = (
+    exactness,
+    thermal_tables.exactness,
+    lagrangian_tables.gradients,
+    spiking_tables.gradients,
+    thermal_tables.nudges,
+    swept,
+    lagrangian_tables.learning,
+    spiking_tables.mean_field,
+    spiking_tables.baselines,
+    sweeps,
+    residual_tables.benchmark,
+    levers,
+    spiking_tables.memory,
+    lagrangian_tables.costs,
+    oscillators,
+    thermal_tables.chains,
+    lagrangian_tables.ways,
+    spiking_tables.speed,
+)
+PAGES = {"README.md": HEADLINES, "docs/results.md": DETAILS}
+
+
+def with_tables(text: str, sections: Sequence[Section]) -> str:
+    """A page's text, its tables made anew."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    tables = "\n".join(
-        [
-            *accuracy(),
-            *papers(),
-            *swept(),
-            *thermal_tables.ways(),
-            *thermal_tables.nudges(),
-            *lagrangian_tables.gradients(),
-            *lagrangian_tables.learning(),
-            *lagrangian_tables.responses(),
-            *lagrangian_tables.sequences(),
-            *lagrangian_tables.costs(),
-            *residual_tables.ways(),
-            *spiking_tables.papers(),
-            *spiking_tables.gradients(),
-            *spiking_tables.mean_field(),
-            *spiking_tables.memory(),
-            *spiking_tables.baselines(),
-            *exactness(),
-            *thermal_tables.exactness(),
-            *sweeps(),
-            *residual_tables.benchmark(),
-            *speed(),
-            *levers(),
-            *oscillators(),
-            *thermal_tables.chains(),
-            *lagrangian_tables.ways(),
-            *spiking_tables.speed(),
-        ]
-    )
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+    made = "\n".join(line for section in sections for line in section())
+    return f"{before}{BEGIN}\n\n{made.strip()}\n\n{END}{after}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make tables", description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="only say whether the README is current"
+        "--check", action="store_true", help="only say whether the pages are current"
     )
     check = parser.parse_args().check
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    made = with_tables(text)
-    if check and made != text:
-        sys.exit("README.md: its tables are not those of the committed results; run make tables.")
-    if not check:
-        readme.write_text(made)
+    for name, sections in PAGES.items():
+        page = ROOT / name
+        text = page.read_text()
+        made = with_tables(text, sections)
+        if check and made != text:
+            sys.exit(f"{name}: its tables are not those of the committed results; run make tables.")
+        if not check:
+            page.write_text(made)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's tables of thermal phases."""
+"""Tables of thermal phases."""
 
 from __future__ import annotations
 
