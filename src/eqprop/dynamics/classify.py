@@ -33,7 +33,7 @@ from eqprop.runs import Run, read_json, surroundings, write_json
 from eqprop.train import Images, evaluate, keep_best, require_finite, start, train_epoch
 from eqprop.units import State
 
-OMEGA = 2.5
+OMEGA = 2.0
 NEWTON = Newton()
 AUDITED = 16
 
@@ -114,7 +114,7 @@ class ResponseLearning:
     hidden: int = 24
     harmonics: int = 1
     beta: float = 1e-2
-    epochs: int = 10
+    epochs: int = 6
     batch_size: int = 50
     learning_rate: float = 1e-2
     validation: int = 200
