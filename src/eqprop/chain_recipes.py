@@ -90,7 +90,7 @@ class ThermalRecipe(DenseRecipe):
 
 @dataclass(frozen=True)
 class ConvRecipe(Recipe):
-    """Convolutions, each pooled 2x2, then a dense layer."""
+    """Convolutions, each pooled 2x2, then dense layers."""
 
     channels: tuple[int, ...] = (16, 32)
     """Channels of each convolution."""
@@ -98,6 +98,8 @@ class ConvRecipe(Recipe):
     """Size of each convolution's kernel."""
     pool: PoolName = "average"
     """Pooling after each convolution."""
+    dense: tuple[int, ...] = ()
+    """Sizes of the dense layers before the output."""
 
     def check(self) -> None:
         super().check()
@@ -118,4 +120,5 @@ class ConvRecipe(Recipe):
             self.kernel,
             POOLS[self.pool],
             self.gain,
+            self.dense,
         )

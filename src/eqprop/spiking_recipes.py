@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxtyping import PRNGKeyArray
-
-from eqprop.build import convolutional
 from eqprop.chain_recipes import ConvRecipe, DenseRecipe
-from eqprop.choices import POOLS, SPIKING, DataName, EstimatorName
+from eqprop.choices import SPIKING, DataName, EstimatorName
 from eqprop.data import Dataset
 from eqprop.model import Model
 from eqprop.recipe import Recipe
@@ -137,20 +134,6 @@ class SpikingConvRecipe(Spikes, ConvRecipe):
     @property
     def smaller(self) -> dict[str, Any]:
         return {**super().smaller, "channels": tuple(n // 4 for n in self.channels)}
-
-    def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
-        return convolutional(
-            data.image_shape,
-            self.channels,
-            data.classes,
-            key,
-            self.make_unit(self.unit),
-            self.make_unit(self.output),
-            self.kernel,
-            POOLS[self.pool],
-            self.gain,
-            self.dense,
-        )
 
 
 def _spiking_images(name: DataName) -> SpikingConvRecipe:
