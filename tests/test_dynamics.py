@@ -23,7 +23,7 @@ from eqprop.dynamics import (
     mnist,
 )
 from eqprop.dynamics.gradient import DT, LENGTH, _cost, nudged_motion
-from eqprop.dynamics.sequences import Classifier, Images, Trained, run_epoch
+from eqprop.dynamics.sequences import Classifier, Images, Trained, optimiser_of, run_epoch
 from eqprop.experiments import EXPERIMENTS, GROUPS
 from eqprop.lagrangian import evolve, unroll
 from eqprop.runs import read_json, read_rows
@@ -98,7 +98,7 @@ def digits():
 
 
 def sequences():
-    readings = {"row-wise": Reading(8, (8, 8), (0.1, 1.0), 2, 50, validation=200)}
+    readings = {"row-wise": Reading(8, (8, 8), (0.1, 1.0), 2, 50, 0.03, validation=200)}
     return SequenceLearning("sequences", "digits as sequences", readings)
 
 
@@ -132,6 +132,18 @@ def test_a_sequence_that_diverges_is_refused():
     images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32))
     with pytest.raises(DivergedError, match="lower the learning rate"):
         run_epoch(Trained.start(model, optimiser), optimiser, images, 4, 2, 0)
+
+
+def test_rates_learn_ten_times_slower_than_weights():
+    layer = Classifier(jax.random.key(0), 2, (3,), (0.1, 0.2), evolve).layers[0]
+    ones = jax.tree.map(np.ones_like, eqx.filter(layer, eqx.is_inexact_array))
+    optimiser = optimiser_of(0.01, 10)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimiser.update(ones, optimiser.init(ones))
+    np.testing.assert_allclose(updates.weight, -0.01, rtol=1e-5)
+    np.testing.assert_allclose(updates.bias, -0.01, rtol=1e-5)
+    np.testing.assert_allclose(updates.log_rate, -0.001, rtol=1e-5)
+    np.testing.assert_allclose(updates.log_stiffness, -0.001, rtol=1e-5)
 
 
 def test_a_driven_network_learns_digits_by_its_response(here, monkeypatch):

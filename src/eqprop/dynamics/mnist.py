@@ -13,7 +13,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 
 from eqprop import charts, plots
 from eqprop import data as data_sets
@@ -26,6 +25,7 @@ from eqprop.dynamics.sequences import (
     Trained,
     cross_entropy,
     evaluate,
+    optimiser_of,
     run_epoch,
     sequence,
 )
@@ -43,7 +43,7 @@ HELD_OUT = 500
 @dataclass(frozen=True)
 class Reading:
     """How images are read, and by what: ``features`` numbers a step (28 a row, 1 a pixel), layers of these
-    ``widths``, ``rates`` of the slowest and the fastest oscillator, Adam under a cosine schedule."""
+    ``widths``, ``rates`` of the slowest and the fastest oscillator, trained by `optimiser`."""
 
     features: int
     widths: tuple[int, ...]
@@ -118,7 +118,7 @@ class SequenceLearning:
         images = Images.of(Split(train.x[:count], train.y[:count]))
         validation = Images.of(held_out)
         steps = reading.epochs * (count // reading.batch_size)
-        optimiser = optax.adam(optax.cosine_decay_schedule(reading.learning_rate, steps))
+        optimiser = optimiser_of(reading.learning_rate, steps)
         model = Classifier(
             jax.random.key(seed),
             reading.features,
@@ -199,6 +199,6 @@ def _case(line: str, reading: Reading, runs: Sequence[Mapping[str, Any]]) -> dic
 
 
 READINGS = {
-    "row-wise": Reading(features=28, widths=(128, 128), rates=(0.05, 1.0), epochs=30),
-    "pixel-wise": Reading(features=1, widths=(128, 128), rates=(0.005, 0.2), epochs=10),
+    "row-wise": Reading(features=28, widths=(128, 128), rates=(0.05, 1.0), epochs=12),
+    "pixel-wise": Reading(features=1, widths=(128, 128), rates=(0.005, 0.2), epochs=8),
 }

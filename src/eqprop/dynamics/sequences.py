@@ -14,6 +14,7 @@ from jaxtyping import Array, Inexact, PRNGKeyArray
 from eqprop.data import Split
 from eqprop.lagrangian import NonlinearOscillators
 from eqprop.lagrangian.oscillators import Passage
+from eqprop.names import parameter_names
 from eqprop.train import DivergedError
 
 
@@ -47,6 +48,21 @@ class Classifier(eqx.Module):
             inputs = layer(inputs)
         end, _ = self.layers[-1].run(inputs)
         return jax.vmap(self.head)(jnp.concatenate(end, -1))
+
+
+def optimiser_of(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """Adam under a cosine schedule, gradients clipped at norm 1. Rates and stiffnesses learn ten times
+    slower than weights, so that no oscillator outruns the time step."""
+    return optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.adam(optax.cosine_decay_schedule(learning_rate, steps)),
+        optax.masked(optax.scale(0.1), _sets_the_pace),
+    )
+
+
+def _sets_the_pace(parameters: Any) -> Any:
+    timing = ("log_rate", "log_stiffness")
+    return jax.tree.map(lambda name: name.endswith(timing), parameter_names(parameters))
 
 
 class Images(NamedTuple):
