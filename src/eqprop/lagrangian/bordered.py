@@ -118,11 +118,16 @@ class Pivots(eqx.Module):
     surplus: Array
 
     def inertia(self) -> Inertia:
-        """Sylvester's law of inertia: the pivots count the signs of the whole (Haynsworth 1968)."""
+        """Sylvester's law of inertia: the pivots count the signs of the whole (Haynsworth 1968).
+
+        The blocks are taken one by one: long batches of LAPACK calls that meet in XLA's thread pool can
+        wait for one another without end.
+        """
         if jnp.iscomplexobj(self.chain):
             unknown = jnp.full((), jnp.nan, jnp.finfo(self.chain.dtype).dtype)
             return Inertia(unknown, unknown, jnp.full((), -1, jnp.result_type(int)))
-        spectra = jnp.linalg.eigvalsh(self.chain).ravel(), jnp.linalg.eigvalsh(self.corner)
+        chain = lax.map(jnp.linalg.eigvalsh, self.chain)
+        spectra = chain.ravel(), jnp.linalg.eigvalsh(self.corner)
         values = jnp.concatenate(spectra)
         count = jnp.sum(values < 0) - self.surplus
         sign = jnp.where(count % 2 == 0, 1.0, -1.0).astype(values.dtype)

@@ -68,7 +68,7 @@ def _sharpness(phase: Clamped, state: State) -> tuple[Array, ...]:
     path = state[PATH]
     start = jax.random.normal(jax.random.key(0), path.shape, path.dtype)
     _, sizes = lax.scan(sharpen, start / norm({PATH: start}), length=12)
-    mass = jnp.mean(jnp.abs(jnp.linalg.eigvalsh(masses(action, path))))
+    mass = jnp.mean(jnp.abs(lax.map(jnp.linalg.eigvalsh, masses(action, path))))
     dt = action.action.dt
     wave = mass * (math.pi / (action.action.steps * dt)) ** 2 * dt
     return residual(phase, state), *factor.left.inertia(), sizes[-1] / wave

@@ -5,6 +5,7 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array
 
 from eqprop.lagrangian.action import ClampedAction
@@ -53,10 +54,10 @@ def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
     """Of a free path that was found: a mass matrix that is singular all along it; a drive whose period is
     not that of the path; no convergence; and a time step at which a path that alternates from node to
     node, the fastest that the grid can carry, has lost the sign of its kinetic energy, as for ``omega dt
-    > 2`` in Verlet's rule."""
+    > 2`` in Verlet's rule. Matrices are taken one by one, as in ``Pivots.inertia``."""
     mass = masses(phase, path)
     volume = jnp.prod(jnp.linalg.norm(mass, axis=-1), axis=-1)
-    flat = jnp.abs(jnp.linalg.det(mass)) <= _slack(path) * volume
+    flat = jnp.abs(lax.map(jnp.linalg.det, mass)) <= _slack(path) * volume
     faults = [
         (
             jnp.all(flat),
@@ -87,7 +88,7 @@ def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
         fastest = jax.vmap(alternating)(*phase.ends(path))
         faults.append(
             (
-                jnp.any(jax.vmap(_lost_sign)(mass, fastest)),
+                jnp.any(lax.map(lambda pair: _lost_sign(*pair), (mass, fastest))),
                 "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "
                 "frequency along the path, got a longer one; take more steps, or the midpoint rule.",
             )
