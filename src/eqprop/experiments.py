@@ -204,6 +204,18 @@ ALL: tuple[Study, ...] = (
         FIVE,
     ),
     Experiment(
+        "oim-mnist-conv",
+        "oscillators in two convolutions on MNIST",
+        RECIPES["mnist-conv-oscillators"],
+        (0,),
+    ),
+    Experiment(
+        "oim-fashion-mnist-conv",
+        "the same on Fashion-MNIST",
+        RECIPES["fashion-mnist-conv-oscillators"],
+        (0,),
+    ),
+    Experiment(
         "oim-mnist-bptt",
         "MNIST by back-propagation through time",
         _unrolled("mnist-oscillators"),

@@ -109,6 +109,23 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
     )
 
 
+def _conv_oscillators(name: DataName) -> ConvRecipe:
+    return ConvRecipe(
+        data=name,
+        unit="oscillator",
+        output="oscillator",
+        target=(-1.0, 1.0),
+        gain=(16.0, 2.0, 0.25),
+        beta=1.0,
+        tolerance=0.0,
+        max_steps=15,
+        nudged_steps=5,
+        learning_rate=1e-3,
+        epochs=8,
+        batch_size=50,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     "digits": DenseRecipe(
         hidden=(256,), beta=0.1, epochs=60, batch_size=32, validation=200, learning_rate=2e-3
@@ -129,6 +146,8 @@ RECIPES: dict[str, Recipe] = {
         tolerance=5e-6,
         shift=1,
     ),
+    "mnist-conv-oscillators": dataclasses.replace(_conv_oscillators("mnist"), shift=1),
+    "fashion-mnist-conv-oscillators": _conv_oscillators("fashion-mnist"),
     "mnist-oscillators": _oscillators("mnist", 3e-4, 1.0),
     "mnist-100-oscillators": dataclasses.replace(
         _oscillators("mnist-100", 1e-3, 2.0),
