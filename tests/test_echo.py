@@ -306,5 +306,11 @@ def test_bad_input_is_refused():
         layer(LinearOscillators, KEY, 2, 4)(jnp.ones((10, 3)))
     with pytest.raises(ValueError, match="0 < slow <= fast < 2"):
         LinearOscillators.init(KEY, 2, 4, rates=(0.1, 2.5))
+    fast = LinearOscillators.init(KEY, 2, 4, rates=(0.1, 1.5))
+    fast = eqx.tree_at(lambda layer: layer.log_rate, fast, fast.log_rate + 0.5)
+    with pytest.raises(RuntimeError, match="smaller learning rate"):
+        fast(jnp.ones((10, 2))).block_until_ready()
+    with pytest.raises(RuntimeError, match="within the limit of stability"):
+        evolve(hamiltonian, START, inputs[:2], 2.2)[0][0].block_until_ready()
     with pytest.raises(RuntimeError, match="smaller time step"):
         evolve(hamiltonian, START, jnp.ones((2000, 2)), 3.0)[0][0].block_until_ready()

@@ -34,6 +34,7 @@ from eqprop.lagrangian import (
     doubled,
     midpoint,
     onsager_machlup,
+    verlet,
 )
 from eqprop.lagrangian.dissipation import not_reciprocal
 from paths import (
@@ -59,8 +60,10 @@ from paths import (
     waves,
 )
 
+COSTS = [(periodic, verlet, cost) for cost in ("final", "density")]
 
-@pytest.mark.parametrize("case", [(periodic,), (fixed,)], ids=name)
+
+@pytest.mark.parametrize("case", [(periodic,), (fixed,), *COSTS], ids=name)
 def test_order_of_contrasts(case):
     for contrast, order in ((one_sided, 1), (symmetric, 2)):
         errors = [error(contrast(beta), *case) for beta in (0.04, 0.02)]
@@ -82,7 +85,9 @@ def test_table_fixed_ends():
     assert error(holomorphic(8, 0.1), fixed) <= 1.7e-8
 
 
-@pytest.mark.parametrize("case", [(periodic,), (periodic, midpoint, "fourier"), (fixed,)], ids=name)
+@pytest.mark.parametrize(
+    "case", [(periodic,), (periodic, midpoint, "fourier"), (fixed,), *COSTS], ids=name
+)
 def test_adjoint_equals_finite_differences(case):
     """Of the relaxed loss along the gradient, and along a random direction."""
     model, x, y = case[0](*case[1:])

@@ -7,8 +7,11 @@ import pytest
 
 import systems
 from eqprop import (
+    Blockwise,
+    EquilibriumPropagation,
     Model,
     SquaredError,
+    holomorphic,
     relax,
 )
 from eqprop.energy import norm
@@ -246,7 +249,7 @@ def test_conjugate_points_and_resonances_are_warned_of():
 
 
 def test_actions_refuse_bad_data():
-    with refused(ValueError, "size >= 1, steps >= 3 and dt > 0"):
+    with refused(ValueError, "size >= 1 and steps >= 3, and dt > 0"):
         spring_action(1.0, steps=2)
     with refused(ValueError, r"L\(q, v, params, t\)"):
         Action(lambda q, v: 0.0, size=1, steps=10, dt=0.1)
@@ -260,12 +263,46 @@ def test_actions_refuse_bad_data():
         spring_action(1.0, boundary=Periodic(pin=(1, 0.0)))
     with refused(ValueError, "back-propagation by time reversal"):
         initial_value([0.0], [1.0])
+    with refused(ValueError, r"pin = \(coordinate, value\) with a finite value"):
+        Periodic(pin=(0, np.nan))
+    by_coordinate = Action(lambda q, v, params, t: v * v + jnp.cos(t), size=3, steps=20, dt=0.3)
+    with refused(ValueError, "sum over the coordinates"):
+        by_coordinate.clamp(jnp.zeros(1))
 
 
 def test_an_autonomous_period_needs_a_pin():
     action = Action(free_duffing, PARAMS, size=3, steps=20, dt=0.3)
     with refused(ValueError, r"Periodic\(pin=\(coordinate, value\)\)"):
         action.clamp(jnp.zeros(1))
+
+
+@pytest.mark.parametrize(
+    "value, start",
+    [(0.5, np.zeros(50)), (0.5, 0.5 * np.cos(2 * np.pi * np.arange(50) / 50)), (0.0, np.zeros(50))],
+)
+def test_an_orbit_must_cross_its_pin(value, start):
+    """A path kicked or turning at the pin, and rest, are no orbits; one that moves there is found again."""
+
+    def well(q, v, params, t):
+        return 0.5 * (v @ v) - 0.5 * (q @ q) - 0.25 * jnp.sum(q**4)
+
+    action = Action(well, size=1, steps=50, dt=0.1, boundary=Periodic(pin=(0, value)))
+    phase = action.clamp(jnp.zeros(1))
+    with refused(RuntimeError, "an orbit that crosses the pinned value"):
+        settle(phase, {"path": jnp.asarray(start)[:, None]})
+    wave = value + np.sin(2 * np.pi * np.arange(50) / 50)
+    state, info = settle(phase, {"path": jnp.asarray(wave)[:, None]})
+    assert info.outcome == CONVERGED and jnp.max(state["path"]) > 0.8
+
+
+def test_complex_nudges_past_a_conjugate_point_are_refused():
+    """As real ones of the same size, whose index changes."""
+    action = spring_action(1.01, boundary=FixedEnds([0.3], [0.2]))
+    model = Model(action, PathError(weight=action.dt))
+    x, y = jnp.zeros((1, 1)), jnp.zeros((1, 99, 1))
+    estimator = EquilibriumPropagation(Newton(), holomorphic(4, 0.1))
+    with refused(RuntimeError, "the branch of the free one"):
+        estimator(model, x, y, model.rest(x), jax.random.key(0))
 
 
 def test_costs_refuse_bad_data():
@@ -339,6 +376,8 @@ def test_newton_serves_actions_alone():
         Newton().settle(other.nudged(x[0], y[0], 0.1), model.energy.rest(jnp.float64))
     with refused(ValueError, "a solver for saddles"):
         model.free(x[0]).curvature("path")
+    with refused(ValueError, "a solver for saddles"):
+        relax(model, x, model.rest(x), Blockwise())
 
 
 def test_harmonic_balance_converges_faster_than_any_power():

@@ -19,7 +19,7 @@ from jaxtyping import Array, PyTree
 from eqprop.energy import Energy
 from eqprop.lagrangian.bordered import Bordered
 from eqprop.lagrangian.boundary import Boundary, Periodic
-from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive
+from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive, require_scalar
 from eqprop.lagrangian.rules import Rule, verlet
 from eqprop.units import State, Units
 
@@ -56,12 +56,18 @@ class Action(Energy):
         boundary: Boundary | None = None,
         rule: Rule = verlet,
     ):
-        if not size >= 1 or not steps >= 3 or not dt > 0:
+        whole = isinstance(size, int) and isinstance(steps, int)
+        if not whole or not size >= 1 or not steps >= 3 or not dt > 0:
             raise ValueError(
-                f"Action: expected size >= 1, steps >= 3 and dt > 0, got size={size}, steps={steps}, "
-                f"dt={dt}."
+                f"Action: expected whole numbers size >= 1 and steps >= 3, and dt > 0, got size={size}, "
+                f"steps={steps}, dt={dt}."
             )
         self.boundary = Periodic() if boundary is None else boundary
+        if not isinstance(self.boundary, Boundary):
+            raise ValueError(
+                "Action: expected a boundary such as Periodic(), FixedEnds(start, end) or FreeEnd(start), "
+                f"got {boundary!r}."
+            )
         self.boundary.check(size)
         self.lagrangian, self.params = as_function(lagrangian, params)
         self.size, self.steps, self.dt, self.rule = size, steps, dt, rule
@@ -97,10 +103,10 @@ class ClampedAction(Extremal):
 
     action: Action
     x: Array
-    blocks: None = eqx.field(static=True)
 
     def __init__(self, action: Action, x: Array):
-        self.action, self.x, self.blocks = action, x, None
+        self.action, self.x = action, x
+        require_scalar(self, action.size)
         if isinstance(action.boundary, Periodic) and action.boundary.pin is None:
             require_drive(self, action.size)
 

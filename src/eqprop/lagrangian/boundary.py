@@ -96,6 +96,15 @@ class Periodic(Boundary):
                 "pin = (coordinate, value)."
             )
 
+    def __check_init__(self):
+        pin = self.pin
+        if pin is not None and not (
+            isinstance(pin, tuple) and len(pin) == 2 and np.isfinite(pin[1])
+        ):
+            raise ValueError(
+                f"Periodic: expected pin = (coordinate, value) with a finite value, got {pin!r}."
+            )
+
     def system(self, first: Array, mixed: Array, last: Array) -> Bordered:
         size = first.shape[-1]
         border = jnp.zeros((size, len(first) - 1, size), first.dtype)
@@ -163,9 +172,9 @@ def initial_value(position: Numbers, velocity: Numbers) -> Boundary:
     raise ValueError(
         "initial_value: expected a boundary condition under which the path makes the action stationary, "
         "got an initial position and velocity. The varied action keeps a term at the final time, d_beta "
-        "p d_theta q - d_theta p d_beta q, and the contrast without it is wrong (by 400 % in a system of "
-        "three oscillators). Use the echo (eqprop.lagrangian.evolve, back-propagation by time reversal), "
-        "Periodic or FixedEnds boundaries, or FreeEnd with an Onsager-Machlup action."
+        "p d_theta q - d_theta p d_beta q, and the contrast without it is wrong, by more than its own size "
+        "in a system of three oscillators. Use the echo (eqprop.lagrangian.evolve, back-propagation by "
+        "time reversal), Periodic or FixedEnds boundaries, or FreeEnd with an Onsager-Machlup action."
     )
 
 

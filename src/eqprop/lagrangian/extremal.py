@@ -17,13 +17,19 @@ from eqprop.lagrangian.bordered import Bordered
 from eqprop.units import State, self_energy
 
 PATH = "path"
+SADDLES = (
+    "Action: expected a solver for saddles, got one that descends; use eqprop.lagrangian.Newton."
+)
 
 
 class Extremal(Clamped):
     """The action of one example, as a function of the path that the state holds."""
 
     x: eqx.AbstractVar[Array]
-    blocks: eqx.AbstractVar[None]
+
+    @property  # type: ignore[misc]
+    def blocks(self) -> tuple[tuple[str, ...], ...] | None:  # type: ignore[override]
+        raise ValueError(SADDLES)
 
     @property
     @abstractmethod
@@ -54,9 +60,7 @@ class Extremal(Clamped):
         return self.total(shown[PATH]) - self_energy(self.units, shown)
 
     def curvature(self, name: str) -> float:
-        raise ValueError(
-            "Action: expected a solver for saddles, got one that descends; use eqprop.lagrangian.Newton."
-        )
+        raise ValueError(SADDLES)
 
     def __call__(self, state: State) -> Array:
         return self.total(state[PATH])
@@ -108,6 +112,17 @@ def as_function(
 def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
     takes_input = len(inspect.signature(params).parameters) == 4
     return params(q, v, t, x) if takes_input else params(q, v, t)
+
+
+def require_scalar(phase: Extremal, size: int) -> None:
+    """Raise ``ValueError`` where the Lagrangian is not one number."""
+    point, time = (jax.ShapeDtypeStruct(shape, phase.x.dtype) for shape in ((size,), ()))
+    found = jax.eval_shape(phase.continuous, point, point, time).shape
+    if found != ():
+        raise ValueError(
+            f"Action: expected a Lagrangian that is one number, of q and v of shape ({size},), got an "
+            f"array of shape {found}; sum over the coordinates."
+        )
 
 
 def require_drive(phase: Extremal, size: int) -> None:

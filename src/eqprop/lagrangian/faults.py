@@ -9,7 +9,8 @@ from jax import lax
 from jaxtyping import Array
 
 from eqprop.lagrangian.action import ClampedAction
-from eqprop.lagrangian.extremal import Extremal
+from eqprop.lagrangian.boundary import Periodic
+from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.solvers import CONVERGED, Info
 from eqprop.units import State
 
@@ -42,7 +43,7 @@ def checked(state: State, faults: Faults) -> State:
 
 
 UNSETTLED = (
-    "Newton: expected to converge, but the residual stopped falling or the steps are spent. Start "
+    "Newton's method: expected to converge, but the residual stopped falling or the steps are spent. Start "
     "nearer to the path, by Continuation in the input or in the nudge; take a smaller nudge; raise "
     "max_steps; or loosen the tolerance, which rounding bounds by about mass / dt times the "
     "precision. Where the second variation is singular (a conjugate point, an undamped resonance, a "
@@ -50,7 +51,7 @@ UNSETTLED = (
 )
 
 
-def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
+def free_faults(phase: Extremal, path: Array, info: Info) -> Faults:
     """Of a free path that was found: a mass matrix that is singular all along it; a drive whose period is
     not that of the path; no convergence; and a time step at which a path that alternates from node to
     node, the fastest that the grid can carry, has lost the sign of its kinetic energy, as for ``omega dt
@@ -80,6 +81,7 @@ def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
         )
     faults.append((info.outcome != CONVERGED, UNSETTLED))
     if isinstance(phase, ClampedAction):
+        faults.extend(_pin_faults(phase, path))
         step = phase.step
 
         def alternating(start: Array, end: Array, t: Array) -> Array:
@@ -94,6 +96,26 @@ def free_faults(phase: Extremal, path: Array, info: PathInfo) -> Faults:
             )
         )
     return faults
+
+
+def _pin_faults(phase: ClampedAction, path: Array) -> Faults:
+    """Of a pinned orbit: a kick at the pin, without which the path would not close; or a pin that the orbit
+    does not cross."""
+    boundary = phase.action.boundary
+    if not isinstance(boundary, Periodic) or boundary.pin is None:
+        return []
+    arriving, leaving = phase.action.momenta({PATH: path}, phase.x)
+    before, after = (p[boundary.pin[0]] for p in (arriving[-1], leaving[0]))
+    least = 1e-3 * jnp.max(jnp.abs(arriving))
+    return [
+        (
+            (jnp.abs(after - before) > least) | (jnp.abs(after + before) <= 2.0 * least),
+            "Periodic: expected an orbit that crosses the pinned value with some velocity and closes, got "
+            "one that rests or turns there, or is kicked: no orbit of this period was found. Pin a value "
+            "that the orbit crosses, start from a path that moves there (a sine through the pin), and ask "
+            "for a period that the system has.",
+        )
+    ]
 
 
 def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Array, str]:

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array
 
 Phase = tuple[Array, Array]
+ROUNDS = 12
 
 
 class Hamiltonian(eqx.Module):
@@ -25,6 +26,23 @@ class Hamiltonian(eqx.Module):
     def inverse_mass(self) -> Array | float:
         """``r``, which broadcasts to (size,)."""
         return 1.0
+
+    def fastest(self, q: Array, u: Array) -> Array:
+        """``omega^2`` of the fastest frequency at ``q``, or a bound of it from below: here by power
+        iteration on ``r^(1/2) d2V/dq2 r^(1/2)``."""
+        root = jnp.sqrt(jnp.broadcast_to(self.inverse_mass(), q.shape)).astype(q.dtype)
+
+        def bend(way: Array) -> Array:
+            slope = jax.grad(lambda at: self.potential(at, u))
+            return root * jax.jvp(slope, (q,), (root * way,))[1]
+
+        def sharpen(way: Array, _: None) -> tuple[Array, None]:
+            bent = bend(way)
+            return bent / (jnp.linalg.norm(bent) + jnp.finfo(q.dtype).tiny), None
+
+        start = jax.random.normal(jax.random.key(0), q.shape, q.dtype)
+        way, _ = lax.scan(sharpen, start / jnp.linalg.norm(start), length=ROUNDS)
+        return jnp.sum(way * bend(way))
 
     def kinetic(self, p: Array) -> Array:
         """``sum r p^2 / 2``."""
@@ -56,6 +74,16 @@ def unroll(
         return (q, p), q
 
     (q, p), positions = lax.scan(step, start, inputs)
+    if len(inputs):
+        still = lax.stop_gradient(eqx.filter((hamiltonian, q, inputs[-1]), eqx.is_array))
+        frozen, at, u = eqx.combine(still, (hamiltonian, q, inputs[-1]))
+        q = eqx.error_if(
+            q,
+            dt * dt * frozen.fastest(at, u) >= 4.0,
+            "evolve: expected a time step within the limit of stability, omega dt < 2 for the fastest "
+            "frequency where the path ends, got a longer one; take a smaller dt or, of a layer of "
+            "oscillators, smaller rates or a smaller learning rate for them.",
+        )
     q = eqx.error_if(
         q,
         ~jnp.all(jnp.isfinite(q)),

@@ -20,7 +20,7 @@ from jaxtyping import Array, PyTree
 
 from eqprop.energy import Energy
 from eqprop.lagrangian.bordered import Bordered
-from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive
+from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive, require_scalar
 from eqprop.units import Linear, Units
 
 
@@ -100,10 +100,10 @@ class ClampedHarmonics(Extremal):
 
     action: HarmonicAction
     x: Array
-    blocks: None = eqx.field(static=True)
 
     def __init__(self, action: HarmonicAction, x: Array):
-        self.action, self.x, self.blocks = action, x, None
+        self.action, self.x = action, x
+        require_scalar(self, action.size)
         require_drive(self, action.size)
 
     @property  # type: ignore[misc]

@@ -76,10 +76,10 @@ class Newton(Solver):
         if not isinstance(phase, Nudged):
             return checked(found, free_faults(action, found[PATH], last))
         followed = residual(action, start) <= 1e3 * self.tolerance
-        before = second_variation(action, start).factor().left.inertia().negative
-        return checked(
-            found, [(last.outcome != CONVERGED, UNSETTLED), branch_fault(followed, before, stages)]
-        )
+        before = _index(action, start)
+        crossed, message = branch_fault(followed, before, stages)
+        crossed = crossed | (followed & _turned(phase, start))
+        return checked(found, [(last.outcome != CONVERGED, UNSETTLED), (crossed, message)])
 
     def attempt(self, phase: Clamped, state: State) -> tuple[State, PathInfo]:
         """The same without raising: look at ``info.outcome``."""
@@ -127,3 +127,19 @@ class Newton(Solver):
         return found, PathInfo(
             ended.residual, ended.steps, ended.outcome, *end.pivots.inertia(), stretch
         )
+
+
+def _index(phase: Clamped, state: State) -> Array:
+    return second_variation(phase, state).factor().left.inertia().negative
+
+
+def _turned(phase: Nudged, start: State) -> Array:
+    """Whether a real nudge as large as a complex one, of either sign, changes the Morse index of the second
+    variation at the start: complex paths have no index of their own."""
+    if not jnp.iscomplexobj(start[PATH]):
+        return jnp.zeros((), bool)
+    size = jnp.abs(phase.beta)
+    real = jax.tree.map(jnp.real, eqx.filter((phase, start), eqx.is_inexact_array))
+    phase, start = eqx.combine(real, (phase, start))
+    nudged = (eqx.tree_at(lambda p: p.beta, phase, beta) for beta in (size, -size))
+    return jnp.any(jnp.stack([_index(p, start) for p in nudged]) != _index(phase.base, start))

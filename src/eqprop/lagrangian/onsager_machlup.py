@@ -2,8 +2,10 @@
 
     dq = f(q, theta, t) dt + sqrt(2 T) dW,        S = int |q' - f|^2 / (4 T) dt
 
-Paths have the probability ``exp(-S)``. From a given start to a free end (`FreeEnd`), the path of least
-action is the motion without noise; nudging it gives the gradient of an initial-value problem with
+Where the divergence of ``f`` is constant, as for linear drifts, paths have the probability ``exp(-S)``;
+else the midpoint rule asks for the weight ``exp(-int div f / 2 dt)`` besides, which this action leaves out,
+so that its extrema are the motion without noise. From a given start to a free end (`FreeEnd`), the path of
+least action is the motion without noise; nudging it gives the gradient of an initial-value problem with
 friction, of which no Lagrangian in ``q`` alone has the motion as an extremum. Onsager and Machlup 1953.
 """
 
@@ -20,7 +22,7 @@ def onsager_machlup(
 ) -> Callable[[Array, Array, PyTree, Array, Array], Array]:
     """``L = |v - f|^2 / (4 T)`` for a drift ``f(q, params, t)`` or ``f(q, params, t, x)``, shapes (size,).
 
-    Without the term ``div f / 2`` of the most probable path. With the midpoint rule the noiseless path is
+    Without the term ``div f / 2`` of path probabilities. With the midpoint rule the noiseless path is
     the implicit midpoint integration of ``f``. Raises ``ValueError`` for a temperature that is not
     positive.
     """

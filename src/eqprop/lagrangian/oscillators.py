@@ -74,6 +74,9 @@ class LinearOscillators(Oscillators):
         weight, log_rate = _initial(key, features, size, rates)
         return cls(weight, log_rate, jnp.zeros(size), damping, passage)
 
+    def fastest(self, q: Array, u: Array) -> Array:
+        return jnp.max(jnp.exp(2.0 * self.log_rate + self.log_stiffness))
+
     def potential(self, q: Array, u: Array) -> Array:
         stored = 0.5 * jnp.exp(self.log_stiffness) * q * q - q * (u @ self.weight.T)
         return jnp.sum(jnp.exp(self.log_rate) * stored)
@@ -103,6 +106,9 @@ class NonlinearOscillators(Oscillators):
         weight, log_rate = _initial(key, features, size, rates)
         zero = jnp.zeros(size)
         return cls(weight, log_rate, zero, damping, passage, zero, alpha)
+
+    def fastest(self, q: Array, u: Array) -> Array:
+        return self.alpha * jnp.max(jnp.exp(2.0 * self.log_rate))
 
     def potential(self, q: Array, u: Array) -> Array:
         slope = jnp.exp(self.log_stiffness)

@@ -12,8 +12,8 @@ from eqprop.energy import Clamped
 from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.boundary import FixedEnds, Periodic
 from eqprop.lagrangian.extremal import PATH
-from eqprop.lagrangian.faults import UNSETTLED
-from eqprop.solvers import CONVERGED, Info, Solver, check_tolerance
+from eqprop.lagrangian.faults import checked, free_faults
+from eqprop.solvers import Info, Solver, check_tolerance
 from eqprop.solvers._solver import report
 from eqprop.units import State
 
@@ -27,7 +27,8 @@ class Shooting(Solver):
     A step goes from ``(q_n, p_n)`` to where ``p_n = -D_1 L_d(q_n, q_{n+1})`` and ``p_{n+1} = D_2 L_d``.
     On a period the correction solves ``(M - I) d = z_0 - z_N`` with the monodromy ``M``. Errors grow
     along the path as the system's do, so that it suits short and stable ones. Raises ``TypeError`` for
-    nudged phases, which `Newton` follows from here, and at run time where it does not converge.
+    nudged phases, which `Newton` follows from here, and at run time
+    where `Newton` does.
     """
 
     tolerance: float = eqx.field(default=1e-10, static=True)
@@ -74,7 +75,7 @@ class Shooting(Solver):
         first = 0 if isinstance(boundary, Periodic) else 1
         found = {PATH: miss(start)[1][first : first + len(state[PATH])]}
         info = report(phase, found, steps, self.tolerance)
-        return eqx.error_if(found, info.outcome != CONVERGED, UNSETTLED), info
+        return checked(found, free_faults(phase, found[PATH], info)), info
 
 
 def trajectory(phase: ClampedAction, start: Array) -> tuple[Array, Array]:
