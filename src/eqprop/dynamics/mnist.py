@@ -184,7 +184,7 @@ def gradient_error(model: Classifier, images: Images, features: int) -> float:
 
 def _in_short(reading: Reading) -> Reading:
     held_out = min(reading.validation, HELD_OUT)
-    short = QUICK if reading.features > 1 else QUICK // 4
+    short = QUICK if reading.features > 1 else QUICK // 8
     return dataclasses.replace(reading, epochs=1, examples=short, validation=held_out)
 
 
