@@ -61,7 +61,7 @@ def sequences() -> list[str]:
         return []
     rows = [
         "",
-        f"Sequential MNIST by stacked oscillators, {len(result['seeds'])} seeds, test accuracy % "
+        f"Sequential MNIST by stacked oscillators, seeds {result['seeds']}, test accuracy % "
         "(`eqprop reproduce lagrangian-mnist`); the gradient's relative error is that of the echo "
         "against BPTT on the trained model, float32:",
         "",

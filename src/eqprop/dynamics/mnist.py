@@ -43,7 +43,7 @@ HELD_OUT = 500
 @dataclass(frozen=True)
 class Reading:
     """How images are read, and by what: ``features`` numbers a step (28 a row, 1 a pixel), layers of these
-    ``widths``, ``rates`` of the slowest and the fastest oscillator, trained by `optimiser`."""
+    ``widths``, ``rates`` of the slowest and the fastest oscillator, trained by `optimiser_of`."""
 
     features: int
     widths: tuple[int, ...]

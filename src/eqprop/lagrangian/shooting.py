@@ -27,8 +27,7 @@ class Shooting(Solver):
     A step goes from ``(q_n, p_n)`` to where ``p_n = -D_1 L_d(q_n, q_{n+1})`` and ``p_{n+1} = D_2 L_d``.
     On a period the correction solves ``(M - I) d = z_0 - z_N`` with the monodromy ``M``. Errors grow
     along the path as the system's do, so that it suits short and stable ones. Raises ``TypeError`` for
-    nudged phases, which `Newton` follows from here, and at run time
-    where `Newton` does.
+    nudged phases, which `Newton` follows from here, and at run time where `Newton` does.
     """
 
     tolerance: float = eqx.field(default=1e-10, static=True)
