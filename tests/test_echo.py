@@ -292,7 +292,7 @@ def test_layers_learn_with_optax():
 def test_bad_input_is_refused():
     hamiltonian, inputs = duffing(), drive(20)
     run = partial(evolve, hamiltonian, START, inputs)
-    with pytest.raises(ValueError, match=r"expected one number >= 0 as the damping.*doubled"):
+    with pytest.raises(ValueError, match=r"one Python number >= 0 as the damping.*doubled"):
         run(DT, damping=jnp.array([0.1, 0.2, 0.3]))
     with pytest.raises(ValueError, match="amplifies"):
         run(DT, damping=30.0)

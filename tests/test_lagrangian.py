@@ -27,6 +27,7 @@ from eqprop.lagrangian import (
     Action,
     Adjoint,
     FreeEnd,
+    InitialValue,
     Newton,
     PathError,
     Periodic,
@@ -36,7 +37,7 @@ from eqprop.lagrangian import (
     onsager_machlup,
     verlet,
 )
-from eqprop.lagrangian.dissipation import not_reciprocal
+from eqprop.lagrangian.dissipation import frictionless, not_reciprocal
 from paths import (
     KEY,
     OMEGA,
@@ -239,6 +240,64 @@ def test_doubled_variables_obey_the_damped_equation():
 
     slope = (loss(1e-4) - loss(-1e-4)) / 2e-4
     np.testing.assert_allclose(exact(damped).gradient.energy.params["g"][0], slope, rtol=1e-2)
+
+
+START = (0.5, -0.3, 0.2), (0.1, 0.4, -0.2)
+
+
+@cache
+def launched(force=friction):
+    """The coupled oscillators with a damping each, from a given position and momentum."""
+    params = PARAMS | {"g": jnp.array([0.1, 0.2, 0.3])}
+    lagrangian, start = doubled(duffing, force), InitialValue(*START)
+    action = Action(lagrangian, params, size=6, steps=60, dt=0.05, boundary=start)
+    cost = PathError(weight=0.05, at=(-1, 20), coordinates=(0, 1, 2))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), jnp.ones((1, 2, 3))
+
+
+@pytest.mark.parametrize("force", [friction, frictionless])
+def test_a_given_start_is_exact_in_doubled_variables(force):
+    """At any nudge, against back-propagation through the steps of leapfrog with friction:
+
+    ``p_n = v - dt/2 Q(q_n, v, t_n)`` and ``p_{n+1} = v + dt/2 Q(q_{n+1}, v, t_{n+1})`` for unit masses,
+    with the force ``Q`` of potential, drive and friction.
+    """
+    model, x, y = launched(force)
+    dt = model.energy.dt
+
+    @quickly
+    @jax.value_and_grad
+    def integrated(params):
+        def push(q, v, t):
+            drive = jax.grad(duffing)(q, jnp.zeros(3), params, t, x[0])
+            return 0.5 * dt * (drive - force(q, v, params))
+
+        def step(carry, n):
+            q, p = carry
+            v = p
+            for _ in range(12):
+                v = p + push(q, v, n * dt)
+            q = q + dt * v
+            return (q, v + push(q, v, (n + 1) * dt)), q
+
+        _, path = jax.lax.scan(step, tuple(map(jnp.array, START)), jnp.arange(60.0))
+        return 0.025 * jnp.sum((path[jnp.array([-1, 20])] - y[0]) ** 2)
+
+    value, gradient = integrated(model.energy.params)
+    for contrast in (one_sided(1.0), symmetric(1e-3)):
+        got = apply(EquilibriumPropagation(Newton(), Padded(contrast)), (model, x, y))
+        np.testing.assert_allclose(got.value, value, rtol=1e-10)
+        np.testing.assert_allclose(flat(got.gradient), flat(gradient), rtol=1e-9, atol=1e-12)
+
+
+def test_doubled_variables_refuse_bad_data():
+    with refused(ValueError, r"a friction F\(q, v, params\)"):
+        doubled(duffing, lambda v: 0.1 * v)
+    with refused(ValueError, r"a friction of shape \(3,\), one force a coordinate, got \(\)"):
+        model, x, _ = launched(lambda q, v, params: 0.1 * (v @ v))
+        model.free(x[0])
+    with refused(ValueError, "of size twice that of the Lagrangian, got 5"):
+        Action(doubled(duffing), PARAMS, size=5, steps=20, dt=0.1).clamp(jnp.zeros(2))
 
 
 def test_the_reversed_nudge_is_exact_at_any_nudge():

@@ -22,6 +22,7 @@ from eqprop.lagrangian import (
     FourierError,
     FreeEnd,
     HarmonicAction,
+    InitialValue,
     Newton,
     PathDensity,
     PathError,
@@ -29,7 +30,6 @@ from eqprop.lagrangian import (
     Shooting,
     doubled,
     examine,
-    initial_value,
     midpoint,
     monodromy,
     verlet,
@@ -76,15 +76,17 @@ COSTS = [
 @pytest.mark.parametrize(
     "boundary, cost, shape",
     [(boundary, *COSTS[0]) for boundary in BOUNDARIES]
-    + [(Periodic(), *cost) for cost in COSTS[1:]],
+    + [(Periodic(), *cost) for cost in COSTS[1:]]
+    + [(InitialValue([0.1, 0.2, 0.3], [0.0, -0.1, 0.2]), *COSTS[1])],
 )
 def test_elimination_equals_the_dense_hessian(boundary, cost, shape):
     """Solution, determinant and Morse index, free and nudged either way."""
-    nodes = boundary.unknown(17)
-    action = Action(duffing, PARAMS, size=3, steps=17, dt=0.35, boundary=boundary)
+    nodes, twice = boundary.unknown(17), isinstance(boundary, InitialValue)
+    lagrangian, size = (doubled(duffing), 6) if twice else (duffing, 3)
+    action = Action(lagrangian, PARAMS, size=size, steps=17, dt=0.35, boundary=boundary)
     model, x = Model(action, cost), jnp.array([0.3, 0.2])
-    path = boundary.unit().retract(systems.normal(1, (nodes, 3)))
-    right, y = systems.normal(2, (nodes, 3)), jnp.zeros(shape or nodes)
+    path = boundary.unit().retract(systems.normal(1, (nodes, size)))
+    right, y = systems.normal(2, (nodes, size)), jnp.zeros(shape or nodes)
     free = np.ones(path.size, bool)
     if isinstance(boundary, Periodic) and boundary.pin:
         free[boundary.pin[0]] = False
@@ -150,7 +152,7 @@ def test_a_newton_step_is_linear_in_time_and_memory(boundary):
 
         def solution(path):
             system = second_variation(phase, {"path": path})
-            return solve(system, system.factor(), path)
+            return solve(system.factor(), path)
 
         return work(jax.make_jaxpr(solution)(action.rest(jnp.float64)["path"]).jaxpr)
 
@@ -162,20 +164,23 @@ def test_a_newton_step_is_linear_in_time_and_memory(boundary):
     assert wide[1][1] / wide[0][1] < 5
 
 
+@pytest.mark.parametrize("drive", [0.0, 0.8])
 @pytest.mark.parametrize("rule", [verlet, midpoint])
-def test_rules_are_of_second_order(rule):
-    """Against ``q = sin(w t) / sin(w T)``, an oscillator between fixed ends."""
+def test_rules_are_of_second_order(rule, drive):
+    """Against ``q = A sin(w t) + B sin(2 t)``, a driven oscillator between fixed ends."""
 
     def spring(q, v, params, t):
-        return 0.5 * (v @ v - params * params * (q @ q))
+        return 0.5 * (v @ v - params * params * (q @ q)) + drive * jnp.sin(2 * t) * q[0]
 
+    answer = drive / (1.1**2 - 4)
+    size = (1 - answer * np.sin(4.0)) / np.sin(2.2)
     errors = []
     for steps in (20, 40):
         dt = 2.0 / steps
         ends = FixedEnds([0.0], [1.0])
         action = Action(spring, 1.1, size=1, steps=steps, dt=dt, boundary=ends, rule=rule)
         path, _ = settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
-        truth = np.sin(1.1 * action.times) / np.sin(2.2)
+        truth = size * np.sin(1.1 * action.times) + answer * np.sin(2 * action.times)
         errors.append(np.max(np.abs(path["path"][:, 0] - truth)))
     np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.05)
 
@@ -240,12 +245,43 @@ def test_morse_index_counts_conjugate_points():
 
 
 def test_conjugate_points_and_resonances_are_warned_of():
-    near = spring_action(0.5 * 1.001, boundary=ENDS)
-    with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
-        examine(*found(near))
-    with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
-        examine(*found(spring_action(1.001)))
+    """By the solver that finds the path, once for a batch, and by a look at it."""
+    near = [spring_action(0.5 * 1.001, boundary=ENDS), spring_action(1.001)]
+    for action in near:
+        with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
+            phase, state = found(action)
+            jax.effects_barrier()
+        with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
+            examine(phase, state)
     assert examine(*found(spring_action(0.6))).margin > 0.2
+
+    def settled(x):
+        return Newton().settle(near[0].clamp(x), near[0].rest(jnp.float64))[1].margin
+
+    with pytest.warns(UserWarning, match="near a conjugate point") as seen:
+        margins = quickly(jax.vmap(settled))(jnp.zeros((5, 1)))
+        jax.effects_barrier()
+    assert len(seen) == 1 and jnp.all(margins < 0.02)
+
+
+def test_a_jump_between_free_paths_is_warned_of():
+    """The orbit of a large amplitude stays with its drive when that turns round, at another index; a first
+    guess is no branch to leave."""
+
+    def hard(q, v, params, t, x):
+        pull = x[0] * jnp.cos(1.6 * t) * q[0]
+        return 0.5 * (v @ v) - 0.5 * (q @ q) - 0.25 * jnp.sum(q**4) + pull
+
+    steps = 80
+    action = Action(hard, size=1, steps=steps, dt=2 * np.pi / 1.6 / steps)
+    guess = 1.5 * np.cos(2 * np.pi * np.arange(steps) / steps)[:, None]
+    path, info = settle(action.clamp(jnp.array([0.3])), {"path": jnp.asarray(guess)})
+    assert info.index == 3
+    settle(action.clamp(jnp.array([0.2])), path)
+    with pytest.warns(UserWarning, match="the branch that it started near"):
+        _, info = settle(action.clamp(jnp.array([-0.1])), path)
+        jax.effects_barrier()
+    assert info.index == 2
 
 
 def test_actions_refuse_bad_data():
@@ -261,16 +297,46 @@ def test_actions_refuse_bad_data():
         found(spring_action(1.0, boundary=FixedEnds(lambda x: x, [0.0])), jnp.zeros(3))
     with refused(ValueError, "pinned coordinate in 0 .. 0"):
         spring_action(1.0, boundary=Periodic(pin=(1, 0.0)))
-    with refused(ValueError, "back-propagation by time reversal"):
-        initial_value([0.0], [1.0])
     with refused(ValueError, r"pin = \(coordinate, value\) with a finite value"):
         Periodic(pin=(0, np.nan))
+    for boundary in (InitialValue([0.0], [1.0]), InitialValue([0.0] * 3, [1.0] * 3)):
+        with refused(ValueError, "back-propagation by time reversal"):
+            Action(duffing, PARAMS, size=3, steps=20, dt=0.1, boundary=boundary)
+    alone = spring_action(0.3)
+    pair = Action(
+        lambda q, v, params, t: spring(q[:1], v[:1], params, t) + 0.5 * (v[1] ** 2 - q[1] ** 2),
+        0.3,
+        size=2,
+        steps=20,
+        dt=0.1,
+        boundary=InitialValue([0.2], [1.0]),
+    )
+    with refused(RuntimeError, "expected doubled variables"):
+        found(pair)
+    with refused(TypeError, "a path whose start is unknown"):
+        start = InitialValue([0.2], [1.0])
+        action = Action(doubled(spring), 0.3, size=2, steps=20, dt=0.1, boundary=start)
+        Shooting().settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+    with refused(ValueError, "does not depend on it"):
+        Continuation().settle(alone.clamp(jnp.zeros(1)), alone.rest(jnp.float64))
+    with pytest.raises(IndexError) as raised:
+        Action(duffing, PARAMS, size=3, steps=20, dt=0.1).clamp(jnp.asarray(0.3))
+    assert "the input x of one example, of shape ()" in raised.value.__notes__[0]
     by_coordinate = Action(lambda q, v, params, t: v * v + jnp.cos(t), size=3, steps=20, dt=0.3)
     with refused(ValueError, "sum over the coordinates"):
         by_coordinate.clamp(jnp.zeros(1))
 
 
 def test_an_autonomous_period_needs_a_pin():
+    clock = Action(
+        lambda q, v, params, t: free_duffing(q, v, params, t) + jnp.cos(t),
+        PARAMS,
+        size=3,
+        steps=20,
+        dt=0.3,
+    )
+    with refused(ValueError, "do not know the time"):
+        clock.clamp(jnp.zeros(1))
     action = Action(free_duffing, PARAMS, size=3, steps=20, dt=0.3)
     with refused(ValueError, r"Periodic\(pin=\(coordinate, value\)\)"):
         action.clamp(jnp.zeros(1))
@@ -346,7 +412,7 @@ def test_a_drive_out_of_period_is_refused():
 
 def test_no_convergence_is_refused():
     """At the resonance of the discrete oscillator, and with too few steps."""
-    with refused(RuntimeError, "expected to converge"):
+    with refused(RuntimeError, "expected to converge|near a conjugate point or a resonance"):
         found(spring_action(np.sin(np.pi / 64) * 64 / np.pi, steps=64))
     model, x, _ = periodic()
     with refused(RuntimeError, "Continuation"):
@@ -401,7 +467,7 @@ def test_harmonic_actions_refuse_bad_data():
         HarmonicAction(duffing, PARAMS, size=3, harmonics=0, period=1.0)
     with refused(ValueError, "more than 8 samples"):
         HarmonicAction(duffing, PARAMS, size=3, harmonics=4, period=1.0, samples=8)
-    with refused(ValueError, "without the time"):
+    with refused(ValueError, "do not know the time"):
         HarmonicAction(free_duffing, PARAMS, size=3, harmonics=4, period=1.0).clamp(jnp.zeros(1))
     with refused(RuntimeError, "the period of the path"):
         action = HarmonicAction(spring, 0.6, size=1, harmonics=3, period=6.0)

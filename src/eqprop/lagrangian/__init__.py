@@ -2,7 +2,7 @@
 
 from eqprop.lagrangian.action import Action, ClampedAction
 from eqprop.lagrangian.adjoint import Adjoint
-from eqprop.lagrangian.boundary import Boundary, FixedEnds, FreeEnd, Periodic, initial_value
+from eqprop.lagrangian.boundary import Boundary, FixedEnds, FreeEnd, InitialValue, Periodic
 from eqprop.lagrangian.continuation import Continuation
 from eqprop.lagrangian.costs import FourierError, PathCost, PathDensity, PathError
 from eqprop.lagrangian.dissipation import ReversedNudge, doubled
@@ -29,6 +29,7 @@ __all__ = [
     "FreeEnd",
     "Hamiltonian",
     "HarmonicAction",
+    "InitialValue",
     "LinearOscillators",
     "Newton",
     "NonlinearOscillators",
@@ -44,7 +45,6 @@ __all__ = [
     "doubled",
     "evolve",
     "examine",
-    "initial_value",
     "midpoint",
     "monodromy",
     "onsager_machlup",

@@ -65,8 +65,8 @@ class Action(Energy):
         self.boundary = Periodic() if boundary is None else boundary
         if not isinstance(self.boundary, Boundary):
             raise ValueError(
-                "Action: expected a boundary such as Periodic(), FixedEnds(start, end) or FreeEnd(start), "
-                f"got {boundary!r}."
+                "Action: expected a boundary such as Periodic(), FixedEnds(start, end), FreeEnd(start) or "
+                f"InitialValue(position, momentum), got {boundary!r}."
             )
         self.boundary.check(size)
         self.lagrangian, self.params = as_function(lagrangian, params)
@@ -130,8 +130,15 @@ class ClampedAction(Extremal):
 
     @property
     def period(self) -> float | None:
-        closed = isinstance(self.action.boundary, Periodic)
-        return self.action.steps * self.action.dt if closed else None
+        return self.duration if isinstance(self.action.boundary, Periodic) else None
+
+    @property
+    def duration(self) -> float:
+        return self.action.steps * self.action.dt
+
+    @property
+    def weight(self) -> float:
+        return self.action.dt
 
     def samples(self, path: Array) -> tuple[Array, Array, Array]:
         before, after, times = self.ends(path)
@@ -151,7 +158,8 @@ class ClampedAction(Extremal):
         return self.action.boundary.system(*jax.vmap(blocks)(*self.ends(path)))
 
     def total(self, path: Array) -> Array:
-        return jnp.sum(jax.vmap(self.step)(*self.ends(path)))
+        steps = jax.vmap(self.step)(*self.ends(path))
+        return jnp.sum(steps) + self.action.boundary.work(path, self.x)
 
 
 @eqx.filter_jit

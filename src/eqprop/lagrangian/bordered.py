@@ -7,7 +7,7 @@
         [ ------------------+---- ]
         [         E         |  C  ]
 
-A closed chain is an open one with its first node in the border; so are constraints and low-rank terms. With
+A closed chain is an open one with its last node in the border; so are constraints and low-rank terms. With
 K blocks of size n and a border of m, a solution costs O(K n^2 (n + m)) time and O(K n (n + m)) memory.
 Complex systems are symmetric too, and not Hermitian.
 """
@@ -58,14 +58,13 @@ class Bordered(eqx.Module):
 
     def bordered_by(self, columns: Array, corner: Array, surplus: Array | int) -> Bordered:
         """One more border of multipliers: ``columns`` (r, nodes, n) on a path, ``corner`` (r, r)."""
-        count, size = self.diagonal.shape[:2]
-        inside = (columns.shape[1] - count) * size
-        ours = columns[:, : columns.shape[1] - count].reshape(len(columns), inside)
-        ours = jnp.pad(ours, ((0, 0), (0, self.ends - inside)))
+        count = len(self.diagonal)
+        ours = columns[:, count:].reshape(len(columns), -1)
+        ours = jnp.pad(ours, ((0, 0), (0, self.ends - ours.shape[1])))
         return Bordered(
             self.diagonal,
             self.upper,
-            jnp.concatenate([self.border, columns[:, columns.shape[1] - count :]]),
+            jnp.concatenate([self.border, columns[:, :count]]),
             jnp.block([[self.corner, ours.T], [ours, corner]]),
             self.surplus + surplus,
         )
@@ -73,11 +72,10 @@ class Bordered(eqx.Module):
     def plus_blocks(self, blocks: Array) -> Bordered:
         """With ``blocks`` (nodes, n, n) added on the diagonal of a path's nodes."""
         count, size = self.diagonal.shape[:2]
-        before = blocks.shape[0] - count
         corner = self.corner
-        if before:
-            corner = corner.at[:size, :size].add(blocks[0])
-        diagonal = self.diagonal + blocks[before:]
+        if len(blocks) > count:
+            corner = corner.at[:size, :size].add(blocks[count])
+        diagonal = self.diagonal + blocks[:count]
         return Bordered(diagonal, self.upper, self.border, corner, self.surplus)
 
     def factor(self) -> Factor:
@@ -92,14 +90,14 @@ class Bordered(eqx.Module):
             inverse = jnp.linalg.inv(0.5 * (pivot + pivot.T))
             return inverse, (pivot, inverse, gain)
 
-        zero = jnp.zeros_like(self.diagonal[0])
+        zero, surplus = jnp.zeros_like(self.diagonal[0]), jnp.asarray(self.surplus)
         links = jnp.concatenate([zero[None], self.upper])
         _, (pivots, inverses, gains) = lax.scan(eliminate, zero, (self.diagonal, links))
-        bare = Factor(self.border, pivots, inverses, gains, self.border, self.corner, self.surplus)
+        bare = Factor(self.border, pivots, inverses, gains, self.border, self.corner, surplus)
         reach = jax.vmap(bare.along_chain)(self.border)
         schur = self.corner - jnp.einsum("ikn,jkn->ij", self.border, reach)
         schur = 0.5 * (schur + schur.T)
-        return Factor(self.border, pivots, inverses, gains, reach, schur, self.surplus)
+        return Factor(self.border, pivots, inverses, gains, reach, schur, surplus)
 
     def times(self, path: Array, ends: Array) -> tuple[Array, Array]:
         """``H`` times (chain, border)."""
@@ -145,7 +143,7 @@ class Factor(eqx.Module):
     gains: Array
     reach: Array
     schur: Array
-    surplus: Array | int
+    surplus: Array
 
     def along_chain(self, right: Array) -> Array:
         """The solution in the chain alone for a right-hand side (K, n)."""
@@ -177,4 +175,4 @@ class Factor(eqx.Module):
     @property
     def left(self) -> Pivots:
         """The pivots, for their signs."""
-        return Pivots(self.pivots, self.schur, jnp.asarray(self.surplus))
+        return Pivots(self.pivots, self.schur, self.surplus)

@@ -2,7 +2,8 @@
 
 A path of ``steps`` steps has nodes 0 to ``steps``. Where the boundary term ``[p d_beta q]`` of the varied
 action vanishes, and only there, the contrast of stationary paths is the gradient (Massar,
-arXiv 2505.07363): periodic, fixed at both ends, or free at the end, where ``p = 0``.
+arXiv 2505.07363): periodic, fixed at both ends, free at the end, where ``p = 0``, or of given start in
+doubled variables.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class Boundary(eqx.Module):
         """The Hessian of the action from the blocks of every step, (steps, size, size): the second
         derivatives of ``L_d`` in the node before, in both, and in the node after it."""
 
+    def work(self, path: Array, x: Array) -> Array | float:
+        """What the ends add to the action."""
+        return 0.0
+
     def unit(self) -> Unit:
         """The domain of the unknown nodes."""
         return Linear()
@@ -108,8 +113,9 @@ class Periodic(Boundary):
     def system(self, first: Array, mixed: Array, last: Array) -> Bordered:
         size = first.shape[-1]
         border = jnp.zeros((size, len(first) - 1, size), first.dtype)
-        border = border.at[:, 0].add(mixed[0]).at[:, -1].add(mixed[-1].T)
-        found = Bordered(last[:-1] + first[1:], mixed[1:-1], border, first[0] + last[-1])
+        border = border.at[:, 0].add(mixed[-1]).at[:, -1].add(mixed[-2].T)
+        diagonal = first.at[1:].add(last[:-1]).at[0].add(last[-1])
+        found = Bordered(diagonal[:-1], mixed[:-2], border, diagonal[-1])
         if self.pin is None:
             return found
         column = jnp.zeros((1, len(first), size), first.dtype).at[0, 0, self.pin[0]].set(1.0)
@@ -133,7 +139,7 @@ class FixedEnds(Boundary):
         return steps - 1
 
     def complete(self, path: Array, x: Array) -> Array:
-        before, after = (_place("FixedEnds", p, path, x) for p in (self.start, self.end))
+        before, after = (_place("FixedEnds", p, path[0], x) for p in (self.start, self.end))
         return jnp.concatenate([before[None], path, after[None]])
 
     def check(self, size: int) -> None:
@@ -157,7 +163,7 @@ class FreeEnd(Boundary):
         return steps
 
     def complete(self, path: Array, x: Array) -> Array:
-        return jnp.concatenate([_place("FreeEnd", self.start, path, x)[None], path])
+        return jnp.concatenate([_place("FreeEnd", self.start, path[0], x)[None], path])
 
     def check(self, size: int) -> None:
         _check_point("FreeEnd", self.start, size)
@@ -167,15 +173,64 @@ class FreeEnd(Boundary):
         return Bordered.chain(diagonal, mixed[1:])
 
 
-def initial_value(position: Numbers, velocity: Numbers) -> Boundary:
-    """Always a ``ValueError``: with ``q(0)`` and ``v(0)`` given, the path is no stationary point."""
-    raise ValueError(
-        "initial_value: expected a boundary condition under which the path makes the action stationary, "
-        "got an initial position and velocity. The varied action keeps a term at the final time, d_beta "
-        "p d_theta q - d_theta p d_beta q, and the contrast without it is wrong, by more than its own size "
-        "in a system of three oscillators. Use the echo (eqprop.lagrangian.evolve, back-propagation by "
-        "time reversal), Periodic or FixedEnds boundaries, or FreeEnd with an Onsager-Machlup action."
-    )
+class InitialValue(Boundary):
+    """``q(0)`` and the momentum ``p(0)`` are given: numbers, or functions of the example's input ``x``.
+
+    For doubled variables ``(q, y)`` alone, with any friction or none. There ``y(T) = 0`` and ``p_y(T)``
+    is free, ``q(T)`` is free and ``p_q(T) = 0`` where no cost nudges it, and ``p_y(0)``, which is the
+    momentum of ``q``, comes of a term ``y(0) p(0)``: no boundary term is left. The action of ``q`` alone
+    keeps ``d_beta p d_theta q - d_theta p d_beta q`` at ``T``, without which the contrast is wrong, by more
+    than its own size in a system of three oscillators; it is refused.
+
+    The unknown nodes are 1 to ``steps``; the last one holds ``q(T)`` and ``y(0)``. Costs take
+    ``coordinates`` from the first half.
+    """
+
+    position: Point = eqx.field(static=True)
+    momentum: Point = eqx.field(static=True)
+
+    def __init__(self, position: Point | Numbers, momentum: Point | Numbers):
+        self.position, self.momentum = _point(position), _point(momentum)
+
+    def unknown(self, steps: int) -> int:
+        return steps
+
+    def complete(self, path: Array, x: Array) -> Array:
+        last, first = jnp.split(path[-1], 2)
+        position = _place("InitialValue", self.position, last, x)
+        start = jnp.concatenate([position, first])
+        end = jnp.concatenate([last, jnp.zeros_like(first)])
+        return jnp.concatenate([start[None], path[:-1], end[None]])
+
+    def work(self, path: Array, x: Array) -> Array:
+        first = jnp.split(path[-1], 2)[1]
+        return jnp.sum(first * _place("InitialValue", self.momentum, first, x))
+
+    def check(self, size: int) -> None:
+        for point in (self.position, self.momentum):
+            if size % 2 or (not callable(point) and len(point) == size):
+                raise ValueError(NAIVE)
+            _check_point("InitialValue", point, size // 2)
+
+    def system(self, first: Array, mixed: Array, last: Array) -> Bordered:
+        half = first.shape[-1] // 2
+        border = jnp.zeros((2 * half, len(first) - 1, 2 * half), first.dtype)
+        border = border.at[:half, -1].set(mixed[-1][:, :half].T)
+        border = border.at[half:, 0].set(mixed[0][half:])
+        corner = jnp.zeros_like(first[0])
+        corner = corner.at[:half, :half].set(last[-1][:half, :half])
+        corner = corner.at[half:, half:].set(first[0][half:, half:])
+        return Bordered(last[:-1] + first[1:], mixed[1:-1], border, corner)
+
+
+NAIVE = (
+    "InitialValue: expected doubled variables, of which the position and the momentum that are given are "
+    "the first half, got a path that a given start does not make stationary: its varied action keeps a "
+    "term at the final time, d_beta p d_theta q - d_theta p d_beta q, and the contrast without it is "
+    "wrong. Take Action(doubled(lagrangian, friction), size=2 * size, ...), or the echo "
+    "(eqprop.lagrangian.evolve, back-propagation by time reversal), Periodic or FixedEnds boundaries, or "
+    "FreeEnd with a Freidlin-Wentzell action."
+)
 
 
 def _point(point: Point | Numbers) -> Point:
@@ -190,11 +245,11 @@ def _check_point(boundary: str, point: Point, size: int) -> None:
         )
 
 
-def _place(boundary: str, point: Point, path: Array, x: Array) -> Array:
+def _place(boundary: str, point: Point, like: Array, x: Array) -> Array:
     place = point(x) if callable(point) else jnp.asarray(point)
-    if place.shape != path.shape[1:]:
+    if place.shape != like.shape:
         raise ValueError(
-            f"{boundary}: expected an end of shape {path.shape[1:]} from the input x of shape {x.shape}, "
+            f"{boundary}: expected an end of shape {like.shape} from the input x of shape {x.shape}, "
             f"got {place.shape}."
         )
-    return place.astype(path.dtype)
+    return place.astype(like.dtype)

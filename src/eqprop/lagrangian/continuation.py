@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped
 from eqprop.lagrangian.curvature import action_of
-from eqprop.lagrangian.extremal import PATH
+from eqprop.lagrangian.extremal import PATH, Extremal, depends
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
 from eqprop.model import Nudged
@@ -21,8 +22,8 @@ class Continuation(Solver):
     """`Newton` at ``k / stages`` of the forcing for ``k = 1 .. stages``, each from the path before.
 
     The forcing of a free path is the example's input ``x``, amplitudes of drives or the positions of
-    ends; that of a nudged path is the nudge. Raises where the last stage does, and where the Morse index
-    of a nudged path changes on the way.
+    ends; that of a nudged path is the nudge. Raises where the last stage does, where the Morse index of a
+    nudged path changes on the way, and ``ValueError`` for a free path that no input forces.
     """
 
     newton: Newton = Newton()
@@ -35,6 +36,8 @@ class Continuation(Solver):
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, PathInfo]:
+        if not isinstance(phase, Nudged):
+            _require_input(action_of(phase), state[PATH])
         real = jnp.finfo(state[PATH].dtype).dtype
         fractions = jnp.arange(1, self.stages + 1, dtype=real) / self.stages
 
@@ -44,6 +47,18 @@ class Continuation(Solver):
         found, infos = lax.scan(follow, state, fractions)
         last = PathInfo(**{name: value[-1] for name, value in vars(infos).items()})
         return self.newton.judged(phase, state, found, last, infos), last
+
+
+def _require_input(phase: Extremal, path: Array) -> None:
+    def force(x: Array) -> Array:
+        return jax.grad(eqx.tree_at(lambda phase: phase.x, phase, x).total)(path)
+
+    if not depends(force, phase.x):
+        raise ValueError(
+            "Continuation: expected a path that its input x forces, through a Lagrangian L(q, v, params, "
+            "t, x) or through ends that are functions of x, got one that does not depend on it, of which "
+            "all stages are the same. Make the amplitudes of the drives the input."
+        )
 
 
 def _scaled(phase: Clamped, fraction: Array) -> Clamped:

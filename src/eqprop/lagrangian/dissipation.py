@@ -1,13 +1,14 @@
-"""Damped systems: the two exact ways to nudge a periodic or fixed-end path with friction.
+"""Damped systems: the two exact ways to nudge a path with friction.
 
 A path with friction makes no action of its own stationary. Twice its coordinates do: `doubled` serves any
-friction. Where the system is linear and reciprocal, its own response to the time-reversed error serves:
-`ReversedNudge`. For initial values and damping in proportion to the momenta, see the gain of the echo
-(`evolve`).
+friction and any boundary. Where the system is linear, reciprocal and periodic, its own response to the
+time-reversed error serves: `ReversedNudge`. For damping in proportion to the momenta and a given start, the
+gain of the echo (`evolve`) needs no second copy.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,14 @@ from eqprop.units import State
 Friction = Callable[[Array, Array, PyTree], Array]
 
 
-def doubled(lagrangian: Callable[..., Array], friction: Friction) -> Callable[..., Array]:
+def frictionless(q: Array, v: Array, params: PyTree) -> Array:
+    """No friction."""
+    return jnp.zeros_like(q)
+
+
+def doubled(
+    lagrangian: Callable[..., Array], friction: Friction = frictionless
+) -> Callable[..., Array]:
     """A Lagrangian of twice the coordinates, ``z = (q, y)``, for a motion with friction ``F(q, v,
     params)``:
 
@@ -40,14 +48,30 @@ def doubled(lagrangian: Callable[..., Array], friction: Friction) -> Callable[..
     Variations of ``y`` give the damped motion of ``q``, those of ``q`` an adjoint ``y``, which is 0 until
     a cost on ``q`` nudges it. ``S2`` is linear in ``y``, so that a one-sided contrast is exact at any
     nudge. The size of the action is twice that of ``L``; costs take ``coordinates`` from the first half;
-    ``y`` is 0 at fixed ends.
+    ``y`` is 0 at fixed ends; a given start is `InitialValue`. Raises ``ValueError`` for a friction of
+    another form or shape, and for an odd size.
     """
     whole = with_input(lagrangian)
+    if len(inspect.signature(friction).parameters) != 3:
+        raise ValueError(
+            f"doubled: expected a friction F(q, v, params), one force a coordinate, got {friction!r} of "
+            f"{len(inspect.signature(friction).parameters)} arguments."
+        )
 
     def both(z: Array, w: Array, params: PyTree, t: Array, x: Array) -> Array:
+        if len(z) % 2:
+            raise ValueError(
+                f"doubled: expected an action of size twice that of the Lagrangian, got {len(z)}."
+            )
         (q, y), (v, rate) = jnp.split(z, 2), jnp.split(w, 2)
         _, change = jax.jvp(lambda q, v: whole(q, v, params, t, x), (q, v), (y, rate))
-        return change - jnp.sum(y * friction(q, v, params))
+        force = jnp.asarray(friction(q, v, params))
+        if force.shape != q.shape:
+            raise ValueError(
+                f"doubled: expected a friction of shape {q.shape}, one force a coordinate, got "
+                f"{force.shape}."
+            )
+        return change - jnp.sum(y * force)
 
     return both
 

@@ -10,6 +10,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Array, PyTree
 
 from eqprop.energy import Clamped
@@ -35,6 +36,16 @@ class Extremal(Clamped):
     @abstractmethod
     def period(self) -> float | None:
         """How long the path takes to close, if it does."""
+
+    @property
+    @abstractmethod
+    def duration(self) -> float:
+        """The time that the path takes."""
+
+    @property
+    @abstractmethod
+    def weight(self) -> float:
+        """What a unit of the Lagrangian, in one unknown alone, adds to the action."""
 
     @abstractmethod
     def continuous(self, q: Array, v: Array, t: Array) -> Array:
@@ -117,7 +128,14 @@ def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
 def require_scalar(phase: Extremal, size: int) -> None:
     """Raise ``ValueError`` where the Lagrangian is not one number."""
     point, time = (jax.ShapeDtypeStruct(shape, phase.x.dtype) for shape in ((size,), ()))
-    found = jax.eval_shape(phase.continuous, point, point, time).shape
+    try:
+        found = jax.eval_shape(phase.continuous, point, point, time).shape
+    except Exception as error:
+        error.add_note(
+            f"Action: the Lagrangian was called with q and v of shape ({size},), a scalar t, and the "
+            f"input x of one example, of shape {phase.x.shape}; batches of inputs are (batch, features)."
+        )
+        raise
     if found != ():
         raise ValueError(
             f"Action: expected a Lagrangian that is one number, of q and v of shape ({size},), got an "
@@ -126,16 +144,23 @@ def require_scalar(phase: Extremal, size: int) -> None:
 
 
 def require_drive(phase: Extremal, size: int) -> None:
-    """Raise ``ValueError`` where the Lagrangian does not contain the time."""
+    """Raise ``ValueError`` where the time does not enter the equations of motion."""
     point = jnp.zeros(size, phase.x.dtype)
-    traced = jax.make_jaxpr(phase.continuous)(point, point, jnp.zeros((), phase.x.dtype)).jaxpr
-    moving = {id(traced.invars[-1])}
-    for equation in traced.eqns:
-        if any(id(variable) in moving for variable in equation.invars):
-            moving |= {id(variable) for variable in equation.outvars}
-    if id(traced.outvars[0]) not in moving:
+
+    def slopes(t: Array) -> tuple[Array, Array]:
+        holomorphic = jnp.iscomplexobj(point)
+        return jax.grad(phase.continuous, (0, 1), holomorphic=holomorphic)(point, point, t)
+
+    if not depends(slopes, jnp.zeros((), phase.x.dtype)):
         raise ValueError(
-            "Action: expected a periodic Lagrangian with a drive, L(q, v, theta, t), got one without the "
-            "time t: its orbits may begin anywhere along themselves, and the Hessian has a zero mode. "
-            "Give a phase condition, Periodic(pin=(coordinate, value)), or drive the system."
+            "Action: expected a periodic Lagrangian whose drive acts on q or v, L(q, v, theta, t), got "
+            "one whose equations of motion do not know the time t: its orbits may begin anywhere along "
+            "themselves, and the Hessian has a zero mode. Drive the system, or take Action with a phase "
+            "condition, Periodic(pin=(coordinate, value))."
         )
+
+
+def depends(function: Callable[[Array], Any], argument: Array) -> bool:
+    """Whether what the function returns depends on its argument, by the steps it is made of."""
+    traced = jax.make_jaxpr(function)(argument).jaxpr
+    return any(dce_jaxpr(traced, [True] * len(traced.outvars))[1])

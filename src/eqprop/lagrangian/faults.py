@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,8 +11,9 @@ from jax import lax
 from jaxtyping import Array
 
 from eqprop.lagrangian.action import ClampedAction
-from eqprop.lagrangian.boundary import Periodic
+from eqprop.lagrangian.boundary import NAIVE, InitialValue, Periodic
 from eqprop.lagrangian.extremal import PATH, Extremal
+from eqprop.lagrangian.warn import warn_if
 from eqprop.solvers import CONVERGED, Info
 from eqprop.units import State
 
@@ -21,16 +24,23 @@ class PathInfo(Info):
     Of the second variation where the last step was taken: ``sign`` and ``log_determinant`` of its
     determinant, and the Morse ``index``, how many of its eigenvalues are negative (-1 and not a number
     for complex paths). ``stretch`` is the distance travelled over the length of the first full step: near
-    1 for a linear response.
+    1 for a linear response. ``margin`` of a free path is the size of the smallest eigenvalue over that of
+    the slowest standing wave of a free particle, ``m (pi / T)^2 dt``: near 0 the response to a nudge is
+    infinite (not a number for nudged paths).
     """
 
     sign: Array
     log_determinant: Array
     index: Array
     stretch: Array
+    margin: Array
 
 
 Faults = list[tuple[Array, str]]
+LEAST = 0.02
+"""Of the margin: 1 % in ``omega T`` between fixed ends."""
+NEAR = 0.1
+"""What is left of the balance of forces at a start that is near a branch."""
 FAR = 4.0
 """A nudged path that moves this many times its first step has left the linear response."""
 
@@ -82,6 +92,7 @@ def free_faults(phase: Extremal, path: Array, info: Info) -> Faults:
     faults.append((info.outcome != CONVERGED, UNSETTLED))
     if isinstance(phase, ClampedAction):
         faults.extend(_pin_faults(phase, path))
+        faults.extend(_start_faults(phase, path))
         step = phase.step
 
         def alternating(start: Array, end: Array, t: Array) -> Array:
@@ -118,6 +129,41 @@ def _pin_faults(phase: ClampedAction, path: Array) -> Faults:
     ]
 
 
+def _start_faults(phase: ClampedAction, path: Array) -> Faults:
+    """Of a given start: an action that does not vanish where the second half of its variables does."""
+    if not isinstance(phase.action.boundary, InitialValue):
+        return []
+    half = phase.action.size // 2
+    alone = path.at[:, half:].set(0.0)
+    steps = jax.vmap(phase.step)(*phase.ends(alone))
+    return [(jnp.max(jnp.abs(steps)) > _slack(path), NAIVE)]
+
+
+def warn_of_margin(margin: Array, least: float = LEAST) -> None:
+    """That a path is near a conjugate point or a resonance."""
+    warn_if(
+        margin < least,
+        f"Action: expected a path whose second variation has a margin of at least {least:g} (examine tells "
+        "it), got one near a conjugate point or a resonance, where the response to a nudge grows without "
+        "bound and a contrast is right only for a nudge that is smaller still. Change the length of the "
+        "path, damp it (doubled), or take a smaller beta.",
+    )
+
+
+def warn_of_jump(share: Array, before: Array, info: PathInfo) -> None:
+    """That a free path left the branch that it started near, as between steps of training: from a start
+    of Morse index ``before``, where a ``share`` of the forces was not balanced."""
+    warn_if(
+        (info.outcome == CONVERGED)
+        & (share < NEAR)
+        & ((info.index != before) | (info.stretch > FAR)),
+        "Newton: expected a free path on the branch that it started near, got one with another Morse "
+        "index or far off: parameters or input crossed a fold or a conjugate point since the start was "
+        "found, and losses may jump. Take smaller steps of learning, or follow the branch by "
+        "Continuation.",
+    )
+
+
 def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Array, str]:
     """That a nudged path, ``followed`` in one stage or several from the free one, which has the Morse index
     ``before``, has another index, or lies beyond any linear response. Indices of -1 are not known."""
@@ -132,6 +178,12 @@ def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Arra
 def masses(phase: Extremal, path: Array) -> Array:
     """``d2L/dv2`` along a path, (samples, size, size)."""
     return jax.vmap(jax.hessian(phase.continuous, 1))(*phase.samples(path))
+
+
+def slowest_wave(phase: Extremal, path: Array) -> Array:
+    """The second variation of a free particle's slowest standing wave, ``m (pi / T)^2 dt``."""
+    mass = jnp.mean(jnp.abs(lax.map(jnp.linalg.eigvalsh, masses(phase, path))))
+    return mass * (math.pi / phase.duration) ** 2 * phase.weight
 
 
 def _lost_sign(mass: Array, curve: Array) -> Array:

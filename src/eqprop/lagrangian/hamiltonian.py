@@ -97,10 +97,10 @@ def check(start: Phase, inputs: Array, dt: float, damping: float | Array) -> flo
     """The damping, unless something is wrong with the arguments."""
     if not isinstance(damping, (int, float)) or not damping >= 0:
         raise ValueError(
-            f"evolve: expected one number >= 0 as the damping of all momenta, got {damping!r}. Damping in "
-            "proportion to the momenta is the only one that a gain undoes exactly; for damping of "
-            "another form, nonlinear or different between coordinates, use doubled variables "
-            "(eqprop.lagrangian.doubled)."
+            "evolve: expected one Python number >= 0 as the damping of all momenta, fixed and not learnt, "
+            f"got {damping!r}. Damping in proportion to the momenta is the only one that a gain undoes "
+            "exactly; for damping of another form, nonlinear, learnt or different between coordinates, "
+            "use doubled variables with a given start (eqprop.lagrangian.doubled, InitialValue)."
         )
     if not dt > 0:
         raise ValueError(f"evolve: expected dt > 0, got {dt}.")

@@ -114,6 +114,14 @@ class ClampedHarmonics(Extremal):
     def period(self) -> float | None:
         return self.action.period
 
+    @property
+    def duration(self) -> float:
+        return self.action.period
+
+    @property
+    def weight(self) -> float:
+        return 0.5 * self.action.period
+
     def continuous(self, q: Array, v: Array, t: Array) -> Array:
         action = self.action
         return action.lagrangian(q, v, action.params, t.astype(q.dtype), self.x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -11,8 +12,8 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, displacement, norm, relative, residual
-from eqprop.lagrangian.bordered import Pivots
-from eqprop.lagrangian.curvature import action_of, second_variation, solve
+from eqprop.lagrangian.bordered import Factor, Pivots
+from eqprop.lagrangian.curvature import action_of, second_variation, softest, solve
 from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import (
     UNSETTLED,
@@ -20,6 +21,9 @@ from eqprop.lagrangian.faults import (
     branch_fault,
     checked,
     free_faults,
+    slowest_wave,
+    warn_of_jump,
+    warn_of_margin,
 )
 from eqprop.model import Nudged
 from eqprop.solvers import CONVERGED, Solver, check_tolerance
@@ -41,7 +45,8 @@ class _Carry(NamedTuple):
     steps: Array
     done: Array
     first: Array
-    pivots: Pivots
+    began: Pivots
+    factor: Factor
 
 
 class Newton(Solver):
@@ -52,7 +57,8 @@ class Newton(Solver):
     memory. Serves actions, free or nudged by a `PathCost`. Raises at run time, with the remedy, where it
     does not converge to ``tolerance``; where the mass matrix is singular, the time step unstable, or a
     drive out of the path's period; and where a nudged path that starts at the free one ends on another
-    branch.
+    branch. Warns of a free path near a conjugate point or a resonance, and of one that leaves the branch
+    it starts near.
     """
 
     tolerance: float = eqx.field(default=1e-11, static=True)
@@ -74,6 +80,7 @@ class Newton(Solver):
         """The state, unless it is wrong: by itself where free, by its start where nudged."""
         action = action_of(phase)
         if not isinstance(phase, Nudged):
+            warn_of_margin(jnp.where(last.outcome == CONVERGED, last.margin, jnp.inf))
             return checked(found, free_faults(action, found[PATH], last))
         followed = residual(action, start) <= 1e3 * self.tolerance
         before = _index(action, start)
@@ -85,7 +92,8 @@ class Newton(Solver):
         """The same without raising: look at ``info.outcome``."""
         check_tolerance(self.tolerance, state)
         action_of(phase)
-        start = phase.units[PATH].retract(state[PATH])
+        domain = phase.units[PATH]
+        start = domain.retract(state[PATH])
 
         def at(path: Array) -> _Point:
             force = displacement(phase, {PATH: path})
@@ -93,12 +101,11 @@ class Newton(Solver):
 
         def advance(carry: _Carry) -> _Carry:
             point, size = carry.point, carry.size
-            system = second_variation(phase, {PATH: point.path})
-            factor = system.factor()
-            step = solve(system, factor, point.force)
-            ahead = at(point.path + size.astype(step.dtype) * step)
+            factor = second_variation(phase, {PATH: point.path}).factor()
+            step = solve(factor, point.force)
+            ahead = at(domain.retract(point.path + size.astype(step.dtype) * step))
             length = norm({PATH: step})
-            left = norm({PATH: solve(system, factor, ahead.force)})
+            left = norm({PATH: solve(factor, ahead.force)})
             nearer = left <= (1.0 - 0.25 * size) * length
             kept = _Point(*(jnp.where(nearer, *pair) for pair in zip(ahead, point, strict=True)))
             return _Carry(
@@ -107,26 +114,39 @@ class Newton(Solver):
                 carry.steps + 1,
                 (point.residual <= self.tolerance) | (size < SMALLEST),
                 jnp.where(carry.steps == 0, length, carry.first),
-                factor.left,
+                jax.tree.map(partial(jnp.where, carry.steps == 0), factor.left, carry.began),
+                factor,
             )
 
         point = at(start)
         zero = jnp.zeros_like(point.residual)
-        unknown = eqx.filter_eval_shape(
-            lambda: second_variation(phase, {PATH: start}).factor().left
-        )
+        unknown = eqx.filter_eval_shape(lambda: second_variation(phase, {PATH: start}).factor())
         unknown = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), unknown)
         lost = ~jnp.isfinite(point.residual)
-        begin = _Carry(point, zero + 1.0, jnp.zeros((), jnp.int32), lost, zero, unknown)
+        begin = _Carry(
+            point, zero + 1.0, jnp.zeros((), jnp.int32), lost, zero, unknown.left, unknown
+        )
         end = lax.while_loop(
             lambda carry: ~carry.done & (carry.steps < self.max_steps), advance, begin
         )
         found, moved = {PATH: end.point.path}, norm({PATH: end.point.path - start})
         ended = ending(phase, found, end.steps, self.tolerance)
         stretch = moved / jnp.where(end.first > 0, end.first, 1.0)
-        return found, PathInfo(
-            ended.residual, ended.steps, ended.outcome, *end.pivots.inertia(), stretch
+        info = PathInfo(
+            ended.residual,
+            ended.steps,
+            ended.outcome,
+            *end.factor.left.inertia(),
+            stretch,
+            jnp.full_like(stretch, jnp.nan),
         )
+        if isinstance(phase, Nudged):
+            return found, info
+        _, bent = jax.jvp(lambda path: displacement(phase, {PATH: path}), (start,), (start,))
+        share = norm({PATH: point.force}) / norm(bent)
+        warn_of_jump(share, end.began.inertia().negative, info)
+        margin = softest(end.factor, start, 3) / slowest_wave(action_of(phase), found[PATH])
+        return found, eqx.tree_at(lambda info: info.margin, info, margin)
 
 
 def _index(phase: Clamped, state: State) -> Array:

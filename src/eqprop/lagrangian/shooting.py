@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped
 from eqprop.lagrangian.action import ClampedAction
-from eqprop.lagrangian.boundary import FixedEnds, Periodic
+from eqprop.lagrangian.boundary import FixedEnds, InitialValue, Periodic
 from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import checked, free_faults
 from eqprop.solvers import Info, Solver, check_tolerance
@@ -43,6 +43,10 @@ class Shooting(Solver):
                 "phases are for Newton, as in EquilibriumPropagation(Shooting(), contrast, Newton())."
             )
         boundary = phase.action.boundary
+        if isinstance(boundary, InitialValue):
+            raise TypeError(
+                "Shooting: expected a path whose start is unknown, got InitialValue; use Newton."
+            )
         nodes = boundary.complete(phase.units[PATH].retract(state[PATH]), phase.x)
         momentum = -jax.grad(phase.step)(nodes[0], nodes[1], jnp.zeros((), nodes.dtype))
         moving = jnp.ones(2 * nodes.shape[1], bool)
