@@ -271,6 +271,7 @@ DETAILS: tuple[Section, ...] = (
     thermal_tables.nudges,
     swept,
     lagrangian_tables.learning,
+    lagrangian_tables.semiclassics,
     spiking_tables.mean_field,
     spiking_tables.baselines,
     sweeps,

@@ -26,7 +26,6 @@ from eqprop.estimators import mean_loss
 from eqprop.lagrangian import (
     Action,
     Adjoint,
-    FreeEnd,
     InitialValue,
     Newton,
     PathError,
@@ -34,7 +33,6 @@ from eqprop.lagrangian import (
     ReversedNudge,
     doubled,
     midpoint,
-    onsager_machlup,
     verlet,
 )
 from eqprop.lagrangian.dissipation import frictionless, not_reciprocal
@@ -55,7 +53,6 @@ from paths import (
     harmonic,
     name,
     periodic,
-    potential,
     quickly,
     refused,
     waves,
@@ -322,87 +319,6 @@ def test_the_reversed_nudge_refuses_other_systems():
         assert quickly(not_reciprocal)(model, x[0], path) == wrong
     with pytest.raises(RuntimeError, match="of a linear reciprocal system"):
         apply(ReversedNudge(Newton()), linear_damped(cubic))
-
-
-def downhill(q, params, t, x):
-    """The overdamped motion of the coupled oscillators, under a drive."""
-    push = x * jnp.stack([jnp.cos(t), jnp.zeros_like(t), jnp.sin(t)])
-    return -jax.grad(potential)(q, params) + push
-
-
-def test_onsager_machlup_paths_solve_initial_value_problems():
-    """The noiseless path is implicit midpoint integration, and its gradient that of back-propagation."""
-    steps, dt, start = 40, 0.05, (0.8, -0.5, 0.3)
-    density = onsager_machlup(downhill, 0.5)
-    action = Action(
-        density, PARAMS, size=3, steps=steps, dt=dt, boundary=FreeEnd(start), rule=midpoint
-    )
-    model = Model(action, PathError(at=(-1, 20)))
-    x, y = jnp.full((1, 1), 0.7), jnp.ones((1, 2, 3))
-    got = apply(EquilibriumPropagation(Newton(), symmetric(1e-4)), (model, x, y))
-
-    @quickly
-    @jax.value_and_grad
-    def integrated(params):
-        def step(q, n):
-            after = q
-            for _ in range(12):
-                after = q + dt * downhill(0.5 * (q + after), params, (n + 0.5) * dt, x[0])
-            return after, after
-
-        _, path = jax.lax.scan(step, jnp.asarray(start), jnp.arange(float(steps)))
-        return 0.5 * jnp.sum((path[jnp.array([-1, 20])] - y[0]) ** 2)
-
-    value, gradient = integrated(PARAMS)
-    np.testing.assert_allclose(got.value, value, rtol=1e-8)
-    np.testing.assert_allclose(flat(got.gradient), flat(gradient), rtol=1e-5, atol=1e-8)
-    assert got.report.free.index == 0
-    with refused(ValueError, "temperature > 0"):
-        onsager_machlup(downhill, 0.0)
-
-
-def test_bohr_sommerfeld_orbits_give_the_slopes_of_energy_levels():
-    """Of ``p^2/2 + k q^2/2 + a q^4/4`` at ``hbar = 1``.
-
-    The orbit whose ``int p dq`` is ``2 pi (n + 1/2)`` has nearly the energy ``E_n``, and ``-<dL/dtheta>``
-    over it is nearly ``<n|dH/dtheta|n>``. The period is a parameter, in a time of its own: ``dS/dT = -E``.
-    """
-    k, a, level, steps = 1.0, 0.3, 12, 400
-
-    def scaled(q, v, params, t):
-        period, k, a = params
-        return 0.5 * (v @ v) / period - period * (0.5 * k * (q @ q) + 0.25 * a * jnp.sum(q**4))
-
-    pinned = Periodic(pin=(0, 0.0))
-    x, wave = jnp.zeros(1), jnp.sin(2 * np.pi * jnp.arange(float(steps)) / steps)[:, None]
-
-    @quickly
-    def orbit(period, guess):
-        params = (period, jnp.asarray(k), jnp.asarray(a))
-        action = Action(scaled, params, size=1, steps=steps, dt=1 / steps, boundary=pinned)
-        state, _ = Newton(1e-9).settle(action.clamp(x), {"path": guess})
-        slope = eqx.filter_grad(lambda action: action(state, x))(action).params
-        velocity = jnp.diff(state["path"][:, 0], append=state["path"][:1, 0]) * steps / period
-        loop = jnp.sum(velocity**2) * period / steps
-        return state["path"], loop, -slope[0], [-part / period for part in slope[1:]]
-
-    low, high, guess = 1.5, 4.0, 4.0 * wave
-    for _ in range(30):
-        period = 0.5 * (low + high)
-        path, loop, energy, slopes = orbit(jnp.asarray(period), guess)
-        low, high = (period, high) if loop > 2 * np.pi * (level + 0.5) else (low, period)
-    assert np.max(path) > 2
-
-    size = 200
-    lower = np.diag(np.sqrt(np.arange(1, size)), 1)
-    q = (lower + lower.T) / np.sqrt(2)
-    p2 = -((lower - lower.T) @ (lower - lower.T)) / 2
-    q2, q4 = q @ q, q @ q @ q @ q
-    values, vectors = np.linalg.eigh(0.5 * p2 + 0.5 * k * q2 + 0.25 * a * q4)
-    state = vectors[:, level]
-    exact_slopes = 0.5 * state @ q2 @ state, 0.25 * state @ q4 @ state
-    np.testing.assert_allclose(energy, values[level], rtol=2e-3)
-    np.testing.assert_allclose(slopes, exact_slopes, rtol=5e-3)
 
 
 def test_contrasts_of_harmonics():

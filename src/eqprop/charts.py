@@ -110,6 +110,24 @@ def errors(lines: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def levels(lines: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Relative error of orbits against stationary states by quantum number, one line a quantity.
+
+    ``lines``: label -> ``level`` and ``error``, each (levels,), and ``order``.
+    """
+    require(lines, "levels: lines", "at least one line", lines, "compare some levels")
+    figure, (axes,) = sheet(6.4, 4.6)
+    axes.set(xscale="log", yscale="log")
+    shown = []
+    for name, line in lines.items():
+        values = finite(line["error"], "log")
+        half = 0.5 + np.asarray(line["level"])
+        axes.plot(half, values, "o-", ms=4, label=f"{name}: order {line['order']:.2f}")
+        shown.append(values)
+    dress(axes, "n + 1/2", "relative error of the orbit", *shown)
+    return figure
+
+
 def trajectories(paths: Mapping[str, np.ndarray], wanted: np.ndarray, x: str, y: str) -> Figure:
     """Paths of several examples in a plane, one panel a stage, over those that were wanted.
 

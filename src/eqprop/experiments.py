@@ -12,6 +12,7 @@ from eqprop.dynamics import (
     GradientTable,
     PathLearning,
     ResponseLearning,
+    Semiclassics,
     SequenceLearning,
 )
 from eqprop.recipes import RECIPES, Recipe, SpikingRecipe, ThermalRecipe
@@ -240,6 +241,10 @@ ALL: tuple[Study, ...] = (
         "a driven network classifies digits by its periodic response: EP and the adjoint",
     ),
     CostStudy("lagrangian-cost", "time of Newton's method, and memory of an echo against BPTT"),
+    Semiclassics(
+        "lagrangian-semiclassics",
+        "energy levels of an anharmonic oscillator, their slopes and what a nudge tells, by orbits",
+    ),
     SequenceLearning(
         "lagrangian-mnist",
         "MNIST as sequences, row by row and pixel by pixel: oscillators by the echo and by BPTT",

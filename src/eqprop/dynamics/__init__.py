@@ -5,6 +5,7 @@ from eqprop.dynamics.cost import CostStudy
 from eqprop.dynamics.gradient import GradientTable
 from eqprop.dynamics.learning import TASKS, PathLearning, Task
 from eqprop.dynamics.mnist import READINGS, Reading, SequenceLearning
+from eqprop.dynamics.semiclassical import Semiclassics
 
 __all__ = [
     "READINGS",
@@ -14,6 +15,7 @@ __all__ = [
     "PathLearning",
     "Reading",
     "ResponseLearning",
+    "Semiclassics",
     "SequenceLearning",
     "Task",
 ]

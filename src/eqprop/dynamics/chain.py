@@ -11,13 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from eqprop.lagrangian import Action, FixedEnds, Hamiltonian, PathError, doubled, midpoint
+from eqprop.lagrangian import (
+    Action,
+    FixedEnds,
+    Hamiltonian,
+    InitialValue,
+    PathError,
+    doubled,
+    midpoint,
+)
 from eqprop.model import Model
 
-OMEGA = 0.7
+OMEGA, FAST = 0.7, 2.2
 PERIOD = 2 * np.pi / OMEGA
 STEPS = 120
 DAMPING = 0.3
+START = (0.5, -0.3, 0.2), (0.1, 0.4, -0.2)
 Problem = tuple[Model, Array, Array]
 
 
@@ -38,8 +47,16 @@ def potential(q: Array, params: PyTree) -> Array:
 
 def driven(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
     """``L = v^2 / 2 - V + x_0 cos(omega t) q_0 + x_1 sin(omega t) q_2``."""
-    drive = x[0] * jnp.cos(OMEGA * t) * q[0] + x[1] * jnp.sin(OMEGA * t) * q[2]
-    return 0.5 * (v @ v) - potential(q, params) + drive
+    return 0.5 * (v @ v) - potential(q, params) + _drive(q, OMEGA * t, x)
+
+
+def driven_fast(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
+    """The same at the frequency `FAST`."""
+    return 0.5 * (v @ v) - potential(q, params) + _drive(q, FAST * t, x)
+
+
+def _drive(q: Array, angle: Array, x: Array) -> Array:
+    return x[0] * jnp.cos(angle) * q[0] + x[1] * jnp.sin(angle) * q[2]
 
 
 def hardening(q: Array, v: Array, params: PyTree) -> Array:
@@ -64,10 +81,11 @@ def waves(nodes: int) -> Array:
 
 
 def periodic() -> Problem:
-    """One period of the drive: model, inputs (1, 2) and targets (1, nodes, 3)."""
-    dt = PERIOD / STEPS
-    action = Action(driven, parameters(), size=3, steps=STEPS, dt=dt)
-    return Model(action, PathError(weight=dt / 4)), jnp.array([[0.3, 0.15]]), waves(STEPS)[None]  # type: ignore[call-arg]
+    """One period of a drive above the chain's own frequencies: model, inputs (1, 2) and targets (1, nodes,
+    3)."""
+    dt = 2 * np.pi / FAST / STEPS
+    action = Action(driven_fast, parameters(), size=3, steps=STEPS, dt=dt)
+    return Model(action, PathError(weight=dt)), jnp.array([[0.3, 0.15]]), waves(STEPS)[None]  # type: ignore[call-arg]
 
 
 def fixed_ends() -> Problem:
@@ -83,6 +101,16 @@ def doubled_periodic(hardened: bool) -> Problem:
     params = parameters() | {"g": jnp.array([0.1, 0.2, 0.3])}
     motion = doubled(driven, hardening) if hardened else doubled(linear, viscous)
     action = Action(motion, params, size=6, steps=100, dt=dt, rule=midpoint)
+    cost = PathError(weight=dt, coordinates=(0, 1, 2))  # type: ignore[call-arg]
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
+
+
+def launched() -> Problem:
+    """From a given start, with nonlinear friction in doubled variables, through a time of 5."""
+    params = parameters() | {"g": jnp.array([0.1, 0.2, 0.3])}
+    start, dt = InitialValue(*START), 0.05
+    motion = doubled(driven, hardening)
+    action = Action(motion, params, size=6, steps=100, dt=dt, boundary=start)
     cost = PathError(weight=dt, coordinates=(0, 1, 2))  # type: ignore[call-arg]
     return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
 

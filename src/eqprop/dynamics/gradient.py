@@ -1,4 +1,5 @@
-"""How exact the gradients of dynamical systems are: every rule on three coupled Duffing oscillators."""
+"""How exact the gradients of dynamical systems are: every rule on three coupled Duffing oscillators, and on
+pendulums."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ from eqprop import charts, plots
 from eqprop.contrast import Contrast, holomorphic, one_sided, symmetric
 from eqprop.diagnose import compare
 from eqprop.display import tell
-from eqprop.dynamics import chain
+from eqprop.dynamics import chain, pendulum
 from eqprop.dynamics.compiled import cheaply
 from eqprop.estimators import EquilibriumPropagation, Estimator
-from eqprop.lagrangian import Adjoint, Newton, ReversedNudge, evolve, unroll
-from eqprop.reproduce import RUNS, command
+from eqprop.lagrangian import Adjoint, Hamiltonian, Newton, ReversedNudge, evolve, unroll
+from eqprop.lagrangian.hamiltonian import Phase
+from eqprop.reproduce import command
 from eqprop.runs import surroundings, write_json
 
 DT, LENGTH = 0.05, 200
-START = (0.5, -0.3, 0.2), (0.1, 0.4, -0.2)
 ADJOINT, BPTT = "adjoint", "BPTT"
 
 
@@ -43,19 +44,21 @@ class GradientTable:
     def reproduce(
         self, out: Path, data_dir: Path | None = None, quick: bool = False
     ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and a figure beside the runs."""
+        """Write ``<out>/<name>/result.json`` and ``errors.png`` beside it."""
         about, began = surroundings(), time.perf_counter()
         name = f"{self.name}-quick" if quick else self.name
         betas = self.betas[:3:2] if quick else self.betas
+        parts = (_periodic, _echo, _damped) if quick else PARTS
         with jax.enable_x64(True):
             rows, lines = list[dict[str, Any]](), dict[str, dict[str, Any]]()
-            for part in (_periodic, _fixed, _echo, _damped, _initial):
+            for part in parts:
                 more, drawn = part(betas)
                 rows += more
                 lines |= drawn
         for row in rows:
-            tell(f"{row['check']}: {row['error']:.1e} (reported {row['reported']:.1e})")
-        tell(f"  {plots.save(charts.errors(lines), RUNS / name / 'errors.png')}")
+            reported = f" (reported {row['reported']:.1e})" if row["reported"] else ""
+            tell(f"{row['check']}: {row['error']:.1e}{reported}")
+        tell(f"  {plots.save(charts.errors(lines), out / name / 'errors.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -73,7 +76,7 @@ Found = tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]
 
 
 def _row(
-    check: str, reported: float, gradient: PyTree, reference: PyTree, against: str
+    check: str, reported: float | None, gradient: PyTree, reference: PyTree, against: str
 ) -> dict[str, Any]:
     found = compare(gradient, reference)[-1]
     error, cosine = found.relative_error, found.cosine
@@ -121,7 +124,7 @@ def _contrasts(
     where: str,
     problem: chain.Problem,
     exact: PyTree,
-    cases: Iterable[tuple[str, Contrast, float]],
+    cases: Iterable[tuple[str, Contrast, float | None]],
 ) -> list[dict[str, Any]]:
     return [
         _row(f"{where}, {label}", reported, _contrast(problem, contrast), exact, ADJOINT)
@@ -157,23 +160,30 @@ def _fixed(betas: Sequence[float]) -> Found:
     return _contrasts("fixed ends", problem, exact, cases), {"fixed ends, symmetric": line}
 
 
-def _start() -> tuple[Array, Array]:
-    q, p = START
-    return jnp.array(q), jnp.array(p)
+Motion = tuple[Callable[[PyTree], Hamiltonian], PyTree, Phase, Array]
+"""A system of some parameters, these, a start, and inputs that end with the target."""
 
 
-def _cost(passage: Callable[..., Any], system: chain.Chain, inputs: Array) -> Array:
-    """``dt / 2 sum_n |q_n - y_n|^2`` from the given start."""
-    start = _start()
-    error = passage(system, start, inputs, DT)[1] - inputs[:, 2:]
-    return 0.5 * DT * jnp.sum(error * error)
+def duffing() -> Motion:
+    start = tuple(map(jnp.array, chain.START))
+    return chain.Chain, chain.parameters(), start, chain.inputs(LENGTH, DT)  # type: ignore[return-value]
 
 
-def _through_time(passage: Callable[..., Any]) -> PyTree:
+def _pendulums() -> Motion:
+    start = jnp.array([0.8, -0.5]), jnp.array([0.1, 0.4])
+    return pendulum.Pendulums, pendulum.springs(), start, pendulum.inputs(LENGTH, DT)
+
+
+def through_time(passage: Callable[..., Any], motion: Motion) -> PyTree:
+    """The gradient of ``dt / 2 sum_n |q_n - y_n|^2``."""
+    build, params, start, inputs = motion
+
     def cost(params: PyTree, inputs: Array) -> Array:
-        return _cost(passage, chain.Chain(params), inputs)
+        positions = passage(build(params), start, inputs, DT)[1]
+        error = positions - inputs[:, -positions.shape[1] :]
+        return 0.5 * DT * jnp.sum(error * error)
 
-    return eqx.filter_jit(jax.grad(cost))(chain.parameters(), chain.inputs(LENGTH, DT))
+    return eqx.filter_jit(jax.grad(cost))(params, inputs)
 
 
 def _echo(betas: Sequence[float]) -> Found:
@@ -182,17 +192,49 @@ def _echo(betas: Sequence[float]) -> Found:
     lines = {}
     reports = {0.0: ("echo", 3.4e-5, 3.5e-9), chain.DAMPING: ("gain flip", 7.3e-3, 7.4e-7)}
     for damping, (label, coarse, fine) in reports.items():
-        exact = _through_time(partial(unroll, damping=damping))
+        exact = through_time(partial(unroll, damping=damping), duffing())
         where = f"{label}, γ = {damping:g}"
 
         found = {
-            nudge: _through_time(partial(evolve, damping=damping, nudge=nudge))
+            nudge: through_time(partial(evolve, damping=damping, nudge=nudge), duffing())
             for nudge in (1e-2, 1e-3, 1e-4)
         }
         for nudge, reported in ((1e-2, coarse), (1e-4, fine)):
             rows.append(_row(f"{where}, ε = {nudge:g}", reported, found[nudge], exact, BPTT))
         lines[where] = _line(list(found), list(found.values()), exact)
     return rows, lines
+
+
+def _swinging(betas: Sequence[float]) -> Found:
+    """The same rules on pendulums."""
+    rows: list[dict[str, Any]] = []
+    cases = (
+        ("symmetric, β = 0.001", symmetric(1e-3), None),
+        ("holomorphic, r = 0.1, M = 8", holomorphic(8, 0.1), None),
+    )
+    for where, problem in (
+        ("periodic", pendulum.periodic()),
+        ("fixed ends", pendulum.fixed_ends()),
+    ):
+        exact = _of(problem, Adjoint(Newton()))
+        rows += _contrasts(f"double pendulum, {where}", problem, exact, cases)
+    for damping, label in ((0.0, "echo"), (chain.DAMPING, "gain flip")):
+        exact = through_time(partial(unroll, damping=damping), _pendulums())
+        found = through_time(partial(evolve, damping=damping, nudge=1e-4), _pendulums())
+        where = f"pendulums, {label}, γ = {damping:g}, ε = 0.0001"
+        rows.append(_row(where, None, found, exact, BPTT))
+    return rows, {}
+
+
+def _launched(betas: Sequence[float]) -> Found:
+    """From a given start, with friction that grows with the displacement or with the speed."""
+    rows = []
+    systems = {"": chain.launched(), "double pendulum, ": pendulum.launched()}
+    for where, problem in systems.items():
+        exact = _of(problem, Adjoint(Newton()))
+        label = f"{where}given start, doubled variables, nonlinear friction, β = 1"
+        rows.append(_row(label, None, _contrast(problem, one_sided(1.0)), exact, ADJOINT))
+    return rows, {}
 
 
 @eqx.filter_jit
@@ -203,8 +245,7 @@ def nudged_motion(inputs: Array, damping: float, echo: bool, nudge: float = 1e-4
 
     Right only for an undamped echo, to first order in ``dt``.
     """
-    start = _start()
-    params = chain.parameters()
+    _, params, start, _ = duffing()
     if echo:
         (q, p), _ = unroll(chain.Chain(params), start, inputs, DT, damping)
         start, inputs = (q, -p), inputs[::-1]
@@ -221,7 +262,8 @@ def _initial(betas: Sequence[float]) -> Found:
     """The rules that are wrong."""
     inputs = chain.inputs(LENGTH, DT)
     damped, free = (
-        _through_time(partial(unroll, damping=damping)) for damping in (chain.DAMPING, 0.0)
+        through_time(partial(unroll, damping=damping), duffing())
+        for damping in (chain.DAMPING, 0.0)
     )
     plain = nudged_motion(inputs, chain.DAMPING, True)
     naive = nudged_motion(inputs, 0.0, False)
@@ -241,3 +283,6 @@ def _damped(betas: Sequence[float]) -> Found:
         _row(label, 1.8e-10, doubled, exact, ADJOINT),
         _row("reversed nudge, linear friction, β = 50", 2e-9, back, exact_linear, ADJOINT),
     ], {}
+
+
+PARTS = (_periodic, _fixed, _echo, _damped, _launched, _swinging, _initial)

@@ -25,7 +25,7 @@ from eqprop.dynamics.compiled import cheaply
 from eqprop.estimators import EquilibriumPropagation, Estimator, relax
 from eqprop.lagrangian import Action, Adjoint, FixedEnds, Newton, PathError
 from eqprop.model import Model
-from eqprop.reproduce import RUNS, command
+from eqprop.reproduce import command
 from eqprop.runs import surroundings, write_json
 from eqprop.units import State
 
@@ -59,12 +59,12 @@ class PathLearning:
     def reproduce(
         self, out: Path, data_dir: Path | None = None, quick: bool = False
     ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json``; figures and animations beside the runs."""
+        """Write ``<out>/<name>/result.json``, with figures and animations beside it."""
         about, began = surroundings(), time.perf_counter()
         name = f"{self.name}-quick" if quick else self.name
         with jax.enable_x64(True):
             found = {
-                label: self._learn(label, task, RUNS / name, 5 if quick else task.steps)
+                label: self._learn(label, task, out / name, 5 if quick else task.steps)
                 for label, task in self.tasks.items()
             }
         summary = {
@@ -221,6 +221,6 @@ def _observed(teacher: Action, x: Array) -> Array:
 
 
 TASKS = {
-    "periodic response": Task(response, (None, 2), 150, 0.02, 0.1),
-    "potential": Task(potential, (0, 1), 300, 0.02, 0.6),
+    "periodic response": Task(response, (None, 2), 150, 0.02, -0.3),
+    "potential": Task(potential, (0, 1), 300, 0.02, 2.5),
 }

@@ -12,7 +12,7 @@ from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.hamiltonian import Hamiltonian, unroll
 from eqprop.lagrangian.harmonic import ClampedHarmonics, HarmonicAction
 from eqprop.lagrangian.newton import Newton
-from eqprop.lagrangian.onsager_machlup import onsager_machlup
+from eqprop.lagrangian.onsager_machlup import freidlin_wentzell, onsager_machlup
 from eqprop.lagrangian.oscillators import LinearOscillators, NonlinearOscillators, Oscillators
 from eqprop.lagrangian.rules import midpoint, verlet
 from eqprop.lagrangian.shooting import Shooting, monodromy
@@ -45,6 +45,7 @@ __all__ = [
     "doubled",
     "evolve",
     "examine",
+    "freidlin_wentzell",
     "midpoint",
     "monodromy",
     "onsager_machlup",

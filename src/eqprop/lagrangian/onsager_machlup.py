@@ -1,12 +1,8 @@
-"""The Onsager-Machlup action: noisy, overdamped, initial-value paths as extrema of an action.
+"""Actions of noisy, overdamped paths of given start: how probable they are, and their way without noise.
 
-    dq = f(q, theta, t) dt + sqrt(2 T) dW,        S = int |q' - f|^2 / (4 T) dt
+    dq = f(q, theta, t) dt + sqrt(2 T) dW
 
-Where the divergence of ``f`` is constant, as for linear drifts, paths have the probability ``exp(-S)``;
-else the midpoint rule asks for the weight ``exp(-int div f / 2 dt)`` besides, which this action leaves out,
-so that its extrema are the motion without noise. From a given start to a free end (`FreeEnd`), the path of
-least action is the motion without noise; nudging it gives the gradient of an initial-value problem with
-friction, of which no Lagrangian in ``q`` alone has the motion as an extremum. Onsager and Machlup 1953.
+From a given start to a free end (`FreeEnd`). Onsager and Machlup 1953; Freidlin and Wentzell 1998.
 """
 
 from __future__ import annotations
@@ -14,25 +10,48 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+Drift = Callable[..., Array]
+Density = Callable[[Array, Array, PyTree, Array, Array], Array]
 
-def onsager_machlup(
-    drift: Callable[..., Array], temperature: float = 1.0
-) -> Callable[[Array, Array, PyTree, Array, Array], Array]:
-    """``L = |v - f|^2 / (4 T)`` for a drift ``f(q, params, t)`` or ``f(q, params, t, x)``, shapes (size,).
 
-    Without the term ``div f / 2`` of path probabilities. With the midpoint rule the noiseless path is
-    the implicit midpoint integration of ``f``. Raises ``ValueError`` for a temperature that is not
-    positive.
+def freidlin_wentzell(drift: Drift) -> Density:
+    """``L = |v - f|^2 / 4`` for a drift ``f(q, params, t)`` or ``f(q, params, t, x)``, shapes (size,).
+
+    The path of least action is the motion without noise, and with the midpoint rule its implicit
+    midpoint integration; nudging it gives the gradient of an initial-value problem of first order.
+    ``L / T`` is what `onsager_machlup` tends to at low temperature.
     """
-    if not temperature > 0:
-        raise ValueError(f"onsager_machlup: expected a temperature > 0, got {temperature}.")
-
     takes_input = len(inspect.signature(drift).parameters) == 4
 
     def density(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
         noise = v - (drift(q, params, t, x) if takes_input else drift(q, params, t))
-        return (noise @ noise) / (4.0 * temperature)
+        return 0.25 * (noise @ noise)
+
+    return density
+
+
+def onsager_machlup(drift: Drift, temperature: float) -> Density:
+    """``L = |v - f|^2 / 4 + T div f / 2``: paths have the probability ``exp(-S / T)``.
+
+    For the midpoint rule, whose reading of the noise asks for the divergence. Sampled at the same
+    temperature, finite nudges of such paths (`eqprop.Thermal`) learn expected costs of noisy, damped
+    motion from a given start, by the contrast ``E_beta[dS/dtheta] - E_0[dS/dtheta]`` over ``beta``.
+    Raises ``ValueError`` for a temperature that is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f"onsager_machlup: expected a temperature > 0, got {temperature}.")
+    likely = freidlin_wentzell(drift)
+    takes_input = len(inspect.signature(drift).parameters) == 4
+
+    def density(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
+        def at(q: Array) -> Array:
+            return drift(q, params, t, x) if takes_input else drift(q, params, t)
+
+        spread = jnp.trace(jax.jacfwd(at, holomorphic=jnp.iscomplexobj(q))(q))
+        return likely(q, v, params, t, x) + 0.5 * temperature * spread
 
     return density
