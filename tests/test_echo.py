@@ -294,6 +294,10 @@ def test_bad_input_is_refused():
     run = partial(evolve, hamiltonian, START, inputs)
     with pytest.raises(ValueError, match=r"one Python number >= 0 as the damping.*doubled"):
         run(DT, damping=jnp.array([0.1, 0.2, 0.3]))
+    low = tuple(part.astype(jnp.float32) for part in START)
+    wanted = pytest.raises(ValueError, match="precision of the parameters and inputs, float64")
+    with jax.numpy_dtype_promotion("standard"), wanted:
+        evolve(hamiltonian, low, inputs, DT)
     with pytest.raises(ValueError, match="amplifies"):
         run(DT, damping=30.0)
     with pytest.raises(ValueError, match="expected dt > 0"):

@@ -129,8 +129,8 @@ class Chain(Hamiltonian):
 
 
 def inputs(steps: int, dt: float) -> Array:
-    """Drives and targets of `Chain`, (steps, 5)."""
-    t = dt * np.arange(steps)
+    """Drives in the middle of each step, where the kick is, and targets of `Chain`: (steps, 5)."""
+    t = dt * (np.arange(steps) + 0.5)
     target = np.cos(dt * np.arange(steps))
     drives = [0.6 * np.cos(OMEGA * t), 0.3 * np.sin(OMEGA * t)]
     return jnp.asarray(np.stack([*drives, target, target, target], -1))

@@ -105,6 +105,7 @@ def springs() -> dict[str, Array]:
 
 
 def inputs(steps: int, dt: float) -> Array:
-    """Drive and targets of `Pendulums`, (steps, 3)."""
+    """Drive in the middle of each step and targets of `Pendulums`, (steps, 3)."""
     t = dt * np.arange(steps)
-    return jnp.asarray(np.stack([0.6 * np.cos(OMEGA * t), np.cos(t), np.cos(t)], -1))
+    drive = 0.6 * np.cos(OMEGA * (t + 0.5 * dt))
+    return jnp.asarray(np.stack([drive, np.cos(t), np.cos(t)], -1))

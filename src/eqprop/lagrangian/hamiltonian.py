@@ -65,6 +65,13 @@ def unroll(
     damping other than one number, and at run time where the path is not finite.
     """
     a = math.exp(-0.5 * check(start, inputs, dt, damping) * dt)
+    learnt = jax.tree.leaves(eqx.filter((hamiltonian, inputs), eqx.is_inexact_array))
+    wanted = jnp.result_type(start[0], *learnt)
+    if wanted != start[0].dtype or wanted != start[1].dtype:
+        raise ValueError(
+            f"evolve: expected a start in the precision of the parameters and inputs, {wanted}, got "
+            f"{start[0].dtype} and {start[1].dtype}; cast it."
+        )
 
     def step(z: Phase, u: Array) -> tuple[Phase, Array]:
         q, p = z
