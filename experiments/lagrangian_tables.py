@@ -155,8 +155,8 @@ def ways() -> list[str]:
         "",
         "The gradient of a final state in eight parameters of three driven Duffing oscillators, float64 "
         f"(`python -m benchmarks.dynamics`, Diffrax {result['diffrax']}), after a time of "
-        f"{result['time']:g}; the error is against the gradient of the equations of motion. The echo differs "
-        f"from BPTT through the same steps by at most {max(result['echo_from_bptt']):.0e}:",
+        f"{result['time']:g}; the error is against the gradient of the equations of motion. The echo "
+        f"differs from BPTT through the same steps by at most {max(result['echo_from_bptt']):.0e}:",
         "",
         "| steps | way | ms | over the echo | working memory (kB) | error |",
         "|---|---|---|---|---|---|",

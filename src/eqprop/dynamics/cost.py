@@ -18,6 +18,7 @@ from eqprop import charts, plots
 from eqprop.contrast import symmetric
 from eqprop.display import tell
 from eqprop.dynamics import chain
+from eqprop.dynamics.compiled import cheaply
 from eqprop.estimators import EquilibriumPropagation, relax
 from eqprop.lagrangian import Action, Newton, NonlinearOscillators, PathError, evolve, unroll
 from eqprop.lagrangian.oscillators import Passage
@@ -55,9 +56,10 @@ class CostStudy:
         lengths, repeats = self.lengths, self.repeats
         if quick:
             steps, sizes, lengths, repeats = steps[:2], sizes[:2], lengths[:2], 1
+        compiled = cheaply if quick else eqx.filter_jit
         with jax.enable_x64(True):
-            lengthened = [self._newton(3, count, repeats) for count in steps]
-            widened = [self._newton(size, 100, repeats) for size in sizes]
+            lengthened = [self._newton(3, count, repeats, compiled) for count in steps]
+            widened = [self._newton(size, 100, repeats, compiled) for size in sizes]
         with jax.enable_x64(False):
             memory = {
                 label: [memory_of(passage, self.width, n) for n in lengths]
@@ -83,13 +85,15 @@ class CostStudy:
         tell(f"{name}: {write_json(out / name / 'result.json', summary)}")
         return summary
 
-    def _newton(self, size: int, steps: int, repeats: int) -> Mapping[str, float]:
+    def _newton(
+        self, size: int, steps: int, repeats: int, compiled: Callable[..., Any]
+    ) -> Mapping[str, float]:
         """Seconds of a free solution from rest, of one of its steps, and of the gradient after it."""
         model, x, y = problem(size, steps)
         newton, rest, key = Newton(), model.rest(x), jax.random.key(0)
         learner = EquilibriumPropagation(newton, symmetric(BETA))
-        free = eqx.filter_jit(lambda model: relax(model, x, rest, newton))
-        whole = eqx.filter_jit(lambda model: learner(model, x, y, rest, key))
+        free = compiled(lambda model: relax(model, x, rest, newton))
+        whole = compiled(lambda model: learner(model, x, y, rest, key))
         count = int(free(model)[1].steps[0])
         alone = seconds(lambda: free(model), repeats)
         both = seconds(lambda: whole(model), repeats)

@@ -48,7 +48,7 @@ class GradientTable:
         about, began = surroundings(), time.perf_counter()
         name = f"{self.name}-quick" if quick else self.name
         betas = self.betas[:3:2] if quick else self.betas
-        parts = (_periodic, _echo, _damped) if quick else PARTS
+        parts = (_periodic, _echo) if quick else PARTS
         with jax.enable_x64(True):
             rows, lines = list[dict[str, Any]](), dict[str, dict[str, Any]]()
             for part in parts:

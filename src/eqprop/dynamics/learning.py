@@ -65,7 +65,7 @@ class PathLearning:
         with jax.enable_x64(True):
             found = {
                 label: self._learn(label, task, out / name, 5 if quick else task.steps)
-                for label, task in self.tasks.items()
+                for label, task in list(self.tasks.items())[: 1 if quick else None]
             }
         summary = {
             "name": name,

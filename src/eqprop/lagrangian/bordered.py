@@ -22,6 +22,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Inexact
 
+from eqprop.lagrangian.matrices import inverse, solution, spectrum
+
 
 class Inertia(NamedTuple):
     """The sign of a determinant, the logarithm of its size, and how many eigenvalues are negative, the
@@ -87,8 +89,8 @@ class Bordered(eqx.Module):
             diagonal, upper = blocks
             gain = before @ upper
             pivot = diagonal - upper.T @ gain
-            inverse = jnp.linalg.inv(0.5 * (pivot + pivot.T))
-            return inverse, (pivot, inverse, gain)
+            inverted = inverse(0.5 * (pivot + pivot.T))
+            return inverted, (pivot, inverted, gain)
 
         zero, surplus = jnp.zeros_like(self.diagonal[0]), jnp.asarray(self.surplus)
         links = jnp.concatenate([zero[None], self.upper])
@@ -116,16 +118,11 @@ class Pivots(eqx.Module):
     surplus: Array
 
     def inertia(self) -> Inertia:
-        """Sylvester's law of inertia: the pivots count the signs of the whole (Haynsworth 1968).
-
-        The blocks are taken one by one: long batches of LAPACK calls that meet in XLA's thread pool can
-        wait for one another without end.
-        """
+        """Sylvester's law of inertia: the pivots count the signs of the whole (Haynsworth 1968)."""
         if jnp.iscomplexobj(self.chain):
             unknown = jnp.full((), jnp.nan, jnp.finfo(self.chain.dtype).dtype)
             return Inertia(unknown, unknown, jnp.full((), -1, jnp.result_type(int)))
-        chain = lax.map(jnp.linalg.eigvalsh, self.chain)
-        spectra = chain.ravel(), jnp.linalg.eigvalsh(self.corner)
+        spectra = jax.vmap(spectrum)(self.chain).ravel(), spectrum(self.corner)
         values = jnp.concatenate(spectra)
         count = jnp.sum(values < 0) - self.surplus
         sign = jnp.where(count % 2 == 0, 1.0, -1.0).astype(values.dtype)
@@ -169,7 +166,7 @@ class Factor(eqx.Module):
         answer = self.along_chain(right)
         if not len(ends):
             return answer, ends
-        outer = jnp.linalg.solve(self.schur, ends - jnp.einsum("mkn,kn->m", self.border, answer))
+        outer = solution(self.schur, ends - jnp.einsum("mkn,kn->m", self.border, answer))
         return answer - jnp.einsum("mkn,m->kn", self.reach, outer), outer
 
     @property

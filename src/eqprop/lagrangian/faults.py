@@ -7,12 +7,12 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array
 
 from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.boundary import NAIVE, InitialValue, Periodic
 from eqprop.lagrangian.extremal import PATH, Extremal
+from eqprop.lagrangian.matrices import determinant, one_by_one
 from eqprop.lagrangian.warn import warn_if
 from eqprop.solvers import CONVERGED, Info
 from eqprop.units import State
@@ -65,10 +65,10 @@ def free_faults(phase: Extremal, path: Array, info: Info) -> Faults:
     """Of a free path that was found: a mass matrix that is singular all along it; a drive whose period is
     not that of the path; no convergence; and a time step at which a path that alternates from node to
     node, the fastest that the grid can carry, has lost the sign of its kinetic energy, as for ``omega dt
-    > 2`` in Verlet's rule. Matrices are taken one by one, as in ``Pivots.inertia``."""
+    > 2`` in Verlet's rule."""
     mass = masses(phase, path)
     volume = jnp.prod(jnp.linalg.norm(mass, axis=-1), axis=-1)
-    flat = jnp.abs(lax.map(jnp.linalg.det, mass)) <= _slack(path) * volume
+    flat = jnp.abs(jax.vmap(determinant)(mass)) <= _slack(path) * volume
     faults = [
         (
             jnp.all(flat),
@@ -101,7 +101,7 @@ def free_faults(phase: Extremal, path: Array, info: Info) -> Faults:
         fastest = jax.vmap(alternating)(*phase.ends(path))
         faults.append(
             (
-                jnp.any(lax.map(lambda pair: _lost_sign(*pair), (mass, fastest))),
+                jnp.any(jax.vmap(_lost_sign)(mass, fastest)),
                 "Action: expected a time step within the limit of stability, omega dt < 2 for the fastest "
                 "frequency along the path, got a longer one; take more steps, or the midpoint rule.",
             )
@@ -182,10 +182,12 @@ def masses(phase: Extremal, path: Array) -> Array:
 
 def slowest_wave(phase: Extremal, path: Array) -> Array:
     """The second variation of a free particle's slowest standing wave, ``m (pi / T)^2 dt``."""
-    mass = jnp.mean(jnp.abs(lax.map(jnp.linalg.eigvalsh, masses(phase, path))))
-    return mass * (math.pi / phase.duration) ** 2 * phase.weight
+    mass = masses(phase, path)
+    typical = jnp.sqrt(jnp.mean(mass * mass) * mass.shape[-1])
+    return typical * (math.pi / phase.duration) ** 2 * phase.weight
 
 
+@one_by_one
 def _lost_sign(mass: Array, curve: Array) -> Array:
     """Whether a curvature has lost the sign of the mass in some direction; of a mass that is positive in
     some and negative in others, as in doubled variables, in the mean with its transpose."""
