@@ -13,6 +13,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Array
 
 from eqprop import charts, plots
 from eqprop import data as data_sets
@@ -170,16 +171,17 @@ def gradient_error(model: Classifier, images: Images, features: int) -> float:
     """Of the echo against BPTT, relative, over all parameters, on the first images."""
     x, y = sequence(images.x[:AUDITED], features), images.y[:AUDITED]
 
-    @eqx.filter_jit
-    def gradient(model: Classifier) -> Classifier:
-        return eqx.filter_grad(lambda model: cross_entropy(model, x, y)[0])(model)
-
     def by(passage: Passage) -> Classifier:
         layers = [dataclasses.replace(layer, passage=passage) for layer in model.layers]
-        return gradient(eqx.tree_at(lambda m: m.layers, model, layers))
+        return _gradient(eqx.tree_at(lambda m: m.layers, model, layers), x, y)
 
     mine, theirs = (jax.tree.leaves(by(passage)) for passage in (evolve, unroll))
     return compare(mine, theirs)[-1].relative_error
+
+
+@eqx.filter_jit
+def _gradient(model: Classifier, x: Array, y: Array) -> Classifier:
+    return eqx.filter_grad(lambda model: cross_entropy(model, x, y)[0])(model)
 
 
 def _in_short(reading: Reading) -> Reading:
