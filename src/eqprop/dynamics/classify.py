@@ -121,6 +121,7 @@ class ResponseLearning:
     examples: int = 0
     """So many training images; 0 for all."""
     seeds: tuple[int, ...] = (0,)
+    ways: tuple[str, ...] = ("EP", "adjoint")
     data_set: str = field(default="digits")
 
     def reproduce(
@@ -130,7 +131,7 @@ class ResponseLearning:
         ``accuracies.png`` beside it."""
         if quick:
             short = dataclasses.replace(
-                self, name=f"{self.name}-quick", hidden=8, epochs=1, examples=200
+                self, name=f"{self.name}-quick", hidden=8, epochs=1, examples=200, ways=("EP",)
             )
             return short._reproduce(out, data_dir, command(self.name, quick))
         return self._reproduce(out, data_dir, command(self.name, quick))
@@ -139,7 +140,7 @@ class ResponseLearning:
         about, cases = surroundings(), []
         source = data_sets.load(self.data_set, data_dir)
         with jax.enable_x64(True):
-            for way in _ways(self.beta):
+            for way in self.ways:
                 runs = [self._run(way, seed, source) for seed in self.seeds]
                 cases.append(_case(way, runs))
                 error = cases[-1]["test_error_percent"]

@@ -58,7 +58,7 @@ class Semiclassics:
         """Write ``<out>/<name>/result.json`` and ``levels.png`` beside it."""
         about, began = surroundings(), time.perf_counter()
         name = f"{self.name}-quick" if quick else self.name
-        levels = self.levels[:3] if quick else self.levels
+        levels = self.levels[1:3] if quick else self.levels
         with jax.enable_x64(True):
             rows = [self._row(level) for level in levels]
         lines = {label: _line(rows, key) for key, label in LABELS.items()}
