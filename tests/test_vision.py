@@ -24,7 +24,7 @@ from eqprop.predict import longest
 from eqprop.randaugment import RandAugment
 from eqprop.recipes import RECIPES, VisionRecipe, from_config, to_config
 from eqprop.reproduce import command
-from eqprop.runs import read_rows
+from eqprop.runs import RunError, read_rows
 from eqprop.task import prepare
 from eqprop.train import Images
 from eqprop.vision import VGG5_GAINS
@@ -255,6 +255,9 @@ def test_trains_and_draws_a_feed_forward_network(tmp_path, monkeypatch, standard
     trained(tmp_path / "run", monkeypatch, **change)
     drawn = {path.stem for path in draw_run(tmp_path / "run", OWN)}
     assert drawn == {"learning", "activity", "weights"}
+    for other in (None, OWN._replace(name="another")):
+        with pytest.raises(RunError, match="the data set 'colours' on which it was trained"):
+            draw_run(tmp_path / "run", other)
 
 
 def test_predicts_more_for_more(standard):

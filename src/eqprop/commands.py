@@ -33,9 +33,9 @@ from eqprop.fit import fit, load_best
 from eqprop.hosts import from_first, is_first
 from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
-from eqprop.recipes import RECIPES, Recipe, from_config
+from eqprop.recipes import RECIPES, Recipe
 from eqprop.runs import RunError, dumps, read_json, write_json
-from eqprop.task import Task, prepare
+from eqprop.task import Task, prepare, prepare_run, recipe_of
 
 RUNS = Path("runs")
 BETAS = tuple(float(b) for b in np.geomspace(1e-3, 0.9, 12))
@@ -192,7 +192,7 @@ def _folder(job: jobs.Train) -> Path:
 
 def _changed(asked: Recipe, name: str, folder: Path) -> Recipe:
     """The recipe of a run folder, but for what is asked otherwise than by default."""
-    found = from_config(read_json(folder / "config.json"))
+    found = recipe_of(folder)
     defaults = dataclasses.asdict(RECIPES[name])
     given = {k: v for k, v in dataclasses.asdict(asked).items() if v != defaults[k]}
     foreign = sorted(set(given) - set(dataclasses.asdict(found)))
@@ -208,12 +208,12 @@ def _audited(job: jobs.Audit) -> tuple[str, Task, Model]:
     if job.run is None:
         task = prepare(job.recipe, job.data_dir)
         return job.name, task, task.recipe.build(task.data)
-    config = read_json(job.run / "config.json")
-    task = prepare(from_config(config), job.data_dir)
+    task = prepare_run(job.run, job.data_dir)
     model = load_best(task, job.run)
     recipe = _changed(job.recipe, job.name, job.run)
     recipe.check()
-    return config["name"], dataclasses.replace(task, recipe=recipe), model
+    name = read_json(job.run / "config.json")["name"]
+    return name, dataclasses.replace(task, recipe=recipe), model
 
 
 def _sweep(task: Task, model: Model) -> BetaSweep:

@@ -33,11 +33,10 @@ from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import cast, freeze
 from eqprop.oscillator import Oscillator, phases
-from eqprop.recipes import from_config
 from eqprop.runs import read_json, read_rows
 from eqprop.solvers import Iterative
 from eqprop.spiking.plots import firing_rates, raster
-from eqprop.task import Source, Task, prepare
+from eqprop.task import Source, Task, prepare_run
 from eqprop.units import State, embed
 
 TRACED, FOLLOWED = 60, 40
@@ -46,7 +45,7 @@ SEED = 0
 
 def draw_run(folder: Path, source: Source = None) -> list[Path]:
     """The figures of a run folder, finished or not, by its own recipe."""
-    task = prepare(from_config(read_json(folder / "config.json")), source)
+    task = prepare_run(folder, source)
     result = folder / "result.json"
     audit = read_json(result)["audit"] if result.exists() else []
     model = make_program(task.recipe)(load_best(task, folder))

@@ -22,6 +22,7 @@ from eqprop.assemble import (
     make_thermal,
 )
 from eqprop.auditing import audit_batch, audit_recipe, mixing_of, spikes_of, test_often
+from eqprop.data import Dataset
 from eqprop.devices import ONE, Devices
 from eqprop.diagnose import energy_rises
 from eqprop.hosts import from_first, in_all, require_agreement
@@ -72,10 +73,11 @@ def fit(
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
     about = surroundings()
-    require_agreement("recipe", (to_config(name, recipe), resume))
+    config = to_config(name, recipe, source.name if isinstance(source, Dataset) else "")
+    require_agreement("recipe", (config, resume))
     finished = folder / "result.json"
     if resume and from_first(finished.exists):
-        Run(folder, to_config(name, recipe), resume, from_first)
+        Run(folder, config, resume, from_first)
         return from_first(lambda: read_json(finished))
     task = in_all(lambda: prepare(recipe, source, devices))
     require_agreement("data", (task.data.train, task.data.test))
@@ -84,7 +86,7 @@ def fit(
     calls, length = epoch_length(task.train.x.shape[0], recipe.batch_size)
     steps = recipe.epochs * calls * length
     optimiser = make_optimiser(recipe, model, steps)
-    run = Run(folder, to_config(name, recipe), resume, from_first)
+    run = Run(folder, config, resume, from_first)
     state = devices.place(run.restore(start(model, optimiser)))
     run.keep_rows(int(state.epoch))
     state = _epochs(task, state, optimiser, run, observe, observe_epoch)
@@ -168,7 +170,7 @@ def load_best(task: Task, folder: Path) -> Model:
     """The best model of a run folder."""
     recipe = task.recipe
     name = read_json(folder / "config.json")["name"]
-    run = Run(folder, to_config(name, recipe), resume=True)
+    run = Run(folder, to_config(name, recipe, task.data.name), resume=True)
     model = recipe.build(task.data)
     state = run.restore(start(model, make_optimiser(recipe, model, 1)))
     if int(state.epoch) == 0:

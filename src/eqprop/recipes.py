@@ -23,6 +23,7 @@ from eqprop.spiking_recipes import NETWORKS, SpikingConvRecipe, SpikingRecipe
 from eqprop.vision import VISION, VisionRecipe
 
 __all__ = [
+    "OWN_DATA",
     "RECIPES",
     "UNITS",
     "ContrastName",
@@ -57,15 +58,19 @@ KINDS: dict[str, Any] = {
 }
 
 
-def to_config(name: str, recipe: Recipe) -> dict[str, Any]:
-    """What a run folder keeps of a recipe."""
-    return {"name": name, "kind": type(recipe).__name__, **dataclasses.asdict(recipe)}
+OWN_DATA = "own_data"
+
+
+def to_config(name: str, recipe: Recipe, data: str = "") -> dict[str, Any]:
+    """What a run folder keeps of a recipe, and the name of the data set where that is not its own."""
+    config = {"name": name, "kind": type(recipe).__name__, **dataclasses.asdict(recipe)}
+    return config | ({OWN_DATA: data} if data not in ("", recipe.data) else {})
 
 
 def from_config(config: Mapping[str, Any]) -> Recipe:
     """The recipe of a run folder; ``ValueError`` where another version wrote it."""
     name, kind = config.get("name"), str(config.get("kind"))
-    fields = {k: v for k, v in config.items() if k not in ("name", "kind")}
+    fields = {k: v for k, v in config.items() if k not in ("name", "kind", OWN_DATA)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     known = {field.name for field in dataclasses.fields(KINDS[kind])} if kind in KINDS else set()
     if set(values) != known:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from eqprop import data as data_sets
 from eqprop.data import Dataset, Split
 from eqprop.devices import ONE, Devices
-from eqprop.recipes import Recipe
+from eqprop.recipes import OWN_DATA, Recipe, from_config
+from eqprop.runs import RunError, read_json
 from eqprop.train import Images
 
 Source = Path | Dataset | None
@@ -26,6 +27,25 @@ class Task:
     validation: Images
     test: Images
     devices: Devices = ONE
+
+
+def recipe_of(folder: Path, source: Source = None) -> Recipe:
+    """The recipe of a run folder. Raises `RunError` where the run has a data set of its own, and ``source``
+    is another."""
+    config = read_json(folder / "config.json")
+    own = config.get(OWN_DATA)
+    if own is not None and not (isinstance(source, Dataset) and source.name == own):
+        raise RunError(
+            f"{folder}: expected the data set {own!r} on which it was trained, which is not one of the "
+            f"package's, got {source.name if isinstance(source, Dataset) else 'none'}; pass it in Python, "
+            "as to eqprop.fit.fit(..., data, resume=True) or eqprop.figures.draw_run(folder, data)."
+        )
+    return from_config(config)
+
+
+def prepare_run(folder: Path, source: Source = None) -> Task:
+    """The task of a run folder."""
+    return prepare(recipe_of(folder, source), source)
 
 
 def prepare(recipe: Recipe, source: Source = None, devices: Devices = ONE) -> Task:
