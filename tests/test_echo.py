@@ -289,6 +289,32 @@ def test_layers_learn_with_optax():
     assert values[-1] < 0.5 * values[0]
 
 
+class DoubleWell(Hamiltonian):
+    """Driven, and chaotic."""
+
+    depth: Array
+
+    def potential(self, q, u):
+        return jnp.sum(0.25 * q**4 - 0.5 * self.depth * q * q - u[..., 0] * q)
+
+
+def test_an_echo_that_goes_astray_is_refused():
+    """Where the system amplifies rounding until the echo does not come back."""
+    start = jnp.array([1.0]), jnp.array([0.2])
+
+    def gradient(passage, steps):
+        inputs = 0.4 * jnp.cos(1.2 * 0.05 * jnp.arange(float(steps)))[:, None]
+        return jax.grad(lambda k: jnp.sum(passage(DoubleWell(k), start, inputs, 0.05)[0][0] ** 2))
+
+    depth = jnp.asarray(1.0)
+    short = [gradient(passage, 1000)(depth) for passage in (evolve, unroll)]
+    np.testing.assert_allclose(*short, rtol=1e-8)
+    with pytest.raises(RuntimeError, match="comes back to the start of its path"):
+        gradient(evolve, 4000)(depth).block_until_ready()
+    step = jax.jit(lambda: evolve(DoubleWell(depth), start, jnp.zeros((3, 1)), np.float64(0.05)))
+    assert np.isfinite(step()[0][0]).all()
+
+
 def test_bad_input_is_refused():
     hamiltonian, inputs = duffing(), drive(20)
     run = partial(evolve, hamiltonian, START, inputs)

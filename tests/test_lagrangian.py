@@ -1,6 +1,6 @@
 """Actions: gradients by nudging paths, against the adjoint, integration and closed forms."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 import equinox as eqx
@@ -293,6 +293,8 @@ def test_doubled_variables_refuse_bad_data():
     with refused(ValueError, r"a friction of shape \(3,\), one force a coordinate, got \(\)"):
         model, x, _ = launched(lambda q, v, params: 0.1 * (v @ v))
         model.free(x[0])
+    with refused(ValueError, "got the module Pendulum"):
+        doubled(Pendulum(jnp.asarray(0.5)))
     with refused(ValueError, "of size twice that of the Lagrangian, got 5"):
         Action(doubled(duffing), PARAMS, size=5, steps=20, dt=0.1).clamp(jnp.zeros(2))
 
@@ -319,11 +321,32 @@ def test_the_reversed_nudge_refuses_other_systems():
         assert quickly(not_reciprocal)(model, x[0], path) == wrong
     with pytest.raises(RuntimeError, match="of a linear reciprocal system"):
         apply(ReversedNudge(Newton()), linear_damped(cubic))
+    with refused(ValueError, "a nudge beta other than 0"):
+        ReversedNudge(beta=0.0)
+    model, x, _ = linear_damped(cubic)
+    low = jax.tree.map(lambda a: a.astype(jnp.float32), (model, x[0], path))
+    assert quickly(not_reciprocal)(*low)
+    model, x, _ = linear_damped()
+    low = jax.tree.map(lambda a: a.astype(jnp.float32), (model, x[0], path))
+    assert not quickly(not_reciprocal)(*low)
 
 
 def test_contrasts_of_harmonics():
     errors = [error(symmetric(beta), harmonic) for beta in (0.04, 0.02)]
     np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.1)
+
+
+def test_arguments_with_defaults_are_no_inputs():
+    """They keep their value, as those that `functools.partial` gives do."""
+
+    def loud(q, v, params, t, size=2.0):
+        return 0.5 * (v @ v) - 0.5 * params * (q @ q) + size * jnp.cos(t) * q[0]
+
+    options = {"size": 1, "steps": 30, "dt": 2 * np.pi / 30}
+    path, x = {"path": systems.normal(9, (30, 1))}, jnp.array([0.3])
+    values = [Action(f, 0.6, **options)(path, x) for f in (loud, partial(loud, size=2.0))]
+    plain = Action(lambda q, v, k, t: loud(q, v, k, t), 0.6, **options)(path, x)
+    assert values == [plain, plain]
 
 
 class Pendulum(eqx.Module):

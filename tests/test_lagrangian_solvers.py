@@ -44,6 +44,7 @@ from paths import (
     PARAMS,
     PERIOD,
     STEPS,
+    apply,
     duffing,
     exact,
     fixed,
@@ -328,9 +329,58 @@ def test_a_given_start_needs_doubled_variables():
 
     with refused(RuntimeError, "expected doubled variables"):
         found(Action(pair, 0.3, size=2, boundary=start, **options))
-    action = Action(doubled(spring), 0.3, size=2, boundary=start, **options)
-    with refused(TypeError, "a path whose start is unknown"):
-        Shooting().settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+
+    def small(q, v, params, t):
+        return 1e-6 * pair(q, v, params, t)
+
+    with refused(RuntimeError, "expected doubled variables"):
+        found(Action(small, 0.3, size=2, boundary=start, **options))
+
+
+def test_a_given_start_may_be_marched_from():
+    """To the path that Newton's method finds; where that one does not settle, nudged phases take it."""
+    start = InitialValue([1.5], [0.4])
+
+    def quartic(q, v, params, t):
+        return 0.5 * (v @ v) - 0.25 * params * jnp.sum(q**4)
+
+    action = Action(doubled(quartic), 1.0, size=2, steps=100, dt=0.05, boundary=start)
+    phase, rest = action.clamp(jnp.zeros(1)), action.rest(jnp.float64)
+    marched, info = quickly(Shooting().settle)(phase, rest)
+    np.testing.assert_allclose(marched["path"], settle(phase, rest)[0]["path"], atol=1e-9)
+    assert info.outcome == CONVERGED
+
+
+def test_nudges_near_a_resonance_are_told():
+    """Whose response is no more linear, though the system is."""
+
+    def driven(q, v, params, t):
+        return 0.5 * (v @ v - params * (q @ q)) + 0.1 * jnp.cos(t) * q[0]
+
+    def gradient(stiffness):
+        action = Action(driven, stiffness, size=1, steps=60, dt=2 * np.pi / 60)
+        model = Model(action, PathError(weight=action.dt))
+        learner = EquilibriumPropagation(Newton(), symmetric(1e-2))
+        apply(learner, (model, jnp.zeros((1, 1)), jnp.zeros((1, 60, 1))))
+        jax.effects_barrier()
+
+    gradient(1.2)
+    with pytest.warns(UserWarning, match="half as much again"):
+        gradient(1.02)
+    with refused(RuntimeError, "over 4 times as far"):
+        gradient(1.01)
+
+
+def test_margins_do_not_depend_on_units():
+    """Two oscillators far from resonance, of which one weighs ten thousand times as much."""
+
+    def uneven(q, v, params, t):
+        moving = 0.5 * v[0] ** 2 + 0.5e4 * v[1] ** 2
+        return moving - 0.75 * q[0] ** 2 - 1.5e4 * q[1] ** 2 + 0.1 * jnp.cos(t) * q[0]
+
+    action = Action(uneven, size=2, steps=60, dt=2 * np.pi / 60)
+    _, info = settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+    assert 0.5 < info.margin < 4
 
 
 def test_continuation_needs_an_input():
@@ -377,10 +427,9 @@ def test_complex_nudges_past_a_conjugate_point_are_refused():
     """As real ones of the same size, whose index changes."""
     action = spring_action(1.01, boundary=FixedEnds([0.3], [0.2]))
     model = Model(action, PathError(weight=action.dt))
-    x, y = jnp.zeros((1, 1)), jnp.zeros((1, 99, 1))
     estimator = EquilibriumPropagation(Newton(), holomorphic(4, 0.1))
     with refused(RuntimeError, "the branch of the free one"):
-        estimator(model, x, y, model.rest(x), jax.random.key(0))
+        apply(estimator, (model, jnp.zeros((1, 1)), jnp.zeros((1, 99, 1))))
 
 
 def test_costs_refuse_bad_data():

@@ -24,7 +24,7 @@ from eqprop.lagrangian import (
     onsager_machlup,
 )
 from eqprop.samplers import Hmc
-from paths import KEY, PARAMS, apply, flat, potential, quickly
+from paths import KEY, PARAMS, apply, flat, potential, quickly, refused
 
 TEMPERATURE, DT = 0.5, 0.05
 
@@ -62,6 +62,17 @@ def test_the_path_of_least_action_is_the_motion_without_noise():
     np.testing.assert_allclose(got.value, value, rtol=1e-8)
     np.testing.assert_allclose(flat(got.gradient), flat(gradient), rtol=1e-5, atol=1e-8)
     assert got.report.free.index == 0
+
+
+def test_bad_drifts_are_refused():
+    with refused(ValueError, "temperature > 0"):
+        onsager_machlup(downhill, 0.0)
+    with refused(ValueError, "of 2 arguments"):
+        freidlin_wentzell(lambda q, params: -q)
+    density = freidlin_wentzell(lambda q, params, t: -jnp.sum(params * q))
+    options = {"size": 3, "steps": 8, "dt": DT, "boundary": FreeEnd([0.1, 0.2, 0.3])}
+    with refused(ValueError, r"a drift of shape \(3,\), one number a coordinate, got \(\)"):
+        Action(density, 1.0, **options).clamp(jnp.zeros(1))
 
 
 def back(q, params, t):

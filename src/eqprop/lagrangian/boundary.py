@@ -95,7 +95,7 @@ class Periodic(Boundary):
         return Linear() if self.pin is None else Pinned(*self.pin)
 
     def check(self, size: int) -> None:
-        if self.pin is not None and not 0 <= self.pin[0] < size:
+        if self.pin is not None and self.pin[0] not in range(size):
             raise ValueError(
                 f"Periodic: expected a pinned coordinate in 0 .. {size - 1}, got {self.pin[0]}; "
                 "pin = (coordinate, value)."

@@ -141,7 +141,9 @@ def _chosen(what: str, indices: Some, path: Array, axis: int) -> np.ndarray:
     size = path.shape[axis]
     if indices is None:
         return np.arange(size)
-    found = np.asarray(indices, int)
+    found = np.asarray(indices)
+    if found.dtype.kind not in "iu":
+        raise ValueError(f"{what}: expected whole numbers, got {indices}.")
     if found.ndim != 1 or not found.size or found.min() < -size or found.max() >= size:
         raise ValueError(f"{what}: expected indices below {size}, or from -{size}, got {indices}.")
     return found % size

@@ -64,12 +64,12 @@ def solve(factor: Factor, right: Array) -> Array:
     return _join(right, factor.solve(inner, outer))
 
 
-def softest(factor: Factor, path: Array, rounds: int) -> Array:
-    """The size of the system's smallest eigenvalue, from above, by inverse iteration: near in as few as 3
-    rounds where it is far smaller than the others."""
+def softest(factor: Factor, scale: Array, path: Array, rounds: int) -> Array:
+    """The size of the smallest eigenvalue of ``H / (scale scale')``, from above, by inverse iteration: near
+    in as few as 3 rounds where it is far smaller than the others."""
 
     def sharpen(way: Array, _: None) -> tuple[Array, Array]:
-        answer = solve(factor, way)
+        answer = scale * solve(factor, scale * way)
         size = norm({PATH: answer})
         return answer / size, 1.0 / size
 

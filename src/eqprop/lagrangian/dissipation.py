@@ -8,7 +8,6 @@ gain of the echo (`evolve`) needs no second copy.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, rel
 from eqprop.lagrangian.action import Action
 from eqprop.lagrangian.boundary import Periodic
 from eqprop.lagrangian.costs import PathDensity
-from eqprop.lagrangian.extremal import PATH, with_input
+from eqprop.lagrangian.extremal import PATH, arguments, with_input
 from eqprop.lagrangian.newton import Newton
 from eqprop.model import Model, Nudged
 from eqprop.ops import freeze
@@ -51,11 +50,17 @@ def doubled(
     ``y`` is 0 at fixed ends; a given start is `InitialValue`. Raises ``ValueError`` for a friction of
     another form or shape, and for an odd size.
     """
+    if isinstance(lagrangian, eqx.Module):
+        raise ValueError(
+            "doubled: expected a function L(q, v, params, t) or L(q, v, params, t, x), got the module "
+            f"{type(lagrangian).__name__}; give doubled(lambda q, v, p, t, x: p(q, v, t, x)) and the "
+            "module as the params of the action."
+        )
     whole = with_input(lagrangian)
-    if len(inspect.signature(friction).parameters) != 3:
+    if arguments(friction) != 3:
         raise ValueError(
             f"doubled: expected a friction F(q, v, params), one force a coordinate, got {friction!r} of "
-            f"{len(inspect.signature(friction).parameters)} arguments."
+            f"{arguments(friction)} arguments."
         )
 
     def both(z: Array, w: Array, params: PyTree, t: Array, x: Array) -> Array:
@@ -92,6 +97,12 @@ class ReversedNudge(Estimator):
 
     solver: Solver = Newton()
     beta: float = eqx.field(default=1.0, static=True)
+
+    def __check_init__(self):
+        if not self.beta:
+            raise ValueError(
+                "ReversedNudge: expected a nudge beta other than 0, got 0; any will do."
+            )
 
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
@@ -141,12 +152,15 @@ def _reversed(path: Array) -> Array:
 
 
 def not_reciprocal(model: Model, x: Array, path: Array) -> Array:
-    """Whether ``<a, K b>`` differs from ``<R b, K R a>``, or ``K`` between two paths, for the linearised
-    equation of motion ``K``, time reversal ``R`` and random paths; or the action is not a doubled one."""
+    """Whether ``<a, K b>`` differs from ``<R b, K R a>``, or ``K b`` between two paths, for the linearised
+    equation of motion ``K``, time reversal ``R`` and random slow paths; or the action is not a doubled
+    one."""
     phase = model.free(x)
     q, y = jnp.split(path, 2, axis=1)
-    size = (2, *q.shape)
-    a, b = jnp.asarray(np.random.default_rng(0).normal(size=size), q.dtype)
+    angle = 2 * np.pi / len(q) * np.arange(len(q))[:, None] * np.arange(1, 4)
+    waves = np.concatenate([np.cos(angle), np.sin(angle)], 1)
+    mixed = np.random.default_rng(0).normal(size=(2, waves.shape[1], q.shape[1]))
+    a, b = jnp.asarray(waves @ mixed, q.dtype) * jnp.maximum(jnp.max(jnp.abs(q)), 1.0)
 
     def motion(q: Array) -> Array:
         return jax.grad(lambda y: phase({PATH: jnp.concatenate([q, y], 1)}))(jnp.zeros_like(y))
@@ -156,11 +170,12 @@ def not_reciprocal(model: Model, x: Array, path: Array) -> Array:
 
     here = jnp.vdot(a, pushed(q, b))
     back = jnp.vdot(_reversed(b), pushed(q, _reversed(a)))
-    there = jnp.vdot(a, pushed(q + b, b))
+    moved = jnp.linalg.norm(pushed(q + b, b) - pushed(q, b)) * jnp.linalg.norm(a)
     scale = jnp.linalg.norm(a) * jnp.linalg.norm(pushed(q, b))
     left = jax.grad(lambda q: phase({PATH: jnp.concatenate([q, jnp.zeros_like(y)], 1)}))(q)
-    apart = jnp.maximum(jnp.abs(here - back), jnp.abs(here - there)) + jnp.max(jnp.abs(left))
-    return apart > 100.0 * jnp.finfo(q.dtype).eps ** 0.75 * scale
+    apart = jnp.maximum(jnp.abs(here - back), moved) + jnp.max(jnp.abs(left))
+    precision = float(jnp.finfo(q.dtype).eps)
+    return ~(apart <= (100.0 * precision**0.75 + 10.0 * precision * len(q) ** 2 / 40) * scale)
 
 
 IRRECIPROCAL = (

@@ -46,7 +46,7 @@ def evolve(
     same for all momenta, for damping so strong that the gain of the echo exceeds the precision, and at
     run time where the path is not finite.
     """
-    damping = check(start, inputs, dt, damping)
+    damping, dt = check(start, inputs, dt, damping), float(dt)
     precision = float(jnp.finfo(start[0].dtype).eps)
     if nudge is not None and not 0 < nudge < np.inf:
         raise ValueError(f"evolve: expected a nudge > 0, or None for its limit, got {nudge}.")
@@ -84,7 +84,7 @@ def _(
     nudge: float | None,
 ) -> PyTree:
     """The echo and what it answers to the nudges, together on a leading axis of two."""
-    (hamiltonian, _, inputs), ((end_q, end_p), along) = system, slopes
+    (hamiltonian, start, inputs), ((end_q, end_p), along) = system, slopes
     a = math.exp(-0.5 * damping * dt)
     size = None if nudge is None else nudge / _total((end_q, end_p), along, damping * dt)
     response: Response = Limit() if size is None else Pair(size)
@@ -101,7 +101,8 @@ def _(
 
         def energy(learned: tuple[Hamiltonian, Array], places: tuple[Array, ...]) -> Array:
             hamiltonian, u = learned
-            drifts = hamiltonian.kinetic(places[0]) + a * a * hamiltonian.kinetic(places[2])
+            moving = places[0] ** 2 + (a * places[2]) ** 2
+            drifts = 0.5 * jnp.sum(hamiltonian.inverse_mass() * moving)
             return dt / gain * (0.5 * drifts + a * hamiltonian.potential(places[1], u))
 
         def read(learned: tuple[Hamiltonian, Array]) -> Array:
@@ -117,7 +118,23 @@ def _(
     zeros = jax.tree.map(jnp.zeros_like, eqx.filter(hamiltonian, eqx.is_inexact_array))
     carry, by_input = lax.scan(step, ((q, p), one, zeros), (inputs, along), reverse=True)
     (q, p), gain, total = carry
+    q = eqx.error_if(q, _astray(response.place(q), -response.place(p), start, end), ASTRAY)
     return total, (-response.difference(p) / gain, -response.difference(q) / gain), by_input
+
+
+def _astray(q: Array, p: Array, start: Phase, end: Phase) -> Array:
+    """Whether the echo has not come back to where the path began, in proportion to the path's size."""
+    size = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in (*start, *end)]))
+    missed = jnp.maximum(jnp.max(jnp.abs(q - start[0])), jnp.max(jnp.abs(p - start[1])))
+    return ~(missed <= jnp.finfo(q.dtype).eps ** 0.25 * size)
+
+
+ASTRAY = (
+    "evolve: expected an echo that comes back to the start of its path, got one that went astray: the "
+    "system amplifies rounding, or the nudge, along a path of this length, and the gradient would be "
+    "wrong. Take a shorter path, float64, a smaller nudge, slower rates (a smaller learning rate for "
+    "them), or unroll."
+)
 
 
 def _total(last: Slopes, along: Array | None, growth: float) -> Array:

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from eqprop.energy import Clamped, residual
-from eqprop.lagrangian.curvature import action_of, second_variation, softest
+from eqprop.lagrangian.curvature import action_of, second_variation
 from eqprop.lagrangian.extremal import PATH
-from eqprop.lagrangian.faults import LEAST, slowest_wave, warn_of_margin
+from eqprop.lagrangian.faults import LEAST, margin_of, warn_of_margin
 from eqprop.units import State
 
 ROUNDS = 12
@@ -47,5 +47,5 @@ def examine(phase: Clamped, state: State, least: float = LEAST) -> Sharpness:
 @eqx.filter_jit
 def _sharpness(phase: Clamped, state: State) -> tuple[Array, ...]:
     factor, action = second_variation(phase, state).factor(), action_of(phase)
-    margin = softest(factor, state[PATH], ROUNDS) / slowest_wave(action, state[PATH])
+    margin = margin_of(action, factor, state[PATH], ROUNDS)
     return residual(phase, state), *factor.left.inertia(), margin

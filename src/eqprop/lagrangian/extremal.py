@@ -79,10 +79,7 @@ class Extremal(Clamped):
 
 def with_input(lagrangian: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one of ``(q, v, params, t, x)``; its own fifth argument may be missing."""
-    try:
-        count = len(inspect.signature(lagrangian).parameters)
-    except (TypeError, ValueError):
-        count = 0
+    count = arguments(lagrangian)
     if count == 5:
         return lagrangian
     if count != 4:
@@ -91,6 +88,16 @@ def with_input(lagrangian: Callable[..., Any]) -> Callable[..., Any]:
             f"v, t) or L(q, v, t, x), got {lagrangian!r} of {count} arguments."
         )
     return _WithoutInput(lagrangian)
+
+
+def arguments(function: Callable[..., Any]) -> int:
+    """How many arguments a function must be given by position; 0 where it does not tell."""
+    try:
+        given = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return sum(one.kind in kinds and one.default is inspect.Parameter.empty for one in given)
 
 
 class _WithoutInput:
@@ -121,7 +128,7 @@ def as_function(
 
 
 def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
-    takes_input = len(inspect.signature(params).parameters) == 4
+    takes_input = arguments(params) == 4
     return params(q, v, t, x) if takes_input else params(q, v, t)
 
 

@@ -9,11 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.energy import displacement, norm
 from eqprop.lagrangian.action import ClampedAction
+from eqprop.lagrangian.bordered import Factor
 from eqprop.lagrangian.boundary import NAIVE, InitialValue, Periodic
+from eqprop.lagrangian.curvature import action_of, second_variation, softest, solve
 from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.lagrangian.matrices import determinant, one_by_one
 from eqprop.lagrangian.warn import warn_if
+from eqprop.model import Nudged
 from eqprop.solvers import CONVERGED, Info
 from eqprop.units import State
 
@@ -134,9 +138,12 @@ def _start_faults(phase: ClampedAction, path: Array) -> Faults:
     if not isinstance(phase.action.boundary, InitialValue):
         return []
     half = phase.action.size // 2
-    alone = path.at[:, half:].set(0.0)
-    steps = jax.vmap(phase.step)(*phase.ends(alone))
-    return [(jnp.max(jnp.abs(steps)) > _slack(path), NAIVE)]
+
+    def largest(second: float) -> Array:
+        steps = jax.vmap(phase.step)(*phase.ends(path.at[:, half:].set(second)))
+        return jnp.max(jnp.abs(steps))
+
+    return [(largest(0.0) > 100.0 * jnp.finfo(path.dtype).eps * largest(1.0), NAIVE)]
 
 
 def warn_of_margin(margin: Array, least: float = LEAST) -> None:
@@ -175,16 +182,42 @@ def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Arra
     )
 
 
+def reach_faults(followed: Array, phase: Nudged, start: State, found: State) -> Faults:
+    """That a nudged path, ``followed`` from the free one where it starts, moved far more than that one's
+    linear response; warns from half as much again."""
+    action = action_of(phase)
+    factor = second_variation(action, start).factor()
+    wanted = norm({PATH: solve(factor, displacement(phase, start)[PATH])})
+    ratio = norm({PATH: found[PATH] - start[PATH]}) / jnp.where(wanted > 0, wanted, jnp.inf)
+    warn_if(
+        followed & (ratio <= FAR) & (ratio > 1.5),
+        "Newton: expected a nudged path near the linear response of the free one, got one that moved half "
+        "as much again or more: the contrast is a rough gradient. Take a smaller nudge beta.",
+    )
+    return [
+        (
+            followed & (ratio > FAR),
+            "Newton: expected a nudged path near the linear response of the free one, got one that moved "
+            f"over {FAR:g} times as far: the nudge comes near a resonance or a conjugate point, and the "
+            "contrast is no gradient. Take a smaller nudge beta.",
+        )
+    ]
+
+
 def masses(phase: Extremal, path: Array) -> Array:
     """``d2L/dv2`` along a path, (samples, size, size)."""
     return jax.vmap(jax.hessian(phase.continuous, 1))(*phase.samples(path))
 
 
-def slowest_wave(phase: Extremal, path: Array) -> Array:
-    """The second variation of a free particle's slowest standing wave, ``m (pi / T)^2 dt``."""
-    mass = masses(phase, path)
-    typical = jnp.sqrt(jnp.mean(mass * mass) * mass.shape[-1])
-    return typical * (math.pi / phase.duration) ** 2 * phase.weight
+def margin_of(phase: Extremal, factor: Factor, path: Array, rounds: int) -> Array:
+    """The smallest eigenvalue of the second variation, of coordinates in units of their masses, over that
+    of a free particle's slowest standing wave; not a number for a given start, which has neither conjugate
+    points nor resonances."""
+    if isinstance(phase, ClampedAction) and isinstance(phase.action.boundary, InitialValue):
+        return jnp.full((), jnp.nan, jnp.finfo(path.dtype).dtype)
+    heavy = jnp.sqrt(jnp.mean(jnp.linalg.norm(masses(phase, path), axis=-1), axis=0))
+    scale = jnp.tile(heavy, path.shape[-1] // len(heavy)).astype(path.dtype)
+    return softest(factor, scale, path, rounds) / ((math.pi / phase.duration) ** 2 * phase.weight)
 
 
 @one_by_one

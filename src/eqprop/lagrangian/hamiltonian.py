@@ -8,6 +8,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
@@ -43,10 +44,6 @@ class Hamiltonian(eqx.Module):
         start = jax.random.normal(jax.random.key(0), q.shape, q.dtype)
         way, _ = lax.scan(sharpen, start / jnp.linalg.norm(start), length=ROUNDS)
         return jnp.sum(way * bend(way))
-
-    def kinetic(self, p: Array) -> Array:
-        """``sum r p^2 / 2``."""
-        return 0.5 * jnp.sum(self.inverse_mass() * p * p)
 
 
 def unroll(
@@ -102,7 +99,7 @@ def unroll(
 
 def check(start: Phase, inputs: Array, dt: float, damping: float | Array) -> float:
     """The damping, unless something is wrong with the arguments."""
-    if not isinstance(damping, (int, float)) or not damping >= 0:
+    if not isinstance(damping, (int, float, np.floating)) or not damping >= 0:
         raise ValueError(
             "evolve: expected one Python number >= 0 as the damping of all momenta, fixed and not learnt, "
             f"got {damping!r}. Damping in proportion to the momenta is the only one that a gain undoes "

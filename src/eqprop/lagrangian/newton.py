@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, displacement, norm, relative, residual
 from eqprop.lagrangian.bordered import Factor, Pivots
-from eqprop.lagrangian.curvature import action_of, second_variation, softest, solve
+from eqprop.lagrangian.curvature import action_of, second_variation, solve
 from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import (
     UNSETTLED,
@@ -21,7 +21,8 @@ from eqprop.lagrangian.faults import (
     branch_fault,
     checked,
     free_faults,
-    slowest_wave,
+    margin_of,
+    reach_faults,
     warn_of_jump,
     warn_of_margin,
 )
@@ -72,7 +73,11 @@ class Newton(Solver):
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, PathInfo]:
         found, info = self.attempt(phase, state)
-        return self.judged(phase, state, found, info, info), info
+        judged = self.judged(phase, state, found, info, info)
+        if isinstance(phase, Nudged):
+            followed = residual(phase.base, state) <= 1e3 * self.tolerance
+            judged = checked(judged, reach_faults(followed, phase, state, found))
+        return judged, info
 
     def judged(
         self, phase: Clamped, start: State, found: State, last: PathInfo, stages: PathInfo
@@ -145,7 +150,7 @@ class Newton(Solver):
         _, bent = jax.jvp(lambda path: displacement(phase, {PATH: path}), (start,), (start,))
         share = norm({PATH: point.force}) / norm(bent)
         warn_of_jump(share, end.began.inertia().negative, info)
-        margin = softest(end.factor, start, 3) / slowest_wave(action_of(phase), found[PATH])
+        margin = margin_of(action_of(phase), end.factor, found[PATH], 3)
         return found, eqx.tree_at(lambda info: info.margin, info, margin)
 
 

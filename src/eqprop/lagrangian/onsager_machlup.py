@@ -7,12 +7,13 @@ From a given start to a free end (`FreeEnd`). Onsager and Machlup 1953; Freidlin
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
+
+from eqprop.lagrangian.extremal import arguments
 
 Drift = Callable[..., Array]
 Density = Callable[[Array, Array, PyTree, Array, Array], Array]
@@ -25,10 +26,10 @@ def freidlin_wentzell(drift: Drift) -> Density:
     midpoint integration; nudging it gives the gradient of an initial-value problem of first order.
     ``L / T`` is what `onsager_machlup` tends to at low temperature.
     """
-    takes_input = len(inspect.signature(drift).parameters) == 4
+    force = _with_input(drift)
 
     def density(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
-        noise = v - (drift(q, params, t, x) if takes_input else drift(q, params, t))
+        noise = v - force(q, params, t, x)
         return 0.25 * (noise @ noise)
 
     return density
@@ -44,14 +45,32 @@ def onsager_machlup(drift: Drift, temperature: float) -> Density:
     """
     if not temperature > 0:
         raise ValueError(f"onsager_machlup: expected a temperature > 0, got {temperature}.")
-    likely = freidlin_wentzell(drift)
-    takes_input = len(inspect.signature(drift).parameters) == 4
+    likely, force = freidlin_wentzell(drift), _with_input(drift)
 
     def density(q: Array, v: Array, params: PyTree, t: Array, x: Array) -> Array:
-        def at(q: Array) -> Array:
-            return drift(q, params, t, x) if takes_input else drift(q, params, t)
-
-        spread = jnp.trace(jax.jacfwd(at, holomorphic=jnp.iscomplexobj(q))(q))
+        slopes = jax.jacfwd(force, holomorphic=jnp.iscomplexobj(q))(q, params, t, x)
+        spread = jnp.trace(slopes)
         return likely(q, v, params, t, x) + 0.5 * temperature * spread
 
     return density
+
+
+def _with_input(drift: Drift) -> Drift:
+    """The drift as a function of ``(q, params, t, x)``, its shape checked."""
+    count = arguments(drift)
+    if count not in (3, 4):
+        raise ValueError(
+            f"onsager_machlup: expected a drift f(q, params, t) or f(q, params, t, x), got {drift!r} of "
+            f"{count} arguments."
+        )
+
+    def force(q: Array, params: PyTree, t: Array, x: Array) -> Array:
+        found = jnp.asarray(drift(q, params, t, x) if count == 4 else drift(q, params, t))
+        if found.shape != q.shape:
+            raise ValueError(
+                f"onsager_machlup: expected a drift of shape {q.shape}, one number a coordinate, got "
+                f"{found.shape}."
+            )
+        return found
+
+    return force

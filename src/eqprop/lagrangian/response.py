@@ -31,6 +31,10 @@ class Response(eqx.Module):
         """The derivative of an energy in the nudge."""
 
     @abstractmethod
+    def place(self, pair: Array) -> Array:
+        """Where the echo is, but for the square of the nudge."""
+
+    @abstractmethod
     def difference(self, pair: Array) -> Array:
         """The derivative of a place in the nudge."""
 
@@ -51,6 +55,9 @@ class Limit(Response):
     def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
         places, answers = zip(*pairs, strict=True)
         return jax.jvp(energy, tuple(places), tuple(answers))[1]
+
+    def place(self, pair: Array) -> Array:
+        return pair[0]
 
     def difference(self, pair: Array) -> Array:
         return pair[1]
@@ -76,6 +83,9 @@ class Pair(Response):
     def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
         there, back = (energy(*(pair[sign] for pair in pairs)) for sign in (0, 1))
         return (there - back) / (2.0 * self.size)
+
+    def place(self, pair: Array) -> Array:
+        return 0.5 * (pair[0] + pair[1])
 
     def difference(self, pair: Array) -> Array:
         return (pair[0] - pair[1]) / (2.0 * self.size)

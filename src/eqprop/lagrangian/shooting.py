@@ -22,7 +22,7 @@ INNER = 5
 
 class Shooting(Solver):
     """Newton's method in the start of a free path: ``(q_0, p_0)`` on a period, ``p_0`` where ``q_0`` is
-    given.
+    given; a march without corrections where both are.
 
     A step goes from ``(q_n, p_n)`` to where ``p_n = -D_1 L_d(q_n, q_{n+1})`` and ``p_{n+1} = D_2 L_d``.
     On a period the correction solves ``(M - I) d = z_0 - z_N`` with the monodromy ``M``. Errors grow
@@ -44,9 +44,7 @@ class Shooting(Solver):
             )
         boundary = phase.action.boundary
         if isinstance(boundary, InitialValue):
-            raise TypeError(
-                "Shooting: expected a path whose start is unknown, got InitialValue; use Newton."
-            )
+            return _marched(phase, boundary, state, self.tolerance)
         nodes = boundary.complete(phase.units[PATH].retract(state[PATH]), phase.x)
         momentum = -jax.grad(phase.step)(nodes[0], nodes[1], jnp.zeros((), nodes.dtype))
         moving = jnp.ones(2 * nodes.shape[1], bool)
@@ -79,6 +77,19 @@ class Shooting(Solver):
         found = {PATH: miss(start)[1][first : first + len(state[PATH])]}
         info = report(phase, found, steps, self.tolerance)
         return checked(found, free_faults(phase, found[PATH], info)), info
+
+
+def _marched(
+    phase: ClampedAction, boundary: InitialValue, state: State, tolerance: float
+) -> tuple[State, Info]:
+    """From a given start there is nothing to correct: the second half of the variables stays 0."""
+    rest = jnp.zeros_like(state[PATH])
+    position = boundary.complete(rest, phase.x)[0]
+    momentum = jax.grad(boundary.work)(rest, phase.x)[-1]
+    nodes, _ = trajectory(phase, jnp.concatenate([position, momentum]))
+    found = {PATH: nodes[1:]}
+    info = report(phase, found, jnp.ones((), jnp.int32), tolerance)
+    return checked(found, free_faults(phase, found[PATH], info)), info
 
 
 def trajectory(phase: ClampedAction, start: Array) -> tuple[Array, Array]:
