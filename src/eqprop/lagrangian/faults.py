@@ -13,7 +13,7 @@ from eqprop.energy import displacement, norm
 from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.bordered import Factor
 from eqprop.lagrangian.boundary import NAIVE, InitialValue, Periodic
-from eqprop.lagrangian.curvature import action_of, second_variation, softest, solve
+from eqprop.lagrangian.curvature import softest, solve
 from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.lagrangian.matrices import determinant, one_by_one
 from eqprop.lagrangian.warn import warn_if
@@ -182,26 +182,23 @@ def branch_fault(followed: Array, before: Array, stages: PathInfo) -> tuple[Arra
     )
 
 
-def reach_faults(followed: Array, phase: Nudged, start: State, found: State) -> Faults:
+def reach_fault(
+    followed: Array, free: Factor, phase: Nudged, start: State, found: State
+) -> tuple[Array, str]:
     """That a nudged path, ``followed`` from the free one where it starts, moved far more than that one's
     linear response; warns from half as much again."""
-    action = action_of(phase)
-    factor = second_variation(action, start).factor()
-    wanted = norm({PATH: solve(factor, displacement(phase, start)[PATH])})
+    wanted = norm({PATH: solve(free, displacement(phase, start)[PATH])})
     ratio = norm({PATH: found[PATH] - start[PATH]}) / jnp.where(wanted > 0, wanted, jnp.inf)
     warn_if(
         followed & (ratio <= FAR) & (ratio > 1.5),
         "Newton: expected a nudged path near the linear response of the free one, got one that moved half "
         "as much again or more: the contrast is a rough gradient. Take a smaller nudge beta.",
     )
-    return [
-        (
-            followed & (ratio > FAR),
-            "Newton: expected a nudged path near the linear response of the free one, got one that moved "
-            f"over {FAR:g} times as far: the nudge comes near a resonance or a conjugate point, and the "
-            "contrast is no gradient. Take a smaller nudge beta.",
-        )
-    ]
+    return followed & (ratio > FAR), (
+        "Newton: expected a nudged path near the linear response of the free one, got one that moved "
+        f"over {FAR:g} times as far: the nudge comes near a resonance or a conjugate point, and the "
+        "contrast is no gradient. Take a smaller nudge beta."
+    )
 
 
 def masses(phase: Extremal, path: Array) -> Array:

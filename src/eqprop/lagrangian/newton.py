@@ -22,7 +22,7 @@ from eqprop.lagrangian.faults import (
     checked,
     free_faults,
     margin_of,
-    reach_faults,
+    reach_fault,
     warn_of_jump,
     warn_of_margin,
 )
@@ -73,25 +73,25 @@ class Newton(Solver):
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, PathInfo]:
         found, info = self.attempt(phase, state)
-        judged = self.judged(phase, state, found, info, info)
-        if isinstance(phase, Nudged):
-            followed = residual(phase.base, state) <= 1e3 * self.tolerance
-            judged = checked(judged, reach_faults(followed, phase, state, found))
-        return judged, info
+        return self.judged(phase, state, found, info, info), info
 
     def judged(
         self, phase: Clamped, start: State, found: State, last: PathInfo, stages: PathInfo
     ) -> State:
-        """The state, unless it is wrong: by itself where free, by its start where nudged."""
+        """The state, unless it is wrong: by itself where free; by its start where nudged, from which one
+        stage alone must not lead far."""
         action = action_of(phase)
         if not isinstance(phase, Nudged):
             warn_of_margin(jnp.where(last.outcome == CONVERGED, last.margin, jnp.inf))
             return checked(found, free_faults(action, found[PATH], last))
         followed = residual(action, start) <= 1e3 * self.tolerance
-        before = _index(action, start)
-        crossed, message = branch_fault(followed, before, stages)
+        free = second_variation(action, start).factor()
+        crossed, message = branch_fault(followed, free.left.inertia().negative, stages)
         crossed = crossed | (followed & _turned(phase, start))
-        return checked(found, [(last.outcome != CONVERGED, UNSETTLED), (crossed, message)])
+        faults = [(last.outcome != CONVERGED, UNSETTLED), (crossed, message)]
+        if stages is last:
+            faults.append(reach_fault(followed, free, phase, start, found))
+        return checked(found, faults)
 
     def attempt(self, phase: Clamped, state: State) -> tuple[State, PathInfo]:
         """The same without raising: look at ``info.outcome``."""
