@@ -20,7 +20,7 @@ from jaxtyping import Array, Inexact, PRNGKeyArray
 from eqprop import charts, plots
 from eqprop import data as data_sets
 from eqprop.contrast import symmetric
-from eqprop.data import Dataset, Split
+from eqprop.data import Dataset
 from eqprop.diagnose import audit
 from eqprop.display import tell
 from eqprop.estimators import EquilibriumPropagation, Estimator
@@ -35,7 +35,6 @@ from eqprop.units import State
 
 OMEGA = 2.0
 NEWTON = Newton()
-AUDITED = 16
 
 
 class DrivenNetwork(eqx.Module):
@@ -120,6 +119,10 @@ class ResponseLearning:
     validation: int = 200
     examples: int = 0
     """So many training images; 0 for all."""
+    tested: int = 0
+    """So many test images; 0 for all."""
+    audited: int = 16
+    """So many validation images show the error of the trained network's gradient; 0 for no audit."""
     seeds: tuple[int, ...] = (0,)
     ways: tuple[str, ...] = ("EP", "adjoint")
     data_set: str = field(default="digits")
@@ -130,8 +133,9 @@ class ResponseLearning:
         """Train both ways, resuming whatever was begun; write ``<out>/<name>/result.json`` and
         ``accuracies.png`` beside it."""
         if quick:
+            name, count = f"{self.name}-quick", self.validation
             short = dataclasses.replace(
-                self, name=f"{self.name}-quick", hidden=8, epochs=1, examples=200, ways=("EP",)
+                self, name=name, hidden=8, examples=count, tested=count, audited=0, ways=("EP",)
             )
             return short._reproduce(out, data_dir, command(self.name, quick))
         return self._reproduce(out, data_dir, command(self.name, quick))
@@ -159,10 +163,15 @@ class ResponseLearning:
         if (folder / "result.json").exists():
             return read_json(folder / "result.json")
         train, held_out = data_sets.split_validation(source.train, self.validation, seed=0)
-        count = self.examples or len(train.y)
         images, validation, test = (
-            Images(jnp.asarray(part.x), jnp.asarray(part.y), source.scale, source.classes)
-            for part in (Split(train.x[:count], train.y[:count]), held_out, source.test)
+            Images(
+                jnp.asarray(part.x[:end]), jnp.asarray(part.y[:end]), source.scale, source.classes
+            )
+            for part, end in (
+                (train, self.examples or None),
+                (held_out, None),
+                (source.test, self.tested or None),
+            )
         )
         pixels = int(np.prod(train.x.shape[1:]))
         key = jax.random.key(seed)
@@ -193,19 +202,23 @@ class ResponseLearning:
                 f"{way} epoch {row['epoch']:3.0f}/{self.epochs}  loss {row['loss']:.4f}  "
                 f"validation {right:.2%}  {row['seconds']:.0f} s"
             )
-        rows = run.rows()
-        x, y = images.batch(validation.x[:AUDITED], validation.y[:AUDITED], None)
-        ways = _ways(self.beta)
-        found = audit(state.best_model, x, y, ways["EP"], ways["adjoint"], key)[-1]
+        rows, best = run.rows(), state.best_model
         result = {
-            "test_error_percent": 100 * (1 - evaluate(state.best_model, test, NEWTON).accuracy),
+            "test_error_percent": 100 * (1 - evaluate(best, test, NEWTON).accuracy),
             "best_epoch": int(state.best_epoch) + 1,
             "seconds": rows[-1]["seconds"],
             "validation_accuracy": [row["validation_accuracy"] for row in rows],
-            "gradient_error": found.relative_error,
             "seed": seed,
         }
+        if self.audited:
+            result["gradient_error"] = self._error(best, validation, key)
         return read_json(write_json(folder / "result.json", result))
+
+    def _error(self, model: Model, images: Images, key: PRNGKeyArray) -> float:
+        """Of the gradient by equilibrium propagation against the adjoint, relative."""
+        x, y = images.batch(images.x[: self.audited], images.y[: self.audited], None)
+        ways = _ways(self.beta)
+        return audit(model, x, y, ways["EP"], ways["adjoint"], key)[-1].relative_error
 
 
 def _case(line: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

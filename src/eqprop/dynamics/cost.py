@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +59,11 @@ class CostStudy:
         if quick:
             steps, sizes, lengths, repeats = steps[:2], sizes[:2], lengths[:2], 1
         compiled = cheaply if quick else eqx.filter_jit
+        asked = list(dict.fromkeys([(3, n) for n in steps] + [(size, 100) for size in sizes]))
+        with ThreadPoolExecutor() as pool:
+            made = list(pool.map(partial(programs, compiled), asked))
         with jax.enable_x64(True):
-            asked = [(3, count) for count in steps] + [(size, 100) for size in sizes]
-            found = {pair: self._newton(*pair, repeats, compiled) for pair in dict.fromkeys(asked)}
+            found = {shape: times(ready, repeats) for shape, ready in zip(asked, made, strict=True)}
         with jax.enable_x64(False):
             memory = {
                 label: [memory_of(passage, self.width, n) for n in lengths]
@@ -85,19 +89,28 @@ class CostStudy:
         tell(f"{name}: {write_json(out / name / 'result.json', summary)}")
         return summary
 
-    def _newton(
-        self, size: int, steps: int, repeats: int, compiled: Callable[..., Any]
-    ) -> Mapping[str, float]:
-        """Seconds of a free solution from rest, of one of its steps, and of the gradient after it."""
-        model, x, y = problem(size, steps)
+
+Programs = tuple[Callable[[Model], Any], Callable[[Model], Any], Model]
+"""A free solution from rest, the gradient with its free solution, and what both are given."""
+
+
+def programs(compiled: Callable[..., Any], shape: tuple[int, int]) -> Programs:
+    with jax.enable_x64(True):
+        model, x, y = problem(*shape)
         newton, rest, key = Newton(), model.rest(x), jax.random.key(0)
         learner = EquilibriumPropagation(newton, symmetric(BETA))
         free = compiled(lambda model: relax(model, x, rest, newton))
         whole = compiled(lambda model: learner(model, x, y, rest, key))
-        count = int(free(model)[1].steps[0])
-        alone = seconds(lambda: free(model), repeats)
-        both = seconds(lambda: whole(model), repeats)
-        return {"free": alone, "step": alone / count, "gradient": both - alone}
+        return free.lower(model).compile(), whole.lower(model).compile(), model
+
+
+def times(asked: Programs, repeats: int) -> Mapping[str, float]:
+    """Seconds of a free solution from rest, of one of its steps, and of the gradient after it."""
+    free, whole, model = asked
+    count = int(free(model)[1].steps[0])
+    alone = seconds(lambda: free(model), repeats)
+    both = seconds(lambda: whole(model), repeats)
+    return {"free": alone, "step": alone / count, "gradient": both - alone}
 
 
 def problem(size: int, steps: int) -> chain.Problem:

@@ -183,7 +183,7 @@ def through_time(passage: Callable[..., Any], motion: Motion) -> PyTree:
         error = positions - inputs[:, -positions.shape[1] :]
         return 0.5 * DT * jnp.sum(error * error)
 
-    return eqx.filter_jit(jax.grad(cost))(params, inputs)
+    return cheaply(jax.grad(cost))(params, inputs)
 
 
 def _echo(betas: Sequence[float]) -> Found:
