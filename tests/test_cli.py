@@ -104,6 +104,7 @@ def test_train_prints_one_json_line_that_agrees_with_the_files(trained):
     folder, done = trained
     assert done.code == 0
     result = one_line(done.out)
+    assert result.pop("folder") == str(folder)
     assert result == read_json(folder / "result.json")
     assert result["recipe"] | {"name": "digits", "kind": "DenseRecipe"} == read_json(
         folder / "config.json"
@@ -410,6 +411,7 @@ def test_what_cannot_be_parsed_is_refused(arguments, says, here):
         (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
         (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
         (["reproduce", "nosuch"], "expected one of oim, .*digits, mnist-dense.*'nosuch'"),
+        (["reproduce", "digit"], "Did you mean 'digits'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -433,7 +435,7 @@ def test_a_recipe_that_cannot_train_leaves_the_folder_free(here):
 def test_an_existing_run_is_not_overwritten(finished):
     before = (finished / "result.json").read_bytes()
     line = refusal(call("train", *TINY, "--out", finished))
-    assert re.search(rf"{finished} already holds a run; add --resume .*another --out", line)
+    assert re.search(rf"{finished} already holds a run; .*--resume .*another --out", line)
     assert (finished / "result.json").read_bytes() == before
 
 
@@ -521,6 +523,39 @@ def test_an_audit_of_a_run_takes_other_options(finished, here):
     assert done.code == 0, done.err
     by_ep = read_json(finished / "result.json")["audit"][-1]["cosine"]
     assert by_ep < 0.99999 < one_line(done.out)["cosine"]
+
+
+def test_an_audit_of_a_run_of_another_recipe_names_it(finished):
+    says = refusal(call("audit", "mnist-dense", "--run", finished))
+    assert "digits" in says and f"eqprop audit digits --run {finished}" in says
+
+
+@pytest.mark.parametrize("arguments", [("audit", "digits"), ("reproduce", "digits")])
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(arguments, here, monkeypatch):
+    monkeypatch.setattr(commands, "_audited", None)
+    monkeypatch.setattr(reproduce, "fit", None)
+    (here / "file").write_text("")
+    says = refusal(call(*arguments, "--out", here / "file" / "inner"))
+    assert "Cannot write" in says and "make it writable" in says
+
+
+def test_version_and_a_reader_that_has_enough():
+    assert call("--version").out == f"eqprop {eqprop.__version__}\n"
+    command = f"{sys.executable} -m eqprop list | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("recipes")
+    assert done.stderr == ""
+
+
+def test_warnings_of_the_command_are_one_line(here):
+    script = (
+        "import warnings; from eqprop import cli, commands; "
+        "commands.run = lambda job: warnings.warn('mind the step'); cli.main(['list'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "eqprop: warning: mind the step\n"
 
 
 def test_an_audit_needs_a_finished_epoch(finished):

@@ -34,6 +34,7 @@ from systems import normal
 KEY = jax.random.key(0)
 TIGHT = Blockwise(None, 200)
 DESCENT = GradientDescent(None, 200)
+TIGHT_EP = EquilibriumPropagation(TIGHT, symmetric(0.1))
 
 estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
 settle = systems.quickly(relax)
@@ -317,3 +318,20 @@ def test_single_precision_stays_single(name, builder):
     for leaf in jax.tree.leaves((got.value, got.gradient, got.state)):
         assert leaf.dtype == jnp.float32
     assert distance(got.gradient, exact(builder).gradient) < 0.05
+
+
+def test_parts_of_different_batches_are_refused():
+    model = layered((8, 5, 3), jax.random.key(0))
+    x, y = jnp.ones((4, 8)), jnp.ones((4, 3))
+    rest = model.rest(x)
+    model.require_batch(x, rest, y)
+    with pytest.raises(ValueError, match=r"one leading axis, .* y \(3, 3\)"):
+        model.require_batch(x, rest, y[:3])
+    with pytest.raises(ValueError, match=r"one leading axis, .* y \(\)"):
+        model.require_batch(x, rest, jnp.ones(()))
+    misspelt = {"hid": rest["h1"], "out": rest["out"]}
+    for estimator in (TIGHT_EP, ImplicitDifferentiation(TIGHT), Backpropagation(TIGHT)):
+        with pytest.raises(ValueError, match=r"expected the layers \['h1', 'out'\], got \['hid"):
+            estimator(model, x, y, misspelt, KEY)
+    with pytest.raises(ValueError, match=r"one leading axis, .* state\['h1'\] \(4, 5\)"):
+        relax(model, x[:2], rest, TIGHT)

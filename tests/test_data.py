@@ -19,7 +19,16 @@ import numpy as np
 import pytest
 
 from eqprop import _formats, _sources, data
-from eqprop.data import DataError, Dataset, Split, check, load, read_idx, split_validation
+from eqprop.data import (
+    DataError,
+    Dataset,
+    Split,
+    check,
+    check_both,
+    load,
+    read_idx,
+    split_validation,
+)
 
 LOCAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("EQPROP_DATA") or LOCAL_DATA)
@@ -763,6 +772,19 @@ def own(**change):
     return data.Dataset(
         **{"name": "own", "train": split, "test": split, "classes": 2, "scale": 1.0} | change
     )
+
+
+def test_values_beyond_the_scale_are_warned_of():
+    x, y = np.full((4, 2, 2, 1), 2.0), np.arange(4) % 2
+    with pytest.warns(RuntimeWarning, match=r"expected x / scale in \[0, 1\], got 2 to 2"):
+        check_both(Dataset("own", Split(x, y), Split(x, y), 2, 1.0))
+    check_both(Dataset("own", Split(x, y), Split(x, y), 2, 2.0))
+
+
+def test_lists_are_refused():
+    x, y = np.ones((4, 2, 2, 1)), [0, 1, 0, 1]
+    with pytest.raises(DataError, match="labels: expected a NumPy array, got list"):
+        check(Split(x, y), 2)
 
 
 def test_a_data_set_of_ones_own_is_checked():

@@ -91,6 +91,7 @@ def test_two_processes_share_a_run(tmp_path):
     ("hosts", "words"),
     [
         (Hosts("localhost:1", 2, 2), "process: expected a number from 0 to 1, got 2"),
+        (Hosts("here", 2, 1), "coordinator: expected HOST:PORT .*'here'"),
         (Hosts(None, 2, 1), "expected a --coordinator HOST:PORT where 2 processes meet"),
         (Hosts(None, 1, 1), "process: expected a number from 0 to 0, got 1; give --processes"),
     ],

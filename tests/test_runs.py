@@ -21,7 +21,7 @@ import pytest
 
 from eqprop import data, layered, runs, train
 from eqprop import fit as fit_module
-from eqprop.fit import fit, load_best
+from eqprop.fit import fit, load_best, warn_if_risen
 from eqprop.optimisers import make_optimiser
 from eqprop.recipes import RECIPES
 from eqprop.runs import Run, RunError, read_json, read_rows, write_json
@@ -468,6 +468,19 @@ def test_a_killed_run_resumes_as_if_it_never_was(kill, left, unbroken, tmp_path,
 
 def untimed(folder):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(folder)]
+
+
+def test_a_loss_that_has_risen_is_warned_of():
+    warn_if_risen(9.0, 1.0, 2)
+    with pytest.warns(
+        UserWarning, match=r"Epoch 2: the loss is 1.7e\+22, where .* was 1: training"
+    ):
+        warn_if_risen(1.7e22, 1.0, 2)
+
+
+def test_resume_without_a_run_begins_one(tmp_path):
+    result = fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path / "new", resume=True)
+    assert result["epochs"] == 1
 
 
 def test_a_finished_run_resumes_to_the_same_result(unbroken, tmp_path):

@@ -410,6 +410,26 @@ def test_one_step_of_everything(case):
 @pytest.mark.parametrize(
     ("choice", "pattern"),
     [
+        ({"unit": "clipp"}, "unit: expected one of clip, .*got 'clipp'. Did you mean 'clip'"),
+        ({"hidden": 8}, r"hidden: expected a tuple, such as \(8,\), got 8"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(choice, pattern):
+    recipe = DenseRecipe()
+    for name, value in choice.items():
+        object.__setattr__(recipe, name, value)  # past the type checker of the tests
+    with pytest.raises(ValueError, match=pattern):
+        recipe.check()
+
+
+def test_every_recipe_is_of_its_own_kinds():
+    for recipe in RECIPES.values():
+        recipe.check()
+
+
+@pytest.mark.parametrize(
+    ("choice", "pattern"),
+    [
         ({"estimator": "bptt", "solver": "flow"}, "bptt unrolls .* got flow"),
         ({"contrast": "holomorphic"}, r"complex nudges need smooth units.*\['h1'\] are clipped"),
         ({"contrast": "holomorphic", "unit": "tanh", "solver": "flow"}, "Flow: .*real state"),

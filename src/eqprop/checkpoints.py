@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +38,8 @@ def save(folder: Path, epoch: int, state: PyTree) -> None:
             manager.wait_until_finished()
     except (OSError, ValueError) as error:
         raise OSError(
-            f"Cannot write a checkpoint under {folder}: {error}; free some space or choose "
-            "another folder with --out. Earlier checkpoints are kept."
+            f"Cannot write a checkpoint under {folder}: {error}; free some space, make it writable "
+            "or choose another folder with --out. Earlier checkpoints are kept."
         ) from error
 
 
@@ -58,7 +59,7 @@ def read(folder: Path, like: PyTree) -> Leaves | None:
         except Exception as error:
             raise RunError(
                 f"{where}: the checkpoint is corrupt or belongs to another model ("
-                f"{str(error).splitlines()[0]}); delete that folder to resume from the one before, or "
+                f"{_short(error)}); delete that folder to resume from the one before, or "
                 "start anew with another --out."
             ) from error
     found = {key: np.asarray(leaf) for key, leaf in found.items()}
@@ -77,6 +78,10 @@ def read(folder: Path, like: PyTree) -> Leaves | None:
                 "checkpoint belongs to another model."
             )
     return found
+
+
+def _short(error: Exception) -> str:
+    return textwrap.shorten(str(error), 160)
 
 
 def combine(like: PyTree, found: Leaves) -> PyTree:

@@ -2,10 +2,12 @@
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any, Union
 
 import tyro
 
+from eqprop._version import __version__
 from eqprop.jobs import Audit, List, Plot, Reproduce, Train
 from eqprop.recipes import RECIPES
 
@@ -68,7 +70,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     With the environment variable EQPROP_TRACEBACK set, it keeps its traceback.
     """
+    warnings.formatwarning = _as_line
     try:
+        if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+            print(f"eqprop {__version__}")
+            return
         job = _parse(arguments)
         import jax
 
@@ -82,10 +88,17 @@ def main(arguments: list[str] | None = None) -> None:
             "reproduce does so by itself).",
             130,
         )
+    except BrokenPipeError:  # whoever read stdout, as head does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get(TRACEBACK):
             raise
         _fail(str(error), 1)
+
+
+def _as_line(message: object, *where: object, **line: object) -> str:
+    return f"eqprop: warning: {message}\n"
 
 
 def _fail(message: str, code: int) -> None:

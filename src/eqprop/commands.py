@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, singledispatch
@@ -34,7 +35,7 @@ from eqprop.hosts import from_first, is_first
 from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
 from eqprop.recipes import RECIPES, Recipe
-from eqprop.runs import RunError, dumps, read_json, write_json
+from eqprop.runs import RunError, dumps, read_json, require_writable, write_json
 from eqprop.task import Task, prepare, prepare_run, recipe_of
 
 RUNS = Path("runs")
@@ -81,7 +82,7 @@ def _(job: jobs.Train) -> None:
     )
     for path in (folder / "result.json", *paths):
         tell(f"  {path}")
-    _say(job.json, result)
+    _say(job.json, result | {"folder": folder})
 
 
 def _tell_mixing(rows: list[Mixing]) -> None:
@@ -104,6 +105,7 @@ def _tell_spikes(seen: Mapping[str, Any] | None) -> None:
 
 @run.register
 def _(job: jobs.Audit) -> None:
+    require_writable(job.out)
     name, task, model = _audited(job)
     recipe = task.recipe
     with console.status("comparing gradients"):
@@ -112,8 +114,9 @@ def _(job: jobs.Audit) -> None:
     console.print(agreement_table(rows, f"{recipe.estimator} against {reference_name(recipe)}"))
     drawn = {"agreement": plots.agreement(rows)}
     if sweep is not None:
+        order = "no order to see" if np.isnan(sweep.order) else f"order {sweep.order:.2f}"
         tell(
-            f"{recipe.contrast}: order {sweep.order:.2f} in beta; at tolerance {recipe.tolerance:g} "
+            f"{recipe.contrast}: {order} in beta; at tolerance {recipe.tolerance:g} "
             f"the best beta is {sweep.best:.3g} (relative error {np.nanmin(sweep.errors):.1e})"
         )
         drawn["beta"] = plots.beta_sweep({recipe.contrast: sweep})
@@ -150,12 +153,12 @@ def _(job: jobs.Plot) -> None:
 def _(job: jobs.List) -> None:
     print("recipes  (eqprop train NAME, eqprop audit NAME)")
     for name, recipe in RECIPES.items():
-        print(f"  {name:26} {recipe.data}: {_shape(recipe)}")
+        print(f"  {name:31} {recipe.data}: {_shape(recipe)}")
     print("experiments  (eqprop reproduce NAME)")
     for group, names in GROUPS.items():
-        print(f"  {group:26} all of {', '.join(names)}")
+        print(f"  {group:31} a paper: all {len(names)} named {group}-... below")
     for experiment in EXPERIMENTS.values():
-        print(f"  {experiment.name:26} {experiment.about}")
+        print(f"  {experiment.name:31} {experiment.about}")
 
 
 @run.register
@@ -165,7 +168,10 @@ def _(job: jobs.Reproduce) -> None:
         return
     known = (*GROUPS, *EXPERIMENTS)
     if job.name not in known:
-        raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.")
+        close = difflib.get_close_matches(job.name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.{hint}")
+    require_writable(job.out)
     studies = [
         resized(EXPERIMENTS[name], width=job.width, epochs=job.epochs)
         for name in GROUPS.get(job.name, (job.name,))
@@ -208,11 +214,15 @@ def _audited(job: jobs.Audit) -> tuple[str, Task, Model]:
     if job.run is None:
         task = prepare(job.recipe, job.data_dir)
         return job.name, task, task.recipe.build(task.data)
+    name = read_json(job.run / "config.json")["name"]
+    if name in RECIPES and name != job.name:
+        raise ValueError(
+            f"{job.run} holds a run of {name}, not of {job.name}; say eqprop audit {name} --run {job.run}."
+        )
     task = prepare_run(job.run, job.data_dir)
     model = load_best(task, job.run)
     recipe = _changed(job.recipe, job.name, job.run)
     recipe.check()
-    name = read_json(job.run / "config.json")["name"]
     return name, dataclasses.replace(task, recipe=recipe), model
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eqprop._formats import DATA_VARIABLE, DataError, fail, read_idx
+from eqprop._formats import DATA_VARIABLE, DataError, fail, read_idx, warn
 from eqprop._sources import CIFAR_10, CIFAR_100, FASHION_MNIST, MNIST, Split
 
 __all__ = [
@@ -101,6 +101,12 @@ def check_both(data: Dataset) -> None:
         fail("test images", f"the training images' shape {wanted}", f"{got}", _FIX_ARRAYS)
     if not (math.isfinite(data.scale) and data.scale > 0):
         fail("scale", "a number > 0, the largest value of an image", f"{data.scale}", _FIX_ARRAYS)
+    low, high = (float(end) / data.scale for end in (data.train.x.min(), data.train.x.max()))
+    if low < 0 or high > 1:
+        warn(
+            f"images: expected x / scale in [0, 1], got {low:.3g} to {high:.3g}. Where that is not meant, "
+            "give the Dataset the largest value of an image as its scale."
+        )
 
 
 def check(split: Split, classes: int) -> None:
@@ -109,6 +115,9 @@ def check(split: Split, classes: int) -> None:
     `x` must be non-empty `(N, H, W, C)`, uint8 or finite floating point; `y` must hold integers
     of `[0, classes)`, of shape `(N,)`.
     """
+    for what, array in (("images", split.x), ("labels", split.y)):
+        if not isinstance(array, np.ndarray):
+            fail(what, "a NumPy array", type(array).__name__, "Convert them with numpy.asarray.")
     _check_images(split.x)
     _check_labels(split.y, len(split.x), classes)
 

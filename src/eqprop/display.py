@@ -85,6 +85,8 @@ class TrainingBar:
         if row.get("adjoint_residual", 0.0) > ADJOINT:
             text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"
         self.console.print(text, highlight=False, soft_wrap=True)
+        if row["epoch"] == self.epochs:
+            self.bar.update(self.task, description="testing and auditing")
 
     def _settled(self, row: Mapping[str, float]) -> str:
         if self.fixed_steps:

@@ -79,6 +79,7 @@ def relax(
     model: Model, x: Batch, state: State, solver: Solver, key: PRNGKeyArray | None = None
 ) -> tuple[State, Info]:
     """The free equilibria of a batch; noise is independent between examples. Nothing is differentiated."""
+    model.require_batch(x, state)
     frozen = freeze(model)
     keys = None if key is None else jax.random.split(key, x.shape[0])
 
@@ -168,6 +169,7 @@ class EquilibriumPropagation(Estimator):
 
     def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
         """The estimate, and the states that it compares."""
+        model.require_batch(x, state, y)
         before, after, *reading = jax.random.split(jax.random.fold_in(key, NOISE), 4)
         free, free_info = relax(model, x, state, self.solver, before)
         free = self._read(model, free, reading[0])
@@ -218,6 +220,7 @@ class ImplicitDifferentiation(Estimator):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        model.require_batch(x, state, y)
         check_tolerance(self.tolerance, state)
         free, info = relax(model, x, state, self.solver)
         frozen = freeze(model)
@@ -262,6 +265,8 @@ class Backpropagation(Estimator):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        model.require_batch(x, state, y)
+
         def unrolled(model: Model):
             def settle(x, state):
                 return self.solver.unroll(model.free(x), state, self.steps)

@@ -49,6 +49,7 @@ from eqprop.train import (
 
 SHUFFLES = 1
 LOCKED = 0.999
+RISEN = 10.0
 PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
 CHAINS = ("displacement_snr", "drift", "acceptance", "swap_rate", "rate", "silent", "busy")
 WATCHED = ("loss", "gradient_norm")
@@ -68,11 +69,13 @@ def fit(
 ) -> dict[str, Any]:
     """Train a recipe in a run folder and return what `result.json` holds.
 
-    ``source`` is a folder with the recipe's data set, or a data set of your own in its place. Batches are
-    split over ``devices`` (`eqprop.devices.over`); a run may go on with another number of them.
+    ``source`` is a folder with the recipe's data set, or a data set of your own in its place. ``resume``
+    goes on with the run in the folder, where there is one. Batches are split over ``devices``
+    (`eqprop.devices.over`); a run may go on with another number of them.
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
     about = surroundings()
+    resume = resume and from_first((folder / "config.json").exists)
     config = to_config(name, recipe, source.name if isinstance(source, Dataset) else "")
     require_agreement("recipe", (config, resume))
     finished = folder / "result.json"
@@ -119,6 +122,16 @@ def _warn_if_rising(task: Task, model: Model) -> None:
         )
 
 
+def warn_if_risen(loss: float, first: float, epoch: int) -> None:
+    """Warn where the loss, finite still, has left where it began."""
+    if loss > RISEN * first:
+        warnings.warn(
+            f"Epoch {epoch}: the loss is {loss:.2g}, where that of epoch 1 was {first:.2g}: training "
+            "diverges. Lower the learning rate, the nudge beta or the initial gain.",
+            stacklevel=2,
+        )
+
+
 def warn_if_locked(saturated: float, epoch: int) -> None:
     """Warn where hardly a neuron is left that a nudge can move."""
     if saturated > LOCKED:
@@ -159,7 +172,9 @@ def _epochs(
         seen = {"accuracy": held_out.accuracy, "loss": held_out.loss, **held_out.metrics}
         row |= {f"validation_{key}": value for key, value in seen.items()}
         warn_if_locked(row["saturated"], int(state.epoch))
+        warn_if_risen(row["loss"], (rows or [row])[0]["loss"], int(state.epoch))
         warn_if_unmoved(row)
+        rows.append(row)
         run.log(row)
         run.save(int(state.epoch), state)
         observe_epoch(row)

@@ -42,6 +42,11 @@ class Hosts:
                 "none."
             )
         if self.coordinator is not None:
+            host, _, port = self.coordinator.rpartition(":")
+            if not (host and port.isdigit()):
+                raise ValueError(
+                    f"coordinator: expected HOST:PORT of the process 0, or auto, got {self.coordinator!r}."
+                )
             jax.distributed.initialize(self.coordinator, self.processes, self.process)
 
 

@@ -23,7 +23,8 @@ class Train(Generic[R]):
     out: Path | None = None
     """Run folder; runs/<recipe>/<time> unless given."""
     resume: bool = False
-    """Continue the run in --out, or the latest of this recipe; options not given are the run's."""
+    """Continue the run in --out, or the latest of this recipe, as it was asked for; options not given are
+    the run's, and others must agree with it."""
     json: bool = False
     """Print the result as one JSON line on stdout; everything else goes to stderr."""
     tensorboard: bool = False

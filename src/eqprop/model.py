@@ -40,6 +40,23 @@ class Model(eqx.Module):
         """The scores of one example in ``state``."""
         return self.cost.predict(self._read(state))
 
+    def require_batch(self, x: Array, state: State, y: Array | None = None) -> None:
+        """Raise ``ValueError`` unless ``x``, ``y`` and ``state`` are of one batch, with every layer."""
+        if sorted(state) != sorted(self.energy.shapes):
+            raise ValueError(
+                f"state: expected the layers {sorted(self.energy.shapes)}, got {sorted(state)}; "
+                "model.rest(x) is one to start from."
+            )
+        parts = {"x": x, "y": x if y is None else y} | {
+            f"state[{k!r}]": z for k, z in state.items()
+        }
+        lengths = {name: jnp.shape(part)[:1] for name, part in parts.items()}
+        if len(set(lengths.values())) > 1 or () in lengths.values():
+            found = ", ".join(f"{name} {jnp.shape(part)}" for name, part in parts.items())
+            raise ValueError(
+                f"batch: expected one leading axis, as long in x, y and the state, got {found}."
+            )
+
     def _read(self, state: State) -> State:
         return read(self.energy.units, embed(self.energy.units, state))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jax
 from jaxtyping import PRNGKeyArray
@@ -31,6 +32,18 @@ from eqprop.units import Unit
 NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
 EP_ONLY = ("state_bits", "nudged_steps", "differences")
 Channels = tuple[float, ...]
+
+
+def _require_kinds(recipe: Recipe) -> None:
+    for name, kind in get_type_hints(type(recipe)).items():
+        value = getattr(recipe, name)
+        choices = get_args(kind) if get_origin(kind) is Literal else (value,)
+        if value not in choices:
+            close = difflib.get_close_matches(str(value), choices, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.{hint}")
+        if get_origin(kind) is tuple and not isinstance(value, tuple):
+            raise ValueError(f"{name}: expected a tuple, such as ({value!r},), got {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ class Recipe:
     shift: int = 0
     """Augmentation: random shifts of up to this many pixels."""
     examples: int = 0
-    """Train on the first so many examples only; 0 is all that are not held out."""
+    """Train on the first so many examples only; 0, or more than there are, is all that are not held out."""
     validation: int = 5000
     """Training examples held out for choosing the best epoch."""
     patience: int = 0
@@ -129,6 +142,7 @@ class Recipe:
 
     def check(self) -> None:
         """Raise ``ValueError`` where a value makes no sense."""
+        _require_kinds(self)
         if not all(gain > 0 for gain in self.gain):
             raise ValueError(f"gain: expected numbers > 0, got {self.gain}.")
         positive = ("step_size", "max_steps", "learning_rate", "epochs", "batch_size")

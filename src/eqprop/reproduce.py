@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,16 @@ def mean_and_std(values: Sequence[float]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=int(several)))}
 
 
+def over_seeds(percent: Mapping[str, float], seeds: int) -> str:
+    """A mean with its deviation, where there is one."""
+    if seeds == 1:
+        return f"{percent['mean']:.2f} % (one seed)"
+    return f"{percent['mean']:.2f} ± {percent['std']:.2f} % over {seeds} seeds"
+
+
 def written(folder: Path, summary: dict[str, Any], error: dict[str, float]) -> dict[str, Any]:
     path = write_json(folder / "result.json", summary)
-    tell(
-        f"{summary['name']}: test error {error['mean']:.2f} ± {error['std']:.2f} % over "
-        f"{len(summary['seeds'])} seeds; {path}"
-    )
+    tell(f"{summary['name']}: test error {over_seeds(error, len(summary['seeds']))}; {path}")
     return summary
 
 

@@ -10,6 +10,7 @@ result.json    written last; a run that has it is finished
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -57,10 +58,15 @@ def write_text(path: Path, text: str) -> Path:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(
-            f"Cannot write {path}: {error.strerror or error}; free some space or choose another "
+            f"Cannot write {path}: {error.strerror or error}; {_remedy(error)} or choose another "
             "folder with --out."
         ) from error
     return path
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ``OSError`` before the work, and not after it, where nothing can be written to ``folder``."""
+    write_text(folder / ".writable", "").unlink()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -139,7 +145,8 @@ def _open(folder: Path, config: Mapping[str, Any], resume: bool) -> None:
     path = folder / "config.json"
     if path.exists() and not resume:
         raise RunError(
-            f"{folder} already holds a run; add --resume to continue it, or choose another --out."
+            f"{folder} already holds a run; continue it with --resume (in Python resume=True), or choose "
+            "another --out."
         )
     if resume and not path.exists():
         raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
@@ -155,9 +162,14 @@ def _append(path: Path, row: Mapping[str, float]) -> None:
             file.write(json.dumps(row, default=_plain) + "\n")
     except OSError as error:
         raise OSError(
-            f"Cannot write {path}: {error.strerror or error}; free some space and --resume, "
+            f"Cannot write {path}: {error.strerror or error}; {_remedy(error)} and --resume, "
             "or choose another folder with --out."
         ) from error
+
+
+def _remedy(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "free some space" if full else "make it writable"
 
 
 def read_rows(folder: Path) -> list[dict[str, float]]:

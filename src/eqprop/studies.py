@@ -28,6 +28,7 @@ from eqprop.reproduce import (
     folder_of,
     in_short,
     mean_and_std,
+    over_seeds,
     train_seed,
 )
 from eqprop.runs import read_rows, surroundings, write_json
@@ -284,8 +285,8 @@ def _reported(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
     for row in summary["cases"]:
         error, value = row["test_error_percent"], row.get("value")
         at = "" if value is None else f" at {value:g}"
-        tell(f"{row['line']}{at}: test error {error['mean']:.2f} ± {error['std']:.2f} %")
-    tell(f"{summary['name']}: {len(summary['seeds'])} seeds; {path}")
+        tell(f"{row['line']}{at}: test error {over_seeds(error, len(summary['seeds']))}")
+    tell(f"{summary['name']}: {path}")
     return summary
 
 

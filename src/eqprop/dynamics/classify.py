@@ -28,7 +28,7 @@ from eqprop.lagrangian import Adjoint, HarmonicAction, Newton
 from eqprop.lagrangian.costs import PathCost
 from eqprop.lagrangian.extremal import PATH
 from eqprop.model import Model
-from eqprop.reproduce import RUNS, command, mean_and_std
+from eqprop.reproduce import RUNS, command, mean_and_std, over_seeds
 from eqprop.runs import Run, read_json, surroundings, write_json
 from eqprop.train import Images, evaluate, keep_best, require_finite, start, train_epoch
 from eqprop.units import State
@@ -148,7 +148,7 @@ class ResponseLearning:
                 runs = [self._run(way, seed, source) for seed in self.seeds]
                 cases.append(_case(way, runs))
                 error = cases[-1]["test_error_percent"]
-                tell(f"{way}: test error {error['mean']:.2f} ± {error['std']:.2f} %")
+                tell(f"{way}: test error {over_seeds(error, len(self.seeds))}")
         folder = out / self.name
         tell(f"  {plots.save(charts.accuracies(cases), folder / 'accuracies.png')}")
         kept = {key: value for key, value in dataclasses.asdict(self).items() if key != "about"}

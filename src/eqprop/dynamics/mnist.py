@@ -32,7 +32,7 @@ from eqprop.dynamics.sequences import (
 )
 from eqprop.lagrangian import evolve, unroll
 from eqprop.lagrangian.oscillators import Passage
-from eqprop.reproduce import QUICK, RUNS, command, mean_and_std
+from eqprop.reproduce import QUICK, RUNS, command, mean_and_std, over_seeds
 from eqprop.runs import Run, read_json, surroundings, write_json
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
@@ -84,7 +84,7 @@ class SequenceLearning:
                 runs = [self._run(folder, asked, passage, seed, source, quick) for seed in seeds]
                 cases.append(_case(f"{label}, {passage}", asked, runs))
                 error = cases[-1]["test_error_percent"]
-                tell(f"{label}, {passage}: test error {error['mean']:.2f} ± {error['std']:.2f} %")
+                tell(f"{label}, {passage}: test error {over_seeds(error, len(seeds))}")
         tell(f"  {plots.save(charts.accuracies(cases), RUNS / name / 'accuracies.png')}")
         summary = {
             "name": name,
@@ -93,7 +93,7 @@ class SequenceLearning:
             "cases": cases,
             **about,
         }
-        tell(f"{name}: {len(seeds)} seeds; {write_json(out / name / 'result.json', summary)}")
+        tell(f"{name}: {write_json(out / name / 'result.json', summary)}")
         return summary
 
     def _run(
