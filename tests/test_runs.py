@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -583,3 +584,30 @@ def test_fewer_examples_and_data_of_ones_own():
     assert len(prepare(TINY, own).test.y) == len(whole.data.train.y)
     with pytest.raises(data.DataError, match="labels"):
         prepare(TINY, own._replace(classes=3))
+
+
+def test_the_commit_is_that_of_the_package_and_of_nothing_else(tmp_path, monkeypatch):
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("GIT NOT TESTED: it is not installed")
+
+    def ask(*words):
+        asked = [git, "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path), *words]
+        subprocess.run(asked, check=True, capture_output=True)
+
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "runs.py").write_text("")
+    (tmp_path / "results").write_text("")
+    ask("init")
+    ask("add", "results")
+    ask("commit", "-m", "of another project")
+    monkeypatch.setattr(runs, "__file__", str(package / "runs.py"))
+    commit = runs._commit.__wrapped__
+    assert commit() is None
+    ask("add", ".")
+    ask("commit", "-m", "ours")
+    (tmp_path / "results").write_text("new")
+    assert re.fullmatch("[0-9a-f]{12}", commit())
+    (package / "runs.py").write_text("changed")
+    assert re.fullmatch("[0-9a-f]{12}-dirty", commit())

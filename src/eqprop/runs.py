@@ -210,14 +210,18 @@ def _cpu() -> str:
 
 @cache
 def _commit() -> str | None:
-    """The commit when first asked for: that of the code which this process loaded."""
-    git = shutil.which("git")
-    if git is None:
+    """The commit when first asked for: that of the code which this process loaded, and whether it was
+    changed since."""
+    here = Path(__file__)
+
+    def ask(*words: str) -> str:
+        asked = ["git", "-C", str(here.parent), *words]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+    if shutil.which("git") is None or not ask("ls-files", "--", here.name):
         return None
-    here = Path(__file__).parent
-    asked = [git, "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or None
+    changed = ask("status", "--porcelain", "--", ".")
+    return ask("describe", "--always", "--abbrev=12") + ("-dirty" if changed else "")
 
 
 def _same(found: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
