@@ -39,6 +39,7 @@ from eqprop.rules import (
     path_integral,
     symmetric_nudge,
 )
+from eqprop.sigmoid import Logistic, Tanh
 from eqprop.solvers import (
     Blockwise,
     Diffusion,
@@ -54,7 +55,7 @@ from eqprop.solvers import (
 )
 from eqprop.spins import Bernoulli, Spin
 from eqprop.thermal import Thermal
-from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
+from eqprop.units import Box, Linear, Unit, hard_tanh, relu, relu6
 
 __all__ = [
     "Backpropagation",

@@ -8,8 +8,9 @@ from typing import Literal
 from eqprop.ops import AveragePool, MaxPool
 from eqprop.oscillator import Oscillator
 from eqprop.ramp import Ramp
+from eqprop.sigmoid import Logistic, Tanh
 from eqprop.spins import Bernoulli, Spin
-from eqprop.units import Box, Linear, Logistic, Tanh, Unit, hard_tanh, relu, relu6
+from eqprop.units import Box, Linear, Unit, hard_tanh, relu, relu6
 
 PoolName = Literal["average", "max"]
 DataName = Literal[

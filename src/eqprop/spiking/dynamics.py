@@ -29,12 +29,13 @@ from eqprop.energy import Clamped, field
 from eqprop.model import Nudged
 from eqprop.ops import MaxPool
 from eqprop.ramp import Ramp
+from eqprop.sigmoid import Sigmoid
 from eqprop.solvers import Info, Solver
 from eqprop.solvers._solver import report
 from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
 from eqprop.spiking.noise import uniform
 from eqprop.spiking.reading import Probabilities, Reading
-from eqprop.units import Sigmoid, State, Units, read
+from eqprop.units import State, Units, read
 
 
 class Carry(NamedTuple):

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from eqprop.ramp import Ramp
-from eqprop.units import Box, Logistic, Unit, Units
+from eqprop.sigmoid import Logistic
+from eqprop.units import Box, Unit, Units
 
 
 def probability(unit: Unit, membrane: Array) -> Array:

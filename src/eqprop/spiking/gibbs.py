@@ -18,9 +18,10 @@ from eqprop.estimators import Batch, Estimate, Estimator
 from eqprop.model import Model
 from eqprop.network import Layer, Network
 from eqprop.samplers import Gibbs
+from eqprop.sigmoid import Logistic
 from eqprop.spins import Bernoulli
 from eqprop.thermal import Rule, Thermal
-from eqprop.units import Logistic, State
+from eqprop.units import State
 
 TEMPERATURE, CENTRE = 0.25, 0.5
 

@@ -22,9 +22,10 @@ from eqprop.estimators import relax
 from eqprop.model import Model
 from eqprop.reproduce import command
 from eqprop.runs import surroundings, write_json
+from eqprop.sigmoid import Logistic
 from eqprop.solvers import Momentum
 from eqprop.spiking import Carry, Probabilities, Spiking, SpikingPropagation
-from eqprop.units import Logistic, embed
+from eqprop.units import embed
 
 INPUTS, OUTPUTS, GAIN, BURN = 100, 10, 1.5, 500
 WIDTH, LEAK = 128, 0.3
