@@ -92,7 +92,7 @@ def test_read_idx_gives_shape_and_values():
     ],
 )
 def test_read_idx_refuses_malformed_content(content, pattern):
-    with pytest.raises(DataError, match=f"(?s){pattern}.*Delete it and download it again"):
+    with pytest.raises(DataError, match=f"(?s){pattern}.*point data_dir .* at an intact copy"):
         read_idx(content, "f.idx")
 
 
@@ -194,7 +194,7 @@ def test_wrong_checksum_names_file_and_both_sums(mnist):
         load("mnist", mnist)
     message = str(caught.value)
     assert f"{path}: expected md5 {md5(good)}, got md5 {md5(other)}" in message
-    assert "Delete it and download it again" in message
+    assert "or a file of another data set: point data_dir" in message
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ DATA_VARIABLE = "EQPROP_DATA"
 IDX_UINT8 = 0x08
 CIFAR_SHAPE = (3, 32, 32)
 GET_AGAIN = (
-    "Delete it and download it again, or point data_dir (--data-dir, EQPROP_DATA) "
-    "at an intact copy."
+    "It is damaged, or a file of another data set: point data_dir (--data-dir, EQPROP_DATA) at an "
+    "intact copy, or leave both unset to download one."
 )
 _TAR_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError)
 

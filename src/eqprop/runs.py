@@ -76,7 +76,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise RunError(f"{path}: expected JSON, got {error}; delete the run folder.") from error
+        raise RunError(
+            f"{path}: expected JSON, got {error}; restore the file, or delete the run folder."
+        ) from error
 
 
 def directly(action: Callable[[], T]) -> T:
