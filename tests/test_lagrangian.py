@@ -28,6 +28,7 @@ from eqprop.lagrangian import (
     Adjoint,
     InitialValue,
     Newton,
+    PathDensity,
     PathError,
     Periodic,
     ReversedNudge,
@@ -35,7 +36,7 @@ from eqprop.lagrangian import (
     midpoint,
     verlet,
 )
-from eqprop.lagrangian.dissipation import frictionless, not_reciprocal
+from eqprop.lagrangian.dissipation import frictionless, not_linear, not_reciprocal
 from paths import (
     KEY,
     OMEGA,
@@ -178,11 +179,11 @@ def damped():
 
 
 @cache
-def linear_damped(force=linear_friction):
+def linear_damped(force=linear_friction, lagrangian=linear):
     """Symmetric mass, damping and stiffness matrices."""
     params = {"m": matrix(1), "k": matrix(2), "g": 0.3 * matrix(3)}
     dt = PERIOD / 90
-    action = Action(doubled(linear, force), params, size=4, steps=90, dt=dt, rule=midpoint)
+    action = Action(doubled(lagrangian, force), params, size=4, steps=90, dt=dt, rule=midpoint)
     cost = PathError(weight=dt, coordinates=(0, 1))
     return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(90)[None, :, :2]
 
@@ -295,6 +296,8 @@ def test_doubled_variables_refuse_bad_data():
         model.free(x[0])
     with refused(ValueError, "got the module Pendulum"):
         doubled(Pendulum(jnp.asarray(0.5)))
+    with refused(ValueError, "which goes into the params of the action"):
+        doubled(duffing, Pendulum(jnp.asarray(0.5)))
     with refused(ValueError, "of size twice that of the Lagrangian, got 5"):
         Action(doubled(duffing), PARAMS, size=5, steps=20, dt=0.1).clamp(jnp.zeros(2))
 
@@ -310,25 +313,59 @@ def gyroscopic(q, v, params):
     return params["g"] @ v + 0.3 * jnp.stack([v[1], -v[0]])
 
 
+def modulated(q, v, params, t, x):
+    """Stiffness that varies in time, seven times a period."""
+    return linear(q, v, params, t, x) - 0.5 * jnp.sin(7 * OMEGA * t) * (q @ q)
+
+
+def coulomb(q, v, params):
+    """Of no slope but at rest."""
+    return params["g"] @ v + 0.3 * jnp.sign(v)
+
+
 def cubic(q, v, params):
     return params["g"] @ v + 0.1 * v**3
 
 
 def test_the_reversed_nudge_refuses_other_systems():
-    for force, wrong in ((linear_friction, False), (gyroscopic, True), (cubic, True)):
-        model, x, _ = linear_damped(force)
-        path = 0.3 * systems.normal(8, (90, 4))
-        assert quickly(not_reciprocal)(model, x[0], path) == wrong
+    cases = (
+        (linear_friction, linear, False),
+        (gyroscopic, linear, True),
+        (cubic, linear, True),
+        (linear_friction, modulated, True),
+    )
+    ask = quickly(lambda model, x, path: not_reciprocal(model.free(x), path))
+    path = 0.3 * systems.normal(8, (90, 4))
+    for force, lagrangian, wrong in cases:
+        model, x, _ = linear_damped(force, lagrangian)
+        assert ask(model, x[0], path) == wrong
+        low = jax.tree.map(lambda a: a.astype(jnp.float32), (model, x[0], path))
+        assert ask(*low) == wrong
     with pytest.raises(RuntimeError, match="of a linear reciprocal system"):
         apply(ReversedNudge(Newton()), linear_damped(cubic))
     with refused(ValueError, "a nudge beta other than 0"):
         ReversedNudge(beta=0.0)
-    model, x, _ = linear_damped(cubic)
-    low = jax.tree.map(lambda a: a.astype(jnp.float32), (model, x[0], path))
-    assert quickly(not_reciprocal)(*low)
-    model, x, _ = linear_damped()
-    low = jax.tree.map(lambda a: a.astype(jnp.float32), (model, x[0], path))
-    assert not quickly(not_reciprocal)(*low)
+
+
+@pytest.mark.parametrize("force", [linear_friction, coulomb])
+def test_the_reversed_nudge_looks_where_it_leads(force):
+    """Dry friction has no slope that would tell."""
+    model, x, _ = linear_damped(force)
+    free, away = (0.3 * systems.normal(seed, (90, 4)) for seed in (8, 9))
+    ask = quickly(lambda model, x, *paths: not_linear(model.free(x), *paths))
+    assert ask(model, x[0], free, free + away) == (force is coulomb)
+
+
+def test_the_reversed_nudge_refuses_an_action_that_is_not_doubled():
+    """At rest, too, where nothing moves."""
+
+    def plain(q, v, params, t, x):
+        return linear(q, v, params, t, 0.0 * x)
+
+    model, x, y = linear_damped()
+    action = Action(plain, model.energy.params, size=2, steps=90, dt=PERIOD / 90)
+    with pytest.raises(RuntimeError, match="expected the doubled action"):
+        apply(ReversedNudge(), (Model(action, PathError(coordinates=(0,))), x, y[:, :, :1]))
 
 
 def test_contrasts_of_harmonics():
@@ -356,6 +393,55 @@ class Pendulum(eqx.Module):
 
     def __call__(self, q, v, t, x):
         return 0.5 * (v @ v) + self.gravity * jnp.sum(jnp.cos(q)) + x[0] * jnp.cos(t) * jnp.sum(q)
+
+
+def test_friction_may_depend_on_time_and_input():
+    """The same action as with its numbers put in by hand."""
+    state, x = {"path": systems.normal(9, (60, 6))}, jnp.array([0.6, 0.3])
+
+    def action(force):
+        return launched(force)[0].energy(state, x)
+
+    timed = action(lambda q, v, params, t: params["g"] * v * (1.0 + 0.0 * t))
+    given = action(lambda q, v, params, t, x: x[0] / 0.6 * params["g"] * v)
+    usual = action(lambda q, v, params: params["g"] * v)
+    np.testing.assert_allclose([timed, given], usual, rtol=1e-12)
+    assert abs(action(lambda q, v, params, t: t * v) - usual) > 1e-3 * abs(usual)
+
+
+def test_whole_numbers_learn():
+    action = Action(lambda q, v, p, t: 0.5 * p["m"] * (v @ v), {"m": 2}, size=1, steps=9, dt=0.1)
+    assert action.params["m"].dtype == jnp.float64
+
+
+def squared(q):
+    return jnp.vdot(q, q)
+
+
+@pytest.mark.parametrize("where", ["energy", "cost"])
+def test_complex_nudges_need_holomorphic_functions(where):
+    """Conjugates, whose slope along ``i`` is another one, are told from what is analytic."""
+    model, x, y = periodic()
+
+    def damaged(q, v, params, t, x):
+        return duffing(q, v, params, t, x) - 0.02 * squared(q)
+
+    if where == "energy":
+        action = Action(damaged, PARAMS, size=3, steps=STEPS, dt=PERIOD / STEPS)
+        model = Model(action, model.cost)
+    else:
+        density = PathDensity(lambda q, y: 0.5 * squared(q))
+        model = Model(model.energy, density)
+    with pytest.raises(RuntimeError, match="energy and a cost that are holomorphic"):
+        apply(EquilibriumPropagation(Newton(), holomorphic(4, 0.05)), (model, x, y))
+
+
+def test_a_density_of_absolute_values_is_refused_for_complex_nudges():
+    model, x, y = periodic()
+    model = Model(model.energy, PathDensity(lambda q, y: jnp.sum(jnp.abs(q) ** 2)))
+    wanted = refused(ValueError, "a density that is holomorphic for complex nudges")
+    with jax.numpy_dtype_promotion("standard"), wanted:
+        apply(EquilibriumPropagation(Newton(), holomorphic(4, 0.05)), (model, x, y))
 
 
 def test_a_lagrangian_may_be_a_module():

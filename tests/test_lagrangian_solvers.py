@@ -307,8 +307,15 @@ def test_actions_refuse_bad_data():
         found(spring_action(1.0, boundary=FixedEnds(lambda x: x, [0.0])), jnp.zeros(3))
     with refused(ValueError, "pinned coordinate in 0 .. 0"):
         spring_action(1.0, boundary=Periodic(pin=(1, 0.0)))
-    with refused(ValueError, r"pin = \(coordinate, value\) with a finite value"):
-        Periodic(pin=(0, np.nan))
+    for pin in ((0, np.nan), (0.0, 1.0)):
+        with refused(ValueError, r"pin = \(coordinate, value\), a whole number and a finite one"):
+            Periodic(pin=pin)
+    with refused(ValueError, "a whole number of coordinates, steps, harmonics"):
+        HarmonicAction(spring, 1.0, size=1, harmonics=3.5, period=1.0)
+    with refused(ValueError, "a finite dt > 0"):
+        spring_action(1.0, dt=np.inf)
+    with refused(ValueError, r"floating-point numbers, got int64; cast them"):
+        found(spring_action(1.0, boundary=FixedEnds([0.0], [1.0])), jnp.arange(2))
     with pytest.raises(IndexError) as raised:
         Action(duffing, PARAMS, size=3, steps=20, dt=0.1).clamp(jnp.asarray(0.3))
     assert any("the input x of one example, of shape ()" in n for n in raised.value.__notes__)
@@ -333,8 +340,14 @@ def test_a_given_start_needs_doubled_variables():
     def small(q, v, params, t):
         return 1e-6 * pair(q, v, params, t)
 
-    with refused(RuntimeError, "expected doubled variables"):
-        found(Action(small, 0.3, size=2, boundary=start, **options))
+    def still(q, v, params, t):
+        """At rest, where its action is 0 as well."""
+        return 0.5 * (v @ v) - 0.5 * params * (q @ q)
+
+    rest = InitialValue([0.0], [0.0])
+    for lagrangian, given in ((small, start), (still, rest)):
+        with refused(RuntimeError, "expected doubled variables"):
+            found(Action(lagrangian, 0.3, size=2, boundary=given, **options))
 
 
 def test_a_given_start_may_be_marched_from():
@@ -349,6 +362,48 @@ def test_a_given_start_may_be_marched_from():
     marched, info = quickly(Shooting().settle)(phase, rest)
     np.testing.assert_allclose(marched["path"], settle(phase, rest)[0]["path"], atol=1e-9)
     assert info.outcome == CONVERGED
+
+
+def test_counts_and_times_may_be_of_any_type():
+    options = {"size": np.int64(1), "steps": np.int64(20), "dt": jnp.asarray(0.1)}
+    action = Action(spring, 1.0, boundary=FixedEnds([0.0], [1.0]), **options)
+    assert (type(action.steps), type(action.dt)) == (int, float)
+
+
+def test_a_start_that_is_not_finite_is_named():
+    def hollow(q, v, params, t):
+        return 0.5 * (v @ v) - params * jnp.sum(1.0 / jnp.abs(q))
+
+    ends = FixedEnds([1.0], [1.0])
+    with refused(RuntimeError, "finite forces along the path where the search starts"):
+        found(Action(hollow, 0.1, size=1, steps=20, dt=0.05, boundary=ends))
+
+
+def test_a_branch_is_watched_whichever_solver_found_it():
+    """A free path of a loose tolerance is one, too."""
+
+    def driven(q, v, params, t, x):
+        duffing = 0.5 * (q @ q) + 0.25 * jnp.sum(q**4)
+        return 0.5 * (v @ v) - params * duffing + 0.05 * jnp.cos(1.2 * t) * q[0]
+
+    period = 2 * np.pi / 1.2
+    action = Action(driven, 1.0, size=1, steps=60, dt=period / 60)
+    model, x = Model(action, PathError(weight=period / 60)), jnp.zeros((1, 1))
+    learner = EquilibriumPropagation(Newton(1e-2), symmetric(0.5), Newton())
+    with refused(RuntimeError, "on the branch of the free one"):
+        apply(learner, (model, x, jnp.ones((1, 60, 1))))
+
+
+def test_drives_above_the_harmonics_are_told():
+    def driven(harmonic):
+        def lagrangian(q, v, params, t):
+            return 0.5 * (v @ v - params * (q @ q)) + jnp.cos(harmonic * t) * q[0]
+
+        return HarmonicAction(lagrangian, 0.3, size=1, harmonics=5, period=2 * np.pi)
+
+    found(driven(4))
+    with pytest.warns(UserWarning, match="in harmonics above the 5 of the path"):
+        found(driven(7))
 
 
 def test_nudges_near_a_resonance_are_told():

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import gc
+import json
 import os
 import re
 import shutil
@@ -141,6 +142,12 @@ def test_resume_with_another_recipe_names_what_differs(change, named, tmp_path):
 
 
 # --- metrics ----------------------------------------------------------------------------------
+
+
+def test_an_epoch_written_twice_counts_once(tmp_path):
+    rows = [{"epoch": 1, "a": 1.0}, {"epoch": 2, "a": 2.0}, {"epoch": 1, "a": 3.0}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_rows(tmp_path) == rows[:2]
 
 
 def test_rows_are_kept_up_to_an_epoch_and_without_a_torn_end(tmp_path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,6 +25,7 @@ from eqprop.contrast import Contrast
 from eqprop.energy import displacement, norm
 from eqprop.model import Model
 from eqprop.ops import cast, freeze
+from eqprop.smooth import require_holomorphic, require_smooth
 from eqprop.solvers import CONVERGED, Info, Iterative, Solver, check_tolerance
 from eqprop.units import State, Units
 
@@ -176,12 +177,14 @@ class EquilibriumPropagation(Estimator):
         real = jnp.result_type(*jax.tree.leaves(state))
         betas, coefficients = self.contrast.draw(key)
         if jnp.iscomplexobj(betas):
-            _require_smooth(model)
+            require_smooth(model)
             dtype = np.result_type(real, np.complex64)
         else:
             dtype = real
         betas, coefficients = betas.astype(dtype), coefficients.astype(dtype)
         frozen, inputs, starts = cast(freeze(model), dtype), cast(x, dtype), cast(free, dtype)
+        if dtype != real:
+            starts = jax.vmap(partial(require_holomorphic, frozen))(inputs, y, starts)
         solver = self.nudged_solver or self.solver
 
         def settle(beta, x, y, start, key):
@@ -296,12 +299,3 @@ def by_phase(function, examples, phases):
         e if p is None or e is None else e + 1 for e, p in zip(examples, phases, strict=True)
     )
     return jax.vmap(inner, in_axes=outer, out_axes=1)
-
-
-def _require_smooth(model: Model) -> None:
-    rough = [name for name, unit in model.energy.units.items() if not unit.smooth]
-    if rough:
-        raise ValueError(
-            f"EquilibriumPropagation: complex nudges need smooth units, but layers {rough} are clipped; "
-            "use Logistic, Tanh or Linear units, or a real contrast such as n_point."
-        )

@@ -175,15 +175,17 @@ def _remedy(error: OSError) -> str:
 
 
 def read_rows(folder: Path) -> list[dict[str, float]]:
-    """The metrics of a run folder; a last line cut short by a kill is left out."""
+    """The metrics of a run folder; a last line cut short by a kill is left out, and an epoch that was
+    written twice, as by two processes at once, counts once."""
     path = folder / "metrics.jsonl"
-    rows = []
+    rows: dict[float, dict[str, float]] = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
             break
-    return rows
+        rows.setdefault(row["epoch"], row)
+    return list(rows.values())
 
 
 def surroundings() -> dict[str, Any]:

@@ -19,7 +19,14 @@ from jaxtyping import Array, PyTree
 from eqprop.energy import Energy
 from eqprop.lagrangian.bordered import Bordered
 from eqprop.lagrangian.boundary import Boundary, Periodic
-from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive, require_scalar
+from eqprop.lagrangian.extremal import (
+    PATH,
+    Extremal,
+    as_function,
+    require_drive,
+    require_scalar,
+    whole,
+)
 from eqprop.lagrangian.rules import Rule, verlet
 from eqprop.units import State, Units
 
@@ -56,10 +63,10 @@ class Action(Energy):
         boundary: Boundary | None = None,
         rule: Rule = verlet,
     ):
-        whole = isinstance(size, int) and isinstance(steps, int)
-        if not whole or not size >= 1 or not steps >= 3 or not dt > 0:
+        size, steps, dt = whole(size), whole(steps), float(dt)
+        if not size >= 1 or not steps >= 3 or not 0 < dt < np.inf:
             raise ValueError(
-                f"Action: expected whole numbers size >= 1 and steps >= 3, and dt > 0, got size={size}, "
+                f"Action: expected size >= 1, steps >= 3 and a finite dt > 0, got size={size}, "
                 f"steps={steps}, dt={dt}."
             )
         self.boundary = Periodic() if boundary is None else boundary

@@ -104,10 +104,14 @@ class Periodic(Boundary):
     def __check_init__(self):
         pin = self.pin
         if pin is not None and not (
-            isinstance(pin, tuple) and len(pin) == 2 and np.isfinite(pin[1])
+            isinstance(pin, tuple)
+            and len(pin) == 2
+            and isinstance(pin[0], int)
+            and np.isfinite(pin[1])
         ):
             raise ValueError(
-                f"Periodic: expected pin = (coordinate, value) with a finite value, got {pin!r}."
+                "Periodic: expected pin = (coordinate, value), a whole number and a finite one, got "
+                f"{pin!r}."
             )
 
     def system(self, first: Array, mixed: Array, last: Array) -> Bordered:

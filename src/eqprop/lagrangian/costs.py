@@ -69,7 +69,8 @@ class PathError(PathCost):
 
 
 class PathDensity(PathCost):
-    """``sum_n density(q_n, y_n)`` for any function of one node and its target; ``y``: (nodes, ...)."""
+    """``sum_n density(q_n, y_n)`` for any function of one node and its target; ``y``: (nodes, ...). For
+    complex nudges it must be holomorphic: ``q @ q`` rather than ``|q|^2``."""
 
     density: Callable[[Array, Array], Array] = eqx.field(static=True)
 
@@ -82,8 +83,15 @@ class PathDensity(PathCost):
         return shown[self.output]
 
     def blocks(self, path: Array, y: Array) -> Array:
-        curve = jax.hessian(self.density, holomorphic=jnp.iscomplexobj(path))
-        return jax.vmap(curve)(path, y.astype(path.dtype))
+        holomorphic = jnp.iscomplexobj(path)
+        y = y.astype(path.dtype)
+        if holomorphic and not jnp.iscomplexobj(jax.eval_shape(self.density, path[0], y[0])):
+            raise ValueError(
+                "PathDensity: expected a density that is holomorphic for complex nudges, got one that is "
+                "real there: write (q - y) @ (q - y) for |q - y|^2, or use a real contrast such as n_point."
+            )
+        curve = jax.hessian(self.density, holomorphic=holomorphic)
+        return jax.vmap(curve)(path, y)
 
     def curvature(self, beta: Array) -> Array:
         raise ValueError("PathDensity: expected eqprop.lagrangian.Newton as the solver.")
@@ -130,7 +138,8 @@ class FourierError(PathCost):
         if harmonics.size == 0 or harmonics.min() < 0 or 2 * harmonics.max() >= nodes:
             raise ValueError(
                 f"FourierError: expected harmonics in 0 .. {(nodes - 1) // 2} for {nodes} nodes, got "
-                f"{self.harmonics}; take more steps a period."
+                f"{self.harmonics}; take more steps a period, or for coefficients of a HarmonicAction "
+                "PathError(coordinates=...)."
             )
         angle = 2 * np.pi / nodes * harmonics[:, None] * np.arange(nodes)
         scale = np.where(harmonics == 0, 1.0, 2.0)[:, None, None] / nodes

@@ -14,21 +14,21 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
-from eqprop.lagrangian.action import Action
+from eqprop.lagrangian.action import Action, ClampedAction
 from eqprop.lagrangian.boundary import Periodic
 from eqprop.lagrangian.costs import PathDensity
 from eqprop.lagrangian.extremal import PATH, arguments, with_input
+from eqprop.lagrangian.faults import checked, elsewhere
 from eqprop.lagrangian.newton import Newton
 from eqprop.model import Model, Nudged
 from eqprop.ops import freeze
 from eqprop.solvers import Solver
 from eqprop.units import State
 
-Friction = Callable[[Array, Array, PyTree], Array]
+Friction = Callable[..., Array]
 
 
 def frictionless(q: Array, v: Array, params: PyTree) -> Array:
@@ -36,11 +36,23 @@ def frictionless(q: Array, v: Array, params: PyTree) -> Array:
     return jnp.zeros_like(q)
 
 
+def _friction(friction: Friction) -> Friction:
+    """As a function of ``(q, v, params, t, x)``, of which its own last two may be missing."""
+    count = arguments(friction)
+    if isinstance(friction, eqx.Module) or count not in (3, 4, 5):
+        raise ValueError(
+            "doubled: expected a friction F(q, v, params), F(q, v, params, t) or F(q, v, params, t, x), a "
+            f"function that takes what learns from params, got {friction!r} of {count} arguments; give "
+            "lambda q, v, p: p['friction'](q, v) for a module, which goes into the params of the action."
+        )
+    return lambda *given: friction(*given[:count])
+
+
 def doubled(
     lagrangian: Callable[..., Array], friction: Friction = frictionless
 ) -> Callable[..., Array]:
     """A Lagrangian of twice the coordinates, ``z = (q, y)``, for a motion with friction ``F(q, v,
-    params)``:
+    params)``, which may depend on the time ``t`` and the input ``x`` as well:
 
         d/dt dL/dv - dL/dq + F = 0,        L2 = y dL/dq + y' dL/dv - y F
 
@@ -56,12 +68,7 @@ def doubled(
             f"{type(lagrangian).__name__}; give doubled(lambda q, v, p, t, x: p(q, v, t, x)) and the "
             "module as the params of the action."
         )
-    whole = with_input(lagrangian)
-    if arguments(friction) != 3:
-        raise ValueError(
-            f"doubled: expected a friction F(q, v, params), one force a coordinate, got {friction!r} of "
-            f"{arguments(friction)} arguments."
-        )
+    whole, drag = with_input(lagrangian), _friction(friction)
 
     def both(z: Array, w: Array, params: PyTree, t: Array, x: Array) -> Array:
         if len(z) % 2:
@@ -70,7 +77,7 @@ def doubled(
             )
         (q, y), (v, rate) = jnp.split(z, 2), jnp.split(w, 2)
         _, change = jax.jvp(lambda q, v: whole(q, v, params, t, x), (q, v), (y, rate))
-        force = jnp.asarray(friction(q, v, params))
+        force = jnp.asarray(drag(q, v, params, t, x))
         if force.shape != q.shape:
             raise ValueError(
                 f"doubled: expected a friction of shape {q.shape}, one force a coordinate, got "
@@ -119,14 +126,16 @@ class ReversedNudge(Estimator):
 
         def respond(x: Array, y: Array, z: State) -> tuple[State, Any]:
             error = jax.grad(frozen.loss)(z, y)[PATH][:, : action.size // 2]
-            error = eqx.error_if(error, not_reciprocal(frozen, x, z[PATH]), IRRECIPROCAL)
+            base = frozen.free(x)
+            error = eqx.error_if(error, not_reciprocal(base, z[PATH]), IRRECIPROCAL)
             phase = Nudged(  # type: ignore[call-arg]
-                base=frozen.free(x),
+                base=base,
                 cost=PathDensity(density=_work),  # type: ignore[call-arg]
                 y=_reversed(error),
                 beta=jnp.asarray(self.beta, error.dtype),
             )
             nudged, info = self.solver.settle(phase, z)
+            nudged = checked(nudged, [(not_linear(base, z[PATH], nudged[PATH]), IRRECIPROCAL)])
             moved = (nudged[PATH] - z[PATH])[:, : action.size // 2] / self.beta
             q, _ = jnp.split(z[PATH], 2, axis=1)
             return {PATH: jnp.concatenate([q, _reversed(moved)], 1)}, info
@@ -151,31 +160,44 @@ def _reversed(path: Array) -> Array:
     return jnp.roll(path[::-1], 1, axis=0)
 
 
-def not_reciprocal(model: Model, x: Array, path: Array) -> Array:
-    """Whether ``<a, K b>`` differs from ``<R b, K R a>``, or ``K b`` between two paths, for the linearised
-    equation of motion ``K``, time reversal ``R`` and random slow paths; or the action is not a doubled
-    one."""
-    phase = model.free(x)
-    q, y = jnp.split(path, 2, axis=1)
-    angle = 2 * np.pi / len(q) * np.arange(len(q))[:, None] * np.arange(1, 4)
-    waves = np.concatenate([np.cos(angle), np.sin(angle)], 1)
-    mixed = np.random.default_rng(0).normal(size=(2, waves.shape[1], q.shape[1]))
-    a, b = jnp.asarray(waves @ mixed, q.dtype) * jnp.maximum(jnp.max(jnp.abs(q)), 1.0)
+def not_reciprocal(phase: ClampedAction, path: Array) -> Array:
+    """Whether the linearised equation of motion is not of symmetric matrices, the same at every step of
+    this path and of another one; or the action is not a doubled one."""
+    size = path.shape[1] // 2
+
+    def blocks(start: Array, end: Array, t: Array) -> Array:
+        """Of ``y`` at the two nodes, by ``q`` at the two: (2, 2, size, size)."""
+        curve = jax.hessian(phase.step, (0, 1))(start, end, t)
+        return jnp.stack([jnp.stack([part[size:, :size] for part in row]) for row in curve])
+
+    def around(path: Array) -> Array:
+        """By ``q`` here, at the node after and at the one before: (3, steps, size, size)."""
+        found = jax.vmap(blocks)(*phase.ends(path))
+        here = found[:, 0, 0] + jnp.roll(found[:, 1, 1], 1, axis=0)
+        return jnp.stack([here, found[:, 0, 1], found[:, 1, 0]])
+
+    still = elsewhere(path).at[:, size:].set(0.0)
+    parts = jnp.concatenate([around(path), around(still)], 1)
+    uneven = jnp.max(jnp.abs(parts - parts[:, :1]))
+    lopsided = jnp.max(jnp.abs(parts - jnp.swapaxes(parts, -1, -2)))
+    left = jnp.max(jnp.abs(jax.grad(phase.total)(still)[:, :size]))
+    slack = 100.0 * jnp.finfo(path.dtype).eps * jnp.max(jnp.abs(parts))
+    return ~((uneven <= slack) & (lopsided <= slack) & (left <= slack))
+
+
+def not_linear(phase: ClampedAction, free: Array, nudged: Array) -> Array:
+    """Whether the forces on ``q`` do not change in proportion from the free path to the nudged one."""
+    size = free.shape[1] // 2
 
     def motion(q: Array) -> Array:
-        return jax.grad(lambda y: phase({PATH: jnp.concatenate([q, y], 1)}))(jnp.zeros_like(y))
+        return jax.grad(phase.total)(jnp.concatenate([q, jnp.zeros_like(q)], 1))[:, size:]
 
-    def pushed(q: Array, way: Array) -> Array:
-        return jax.jvp(motion, (q,), (way,))[1]
-
-    here = jnp.vdot(a, pushed(q, b))
-    back = jnp.vdot(_reversed(b), pushed(q, _reversed(a)))
-    moved = jnp.linalg.norm(pushed(q + b, b) - pushed(q, b)) * jnp.linalg.norm(a)
-    scale = jnp.linalg.norm(a) * jnp.linalg.norm(pushed(q, b))
-    left = jax.grad(lambda q: phase({PATH: jnp.concatenate([q, jnp.zeros_like(y)], 1)}))(q)
-    apart = jnp.maximum(jnp.abs(here - back), moved) + jnp.max(jnp.abs(left))
-    precision = float(jnp.finfo(q.dtype).eps)
-    return ~(apart <= (100.0 * precision**0.75 + 10.0 * precision * len(q) ** 2 / 40) * scale)
+    q, away = free[:, :size], (nudged - free)[:, :size]
+    forces, change = jax.jvp(motion, (q,), (away,))
+    stiffest = jnp.max(jnp.abs(jax.vmap(jax.hessian(phase.step))(*phase.ends(free))))
+    reach = jnp.max(jnp.abs(q)) + jnp.max(jnp.abs(away))
+    bent = jnp.max(jnp.abs(motion(q + away) - forces - change))
+    return ~(bent <= 100.0 * jnp.finfo(free.dtype).eps * stiffest * reach)
 
 
 IRRECIPROCAL = (

@@ -26,6 +26,7 @@ from jaxtyping import Array, PyTree
 
 from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase, check, unroll
 from eqprop.lagrangian.response import Limit, Pair, Response
+from eqprop.lagrangian.warn import warn_if
 
 Slopes = tuple[Array | None, Array | None]
 
@@ -55,6 +56,12 @@ def evolve(
             f"evolve: expected damping * dt * steps below {-0.5 * math.log(precision):.1f}, got "
             f"{damping * dt * len(inputs):.1f}: the echo amplifies by its exponential, and rounding with "
             "it. Use less damping or fewer steps, or unroll."
+        )
+    least = precision * math.exp(damping * dt * len(inputs))
+    if nudge is not None and nudge < least:
+        raise ValueError(
+            f"evolve: expected a nudge above {least:.1e}, what the echo makes of rounding, got {nudge:g}; "
+            "take a larger one, or None for its limit."
         )
     return _evolve((hamiltonian, start, inputs), dt=dt, damping=damping, nudge=nudge)
 
@@ -118,22 +125,34 @@ def _(
     zeros = jax.tree.map(jnp.zeros_like, eqx.filter(hamiltonian, eqx.is_inexact_array))
     carry, by_input = lax.scan(step, ((q, p), one, zeros), (inputs, along), reverse=True)
     (q, p), gain, total = carry
-    q = eqx.error_if(q, _astray(response.place(q), -response.place(p), start, end), ASTRAY)
+    missed = _missed(response.place(q), -response.place(p), start, end)
+    warn_if((missed > MISSED) & (missed <= ASTRAY), ROUGH)
+    q = eqx.error_if(q, ~(missed <= ASTRAY), LOST)
     return total, (-response.difference(p) / gain, -response.difference(q) / gain), by_input
 
 
-def _astray(q: Array, p: Array, start: Phase, end: Phase) -> Array:
-    """Whether the echo has not come back to where the path began, in proportion to the path's size."""
+def _missed(q: Array, p: Array, start: Phase, end: Phase) -> Array:
+    """By how much the echo misses where the path began, in proportion to the path's size."""
     size = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in (*start, *end)]))
     missed = jnp.maximum(jnp.max(jnp.abs(q - start[0])), jnp.max(jnp.abs(p - start[1])))
-    return ~(missed <= jnp.finfo(q.dtype).eps ** 0.25 * size)
+    return missed / jnp.where(size > 0, size, 1.0)
 
 
-ASTRAY = (
+MISSED, ASTRAY = 1e-4, 5e-3
+"""Of the path's size; gradients are wrong by ten to a hundred times as much."""
+REMEDY = (
+    "Take a shorter path, float64, a smaller nudge, slower rates (a smaller learning rate for them), or "
+    "unroll."
+)
+ROUGH = (
+    f"evolve: expected an echo that comes back to the start of its path within {MISSED:g} of the path's "
+    "size, got one that misses it by more: the system amplifies rounding, or the nudge, and the gradient "
+    f"may be wrong by some percent. {REMEDY}"
+)
+LOST = (
     "evolve: expected an echo that comes back to the start of its path, got one that went astray: the "
     "system amplifies rounding, or the nudge, along a path of this length, and the gradient would be "
-    "wrong. Take a shorter path, float64, a smaller nudge, slower rates (a smaller learning rate for "
-    "them), or unroll."
+    f"wrong. {REMEDY}"
 )
 
 

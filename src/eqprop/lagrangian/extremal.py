@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -77,6 +78,16 @@ class Extremal(Clamped):
         return self.total(state[PATH])
 
 
+def whole(number: Any) -> int:
+    """A count, of whatever type. Raises ``ValueError`` where it is not whole."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise ValueError(
+            f"Action: expected a whole number of coordinates, steps, harmonics and samples, got {number!r}."
+        ) from None
+
+
 def with_input(lagrangian: Callable[..., Any]) -> Callable[..., Any]:
     """The function as one of ``(q, v, params, t, x)``; its own fifth argument may be missing."""
     count = arguments(lagrangian)
@@ -123,8 +134,14 @@ def as_function(
     """A Lagrangian and its parameters as a function of ``(q, v, params, t, x)`` and a tree of arrays."""
     if isinstance(lagrangian, eqx.Module):
         params, lagrangian = lagrangian, _call
-    arrays = jax.tree.map(lambda a: jnp.asarray(a) if eqx.is_array_like(a) else a, params)
-    return with_input(lagrangian), arrays
+    return with_input(lagrangian), jax.tree.map(_learnt, params)
+
+
+def _learnt(leaf: Any) -> Any:
+    """Python numbers as arrays that learn, whole ones too."""
+    if isinstance(leaf, int) and not isinstance(leaf, bool):
+        return jnp.asarray(float(leaf))
+    return jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf
 
 
 def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
@@ -134,6 +151,11 @@ def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
 
 def require_scalar(phase: Extremal, size: int) -> None:
     """Raise ``ValueError`` where the Lagrangian is not one number."""
+    if not jnp.issubdtype(phase.x.dtype, jnp.inexact):
+        raise ValueError(
+            f"Action: expected inputs x of floating-point numbers, got {phase.x.dtype}; cast them, as by "
+            "x.astype(float)."
+        )
     point, time = (jax.ShapeDtypeStruct(shape, phase.x.dtype) for shape in ((size,), ()))
     try:
         found = jax.eval_shape(phase.continuous, point, point, time).shape

@@ -7,6 +7,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from eqprop.energy import displacement, norm
@@ -15,6 +16,7 @@ from eqprop.lagrangian.bordered import Factor
 from eqprop.lagrangian.boundary import NAIVE, InitialValue, Periodic
 from eqprop.lagrangian.curvature import softest, solve
 from eqprop.lagrangian.extremal import PATH, Extremal
+from eqprop.lagrangian.harmonic import ClampedHarmonics
 from eqprop.lagrangian.matrices import determinant, one_by_one
 from eqprop.lagrangian.warn import warn_if
 from eqprop.model import Nudged
@@ -45,6 +47,7 @@ LEAST = 0.02
 """Of the margin: 1 % in ``omega T`` between fixed ends."""
 NEAR = 0.1
 """What is left of the balance of forces at a start that is near a branch."""
+LEFT_OUT = 0.5
 FAR = 4.0
 """A nudged path that moves this many times its first step has left the linear response."""
 
@@ -56,12 +59,17 @@ def checked(state: State, faults: Faults) -> State:
     return state
 
 
+ASTRAY = (
+    "Action: expected finite forces along the path where the search starts, got some that are not: look "
+    "for NaN in the input, the target and the parameters, and for a Lagrangian or a cost that is "
+    "infinite there (at rest, where it starts by default); start from another path."
+)
 UNSETTLED = (
-    "Newton's method: expected to converge, but the residual stopped falling or the steps are spent. Start "
-    "nearer to the path, by Continuation in the input or in the nudge; take a smaller nudge; raise "
-    "max_steps; or loosen the tolerance, which rounding bounds by about mass / dt times the "
-    "precision. Where the second variation is singular (a conjugate point, an undamped resonance, a "
-    "zero mode) there is nothing to converge to."
+    "Action: expected a path to which the search converges, but the residual stopped falling or the "
+    "steps are spent. Start nearer to the path, by Continuation in the input or in the nudge; take a "
+    "smaller nudge; raise max_steps; or loosen the tolerance, which rounding bounds by about mass / dt "
+    "times the precision. Where the second variation is singular (a conjugate point, an undamped "
+    "resonance, a zero mode) there is nothing to converge to."
 )
 
 
@@ -138,12 +146,42 @@ def _start_faults(phase: ClampedAction, path: Array) -> Faults:
     if not isinstance(phase.action.boundary, InitialValue):
         return []
     half = phase.action.size // 2
+    path = elsewhere(path)
 
     def largest(second: float) -> Array:
         steps = jax.vmap(phase.step)(*phase.ends(path.at[:, half:].set(second)))
         return jnp.max(jnp.abs(steps))
 
     return [(largest(0.0) > 100.0 * jnp.finfo(path.dtype).eps * largest(1.0), NAIVE)]
+
+
+def warn_of_harmonics(phase: Extremal, path: Array) -> None:
+    """That forces on a path of harmonics have more than ``LEFT_OUT`` of their size in higher ones, up to
+    four times as high, which its action averages away."""
+    if not isinstance(phase, ClampedHarmonics):
+        return
+    action = phase.action
+    times = action.period * np.arange(8 * action.harmonics + 2) / (8 * action.harmonics + 2)
+    q, v = (
+        jnp.asarray(part, path.dtype) @ path.reshape(-1, action.size)
+        for part in action.waves(times)
+    )
+    forces, momenta = jax.vmap(jax.grad(phase.continuous, (0, 1)))(q, v, jnp.asarray(times))
+    rates = 2j * np.pi / action.period * np.arange(4 * action.harmonics + 2)[:, None]
+    along = jnp.fft.rfft(forces, axis=0)
+    left = (along - rates * jnp.fft.rfft(momenta, axis=0))[action.harmonics + 1 :]
+    warn_if(
+        jnp.linalg.norm(left) > LEFT_OUT * jnp.linalg.norm(along),
+        f"HarmonicAction: expected forces of which less than {LEFT_OUT:.0%} is in harmonics above the "
+        f"{action.harmonics} of the path, got more: a drive or a nonlinearity is left out. Take more "
+        "harmonics.",
+    )
+
+
+def elsewhere(path: Array) -> Array:
+    """A path as large, or of size 1, that nothing makes special: for what must hold of every path."""
+    size = jnp.maximum(jnp.max(jnp.abs(path)), 1.0)
+    return path + size * jax.random.normal(jax.random.key(0), path.shape, path.dtype)
 
 
 def warn_of_margin(margin: Array, least: float = LEAST) -> None:

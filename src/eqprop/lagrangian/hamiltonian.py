@@ -91,8 +91,9 @@ def unroll(
     q = eqx.error_if(
         q,
         ~jnp.all(jnp.isfinite(q)),
-        "evolve: expected a finite path, got one that grew without bound; take a smaller time step dt "
-        "(leapfrog needs omega dt < 2 for the fastest frequency), or a potential that confines.",
+        "evolve: expected a finite path, got one that grew without bound, or starts, inputs or parameters "
+        "that are not finite; take a smaller time step dt (leapfrog needs omega dt < 2 for the fastest "
+        "frequency), or a potential that confines.",
     )
     return (q, p), positions
 

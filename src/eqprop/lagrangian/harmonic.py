@@ -20,7 +20,14 @@ from jaxtyping import Array, PyTree
 
 from eqprop.energy import Energy
 from eqprop.lagrangian.bordered import Bordered
-from eqprop.lagrangian.extremal import PATH, Extremal, as_function, require_drive, require_scalar
+from eqprop.lagrangian.extremal import (
+    PATH,
+    Extremal,
+    as_function,
+    require_drive,
+    require_scalar,
+    whole,
+)
 from eqprop.units import Linear, Units
 
 
@@ -53,12 +60,13 @@ class HarmonicAction(Energy):
         period: float,
         samples: int | None = None,
     ):
-        if not size >= 1 or not harmonics >= 1 or not period > 0:
+        size, harmonics, period = whole(size), whole(harmonics), float(period)
+        if not size >= 1 or not harmonics >= 1 or not 0 < period < np.inf:
             raise ValueError(
                 f"HarmonicAction: expected size >= 1, harmonics >= 1 and period > 0, got size={size}, "
                 f"harmonics={harmonics}, period={period}."
             )
-        samples = 6 * harmonics + 2 if samples is None else samples
+        samples = 6 * harmonics + 2 if samples is None else whole(samples)
         if samples <= 2 * harmonics:
             raise ValueError(
                 f"HarmonicAction: expected more than {2 * harmonics} samples for {harmonics} harmonics, "

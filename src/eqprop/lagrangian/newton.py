@@ -16,6 +16,7 @@ from eqprop.lagrangian.bordered import Factor, Pivots
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
 from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import (
+    ASTRAY,
     UNSETTLED,
     PathInfo,
     branch_fault,
@@ -23,15 +24,18 @@ from eqprop.lagrangian.faults import (
     free_faults,
     margin_of,
     reach_fault,
+    warn_of_harmonics,
     warn_of_jump,
     warn_of_margin,
 )
 from eqprop.model import Nudged
-from eqprop.solvers import CONVERGED, Solver, check_tolerance
+from eqprop.solvers import CONVERGED, DIVERGED, Solver, check_tolerance
 from eqprop.solvers._solver import report as ending
 from eqprop.units import State
 
 SMALLEST = 2.0**-14
+NEAR = 1e-3
+"""The residual of a start that is a free path, by whichever solver found it."""
 
 
 class _Point(NamedTuple):
@@ -81,14 +85,16 @@ class Newton(Solver):
         """The state, unless it is wrong: by itself where free; by its start where nudged, from which one
         stage alone must not lead far."""
         action = action_of(phase)
+        lost = (last.outcome == DIVERGED) & (last.steps == 0), ASTRAY
         if not isinstance(phase, Nudged):
+            warn_of_harmonics(action, found[PATH])
             warn_of_margin(jnp.where(last.outcome == CONVERGED, last.margin, jnp.inf))
-            return checked(found, free_faults(action, found[PATH], last))
-        followed = residual(action, start) <= 1e3 * self.tolerance
+            return checked(found, [lost, *free_faults(action, found[PATH], last)])
+        followed = residual(action, start) <= max(NEAR, 1e3 * self.tolerance)
         free = second_variation(action, start).factor()
         crossed, message = branch_fault(followed, free.left.inertia().negative, stages)
         crossed = crossed | (followed & _turned(phase, start))
-        faults = [(last.outcome != CONVERGED, UNSETTLED), (crossed, message)]
+        faults = [lost, (last.outcome != CONVERGED, UNSETTLED), (crossed, message)]
         if stages is last:
             faults.append(reach_fault(followed, free, phase, start, found))
         return checked(found, faults)
