@@ -38,6 +38,7 @@ from eqprop.lagrangian import (
     verlet,
 )
 from eqprop.lagrangian.curvature import second_variation, solve, solve_refined
+from eqprop.lagrangian.extremal import whole
 from eqprop.solvers import CONVERGED, STEPS_SPENT
 from paths import (
     ENDS,
@@ -295,7 +296,7 @@ def test_a_jump_between_free_paths_is_warned_of():
 
 
 def test_actions_refuse_bad_data():
-    with refused(ValueError, "size >= 1 and steps >= 3, and dt > 0"):
+    with refused(ValueError, "size >= 1, steps >= 3 and a finite dt > 0"):
         spring_action(1.0, steps=2)
     with refused(ValueError, r"L\(q, v, params, t\)"):
         Action(lambda q, v: 0.0, size=1, steps=10, dt=0.1)
@@ -311,9 +312,9 @@ def test_actions_refuse_bad_data():
         with refused(ValueError, r"pin = \(coordinate, value\), a whole number and a finite one"):
             Periodic(pin=pin)
     with refused(ValueError, "a whole number of coordinates, steps, harmonics"):
-        HarmonicAction(spring, 1.0, size=1, harmonics=3.5, period=1.0)
+        whole(3.5)
     with refused(ValueError, "a finite dt > 0"):
-        spring_action(1.0, dt=np.inf)
+        Action(spring, 1.0, size=1, steps=10, dt=np.inf)
     with refused(ValueError, r"floating-point numbers, got int64; cast them"):
         found(spring_action(1.0, boundary=FixedEnds([0.0], [1.0])), jnp.arange(2))
     with pytest.raises(IndexError) as raised:

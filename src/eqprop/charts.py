@@ -177,6 +177,8 @@ def costs(
         values = finite(line["step_seconds"], "log")
         axes.plot(line[x], values, "o-", label=f"order {line['order']:.2f}")
         dress(axes, f"{x} of the path", "seconds a step of Newton's method", values)
+    second.set_xticks([], minor=True)
+    second.set_xticks(by_size["size"], [str(size) for size in by_size["size"]])
     shown = [finite(values, "log") for values in memory["bytes"].values()]
     for label, values in zip(memory["bytes"], shown, strict=True):
         third.plot(memory["lengths"], values, "o-", label=label)

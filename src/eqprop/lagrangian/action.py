@@ -9,6 +9,7 @@ and descent does not. Massar, arXiv 2505.07363.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import SupportsFloat, SupportsIndex
 
 import equinox as eqx
 import jax
@@ -57,14 +58,14 @@ class Action(Energy):
         lagrangian: Callable[..., Array],
         params: PyTree = None,
         *,
-        size: int,
-        steps: int,
-        dt: float,
+        size: SupportsIndex,
+        steps: SupportsIndex,
+        dt: SupportsFloat,
         boundary: Boundary | None = None,
         rule: Rule = verlet,
     ):
-        size, steps, dt = whole(size), whole(steps), float(dt)
-        if not size >= 1 or not steps >= 3 or not 0 < dt < np.inf:
+        self.size, self.steps, self.dt = whole(size), whole(steps), float(dt)
+        if not self.size >= 1 or not self.steps >= 3 or not 0 < self.dt < np.inf:
             raise ValueError(
                 f"Action: expected size >= 1, steps >= 3 and a finite dt > 0, got size={size}, "
                 f"steps={steps}, dt={dt}."
@@ -75,10 +76,9 @@ class Action(Energy):
                 "Action: expected a boundary such as Periodic(), FixedEnds(start, end), FreeEnd(start) or "
                 f"InitialValue(position, momentum), got {boundary!r}."
             )
-        self.boundary.check(size)
+        self.boundary.check(self.size)
         self.lagrangian, self.params = as_function(lagrangian, params)
-        self.size, self.steps, self.dt, self.rule = size, steps, dt, rule
-        self.input_shape = None
+        self.rule, self.input_shape = rule, None
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

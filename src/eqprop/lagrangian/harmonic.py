@@ -10,7 +10,7 @@ block for Newton's method.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import equinox as eqx
 import jax
@@ -55,25 +55,24 @@ class HarmonicAction(Energy):
         lagrangian: Callable[..., Array],
         params: PyTree = None,
         *,
-        size: int,
-        harmonics: int,
-        period: float,
-        samples: int | None = None,
+        size: SupportsIndex,
+        harmonics: SupportsIndex,
+        period: SupportsFloat,
+        samples: SupportsIndex | None = None,
     ):
-        size, harmonics, period = whole(size), whole(harmonics), float(period)
-        if not size >= 1 or not harmonics >= 1 or not 0 < period < np.inf:
+        self.size, self.harmonics, self.period = whole(size), whole(harmonics), float(period)
+        if not self.size >= 1 or not self.harmonics >= 1 or not 0 < self.period < np.inf:
             raise ValueError(
                 f"HarmonicAction: expected size >= 1, harmonics >= 1 and period > 0, got size={size}, "
                 f"harmonics={harmonics}, period={period}."
             )
-        samples = 6 * harmonics + 2 if samples is None else whole(samples)
-        if samples <= 2 * harmonics:
+        self.samples = 6 * self.harmonics + 2 if samples is None else whole(samples)
+        if self.samples <= 2 * self.harmonics:
             raise ValueError(
-                f"HarmonicAction: expected more than {2 * harmonics} samples for {harmonics} harmonics, "
-                f"got {samples}."
+                f"HarmonicAction: expected more than {2 * self.harmonics} samples for {harmonics} "
+                f"harmonics, got {samples}."
             )
         self.lagrangian, self.params = as_function(lagrangian, params)
-        self.size, self.harmonics, self.period, self.samples = size, harmonics, period, samples
         self.input_shape = None
 
     @property
