@@ -141,8 +141,8 @@ ALL: tuple[Study, ...] = (
     ),
     Experiment(
         "finite-nudge-long",
-        "Fashion-MNIST at a temperature, wider and longer",
-        _on("fashion-mnist-thermal", hidden=(512,), chains=2, epochs=20),
+        "Fashion-MNIST at a temperature by β = 1, longer",
+        _on("fashion-mnist-thermal", epochs=20, learning_rate=5e-4),
     ),
     Experiment(
         "oim-mnist-100",
