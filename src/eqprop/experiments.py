@@ -141,8 +141,8 @@ ALL: tuple[Study, ...] = (
     ),
     Experiment(
         "finite-nudge-long",
-        "Fashion-MNIST at a temperature by β = 1, longer",
-        _on("fashion-mnist-thermal", epochs=20, learning_rate=5e-4),
+        "Fashion-MNIST at a temperature by β = 0.1, longer",
+        _on("fashion-mnist-thermal", beta=0.1, epochs=20),
     ),
     Experiment(
         "oim-mnist-100",
