@@ -594,4 +594,4 @@ def test_the_real_command_trains_in_float32(here):
     folder = {"folder": "run"}
     assert one_line(done.stdout) == read_json(here / "run" / "result.json") | folder
     assert "Traceback" not in done.stderr
-    assert "arning" not in done.stderr
+    assert "warning:" not in done.stderr
