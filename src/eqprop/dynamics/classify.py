@@ -133,9 +133,16 @@ class ResponseLearning:
         """Train both ways, resuming whatever was begun; write ``<out>/<name>/result.json`` and
         ``accuracies.png`` beside it."""
         if quick:
-            name, count = f"{self.name}-quick", self.validation
+            count = self.validation
             short = dataclasses.replace(
-                self, name=name, hidden=8, examples=count, tested=count, audited=0, ways=("EP",)
+                self,
+                name=f"{self.name}-quick",
+                hidden=8,
+                epochs=1,
+                examples=count,
+                tested=count,
+                audited=0,
+                ways=("EP",),
             )
             return short._reproduce(out, data_dir, command(self.name, quick))
         return self._reproduce(out, data_dir, command(self.name, quick))

@@ -169,7 +169,8 @@ def warn_of_harmonics(phase: Extremal, path: Array) -> None:
     forces, momenta = jax.vmap(jax.grad(phase.continuous, (0, 1)))(q, v, jnp.asarray(times))
     rates = 2j * np.pi / action.period * np.arange(4 * action.harmonics + 2)[:, None]
     along = jnp.fft.rfft(forces, axis=0)
-    left = (along - rates * jnp.fft.rfft(momenta, axis=0))[action.harmonics + 1 :]
+    changes = jnp.asarray(rates, along.dtype) * jnp.fft.rfft(momenta, axis=0)
+    left = (along - changes)[action.harmonics + 1 :]
     warn_if(
         jnp.linalg.norm(left) > LEFT_OUT * jnp.linalg.norm(along),
         f"HarmonicAction: expected forces of which less than {LEFT_OUT:.0%} is in harmonics above the "
