@@ -218,6 +218,7 @@ def test_reproduce_writes_a_result(reproduced):
     assert result["test_error_percent"] == {"mean": run["test_error_percent"], "std": 0.0}
     assert (run["epochs"], run["seed"], result["seeds"]) == (1, 0, [0])
     assert run == read_json(folder / "runs" / "digits-quick" / "seed-0" / "result.json")
+    assert (run["audit"], run["not_audited"]) == ([], "not asked for")
 
 
 def test_reproduce_does_not_train_twice(there, reproduced, monkeypatch):

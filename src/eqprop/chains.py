@@ -93,12 +93,14 @@ class Chains(Source):
         starts = self.starts(frozen, state, len(betas))
         key, swapping = jax.random.split(key)
         keys = jax.random.split(key, (self.replicas(betas), x.shape[0], self.chains))
-        carry = walk.burn_in(starts, keys)
+        carry, cooled = walk.begin(starts, keys)
         weights = jnp.full((len(betas), x.shape[0], self.chains), 1.0 / self.chains, x.dtype)
 
         def moment(at: tuple[Any, Any], index: Array) -> tuple[tuple[Any, Any], Any]:
             carry, total = at
-            carry = walk.go_on(carry, keys, self.burn + index * self.thinning, self.thinning)
+            begin = self.burn + index * self.thinning
+            first = jnp.where(index == 0, cooled, begin)
+            carry = walk.go_on(carry, keys, first, begin + self.thinning)
             costs = costs_of(frozen, x, y, betas, carry.state)
             accepted = jnp.mean(jnp.broadcast_to(carry.accepted, costs.shape), (1, 2))
             swapped = None
@@ -196,10 +198,15 @@ class Walk(NamedTuple):
 
     def burn_in(self, states: State, keys: Array) -> Any:
         """``burn`` steps from the starts, at a falling temperature where the source is hot."""
+        carry, done = self.begin(states, keys)
+        return self.go_on(carry, keys, done, self.source.burn)
+
+    def begin(self, states: State, keys: Array) -> tuple[Any, int]:
+        """The chains at their starts, and 0; where the source is hot, cooled, and the steps that took."""
         source = self.source
         carry = self.init(states, keys)
         if source.hot == 1:
-            return self.go_on(carry, keys, 0, source.burn)
+            return carry, 0
 
         def cool(phase, carry, key):
             def step(index, carry):
@@ -212,17 +219,19 @@ class Walk(NamedTuple):
 
             return lax.fori_loop(0, source.burn, step, carry)
 
-        return self.init(self.each(cool, carry, keys).state, keys)
+        return self.init(self.each(cool, carry, keys).state, keys), source.burn
 
-    def go_on(self, carry: Any, keys: Array, begin: Array | int, steps: int) -> Any:
+    def go_on(self, carry: Any, keys: Array, begin: Array | int, end: Array | int) -> Any:
+        """The steps ``begin`` to ``end``."""
         source = self.source
 
         def walk(phase, carry, key):
             def step(index, carry):
-                draw = jax.random.fold_in(key, begin + index)
-                return source.sampler.step(phase, carry, draw, source.temperature)
+                return source.sampler.step(
+                    phase, carry, jax.random.fold_in(key, index), source.temperature
+                )
 
-            return lax.fori_loop(0, steps, step, carry)
+            return lax.fori_loop(begin, end, step, carry)
 
         return self.each(walk, carry, keys)
 

@@ -52,6 +52,12 @@ LOCKED = 0.999
 RISEN = 10.0
 PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
 CHAINS = ("displacement_snr", "drift", "acceptance", "swap_rate", "rate", "silent", "busy")
+NOT_AUDITED: dict[str, Any] = {
+    "audit": [],
+    "not_audited": "not asked for",
+    "mixing": [],
+    "spikes": None,
+}
 WATCHED = ("loss", "gradient_norm")
 Observe = Callable[[Progress], None]
 EpochObserve = Callable[[Mapping[str, float]], None]
@@ -66,12 +72,14 @@ def fit(
     observe: Observe = lambda progress: None,
     observe_epoch: EpochObserve = lambda row: None,
     devices: Devices = ONE,
+    audited: bool = True,
 ) -> dict[str, Any]:
     """Train a recipe in a run folder and return what `result.json` holds.
 
     ``source`` is a folder with the recipe's data set, or a data set of your own in its place. ``resume``
     goes on with the run in the folder, where there is one. Batches are split over ``devices``
-    (`eqprop.devices.over`); a run may go on with another number of them.
+    (`eqprop.devices.over`); a run may go on with another number of them. ``audited`` asks, at the end, for
+    the audits of the best model: of its gradient, its chains and its spikes.
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
     about = surroundings()
@@ -93,7 +101,7 @@ def fit(
     state = devices.place(run.restore(start(model, optimiser)))
     run.keep_rows(int(state.epoch))
     state = _epochs(task, state, optimiser, run, observe, observe_epoch)
-    return _conclude(name, task, state, run, about)
+    return _conclude(name, task, state, run, about, audited)
 
 
 def _try_out(task: Task, model: Model) -> None:
@@ -198,7 +206,7 @@ def _stale(state: TrainState, patience: int) -> bool:
 
 
 def _conclude(
-    name: str, task: Task, end: TrainState, run: Run, about: Mapping[str, Any]
+    name: str, task: Task, end: TrainState, run: Run, about: Mapping[str, Any], audited: bool
 ) -> dict[str, Any]:
     best = task.devices.fetch(end.best_model)
     recipe, rows = task.recipe, run.rows()
@@ -209,12 +217,6 @@ def _conclude(
     validation = evaluate(shared, task.validation, solver)
     tests = test_often(task, shared)
     accuracies = [test.accuracy for test in tests]
-    try:
-        agreement, not_audited = audit_recipe(task, best), None
-    except RuntimeError as error:
-        agreement, not_audited = [], str(error)
-    mixed = mixing_of(task, best)
-    warn_if_unmixed(mixed)
     result = {
         "name": name,
         "data": task.data.name,
@@ -228,15 +230,27 @@ def _conclude(
         "epochs": len(rows),
         "seconds": rows[-1]["seconds"],
         "relaxation": _relaxation(rows, tests[0]),
-        "audit": [row._asdict() for row in agreement],
-        "not_audited": not_audited,
-        "mixing": [row._asdict() for row in mixed],
-        "spikes": spikes_of(task, best),
+        **(_audits(task, best) if audited else NOT_AUDITED),
         "seed": recipe.seed,
         "devices": task.devices.count,
         **about,
     }
     return from_first(lambda: read_json(write_json(run.folder / "result.json", result)))
+
+
+def _audits(task: Task, model: Model) -> dict[str, Any]:
+    try:
+        agreement, not_audited = audit_recipe(task, model), None
+    except RuntimeError as error:
+        agreement, not_audited = [], str(error)
+    mixed = mixing_of(task, model)
+    warn_if_unmixed(mixed)
+    return {
+        "audit": [row._asdict() for row in agreement],
+        "not_audited": not_audited,
+        "mixing": [row._asdict() for row in mixed],
+        "spikes": spikes_of(task, model),
+    }
 
 
 def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, float]:

@@ -114,7 +114,8 @@ def jarzynski(
         states, work = at
         work = work + part * costs_of(frozen, x, y, zero, states)
         risen = walk._replace(betas=zero + part * (index + 1))
-        carry = risen.go_on(risen.init(states, keys, index + 1), keys, source.burn + index, 1)
+        time = source.burn + index
+        carry = risen.go_on(risen.init(states, keys, index + 1), keys, time, time + 1)
         return carry.state, work
 
     work = jnp.zeros((1, x.shape[0], source.chains), x.dtype)

@@ -37,7 +37,8 @@ class Experiment:
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         name, recipe = in_short(self.name, self.recipe, quick)
         results = [
-            train_seed(name, dataclasses.replace(recipe, seed=seed), data_dir) for seed in seeds
+            train_seed(name, dataclasses.replace(recipe, seed=seed), data_dir, not quick)
+            for seed in seeds
         ]
         for folder in (folder_of(name, seed) for seed in seeds):
             if not (folder / "learning.png").exists():
@@ -94,7 +95,10 @@ def folder_of(name: str, seed: int) -> Path:
     return RUNS / name / f"seed-{seed}"
 
 
-def train_seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, Any]:
+def train_seed(
+    name: str, recipe: Recipe, data_dir: Path | None, audited: bool = True
+) -> dict[str, Any]:
+    """Train one seed, or go on, or read what it gave; ``audited`` as in `eqprop.fit.fit`."""
     folder = folder_of(name, recipe.seed)
     finished = folder / "result.json"
     if finished.exists():
@@ -107,6 +111,6 @@ def train_seed(name: str, recipe: Recipe, data_dir: Path | None) -> dict[str, An
     tell(f"{name} seed {recipe.seed} in {folder}")
     with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
         begun = (folder / "config.json").exists()
-        result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch)
+        result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch, audited=audited)
     jax.clear_caches()  # a process may map only so many compiled programs
     return result

@@ -86,7 +86,7 @@ class Sweep:
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         cases = self.cases[:2] if quick else self.cases
         name, recipe = in_short(self.name, self.recipe, quick)
-        rows = [_row(name, case, recipe, seeds, data_dir) for case in cases]
+        rows = [_row(name, case, recipe, seeds, data_dir, not quick) for case in cases]
         figure = charts.sweep(rows, self.axis)
         tell(f"  {plots.save(figure, out / name / 'sweep.png')}")
         summary = {
@@ -126,7 +126,7 @@ class Comparison:
             label = f"{name}/{slug(line)}"
             if seconds := predicted(changed, data_dir):
                 tell(f"{label}: at most {seconds / 60:.1f} minutes a run are predicted")
-            row = _trained(label, changed, seeds, data_dir)
+            row = _trained(label, changed, seeds, data_dir, not quick)
             epochs = [read_rows(folder_of(label, seed)) for seed in seeds]
             accuracies = [[epoch["validation_accuracy"] for epoch in run] for run in epochs]
             rows.append({"line": line, "change": change, "validation_accuracy": accuracies, **row})
@@ -291,9 +291,10 @@ def _reported(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trained(
-    name: str, recipe: Recipe, seeds: Sequence[int], data_dir: Path | None
+    name: str, recipe: Recipe, seeds: Sequence[int], data_dir: Path | None, audited: bool
 ) -> dict[str, Any]:
-    runs = [train_seed(name, dataclasses.replace(recipe, seed=seed), data_dir) for seed in seeds]
+    each = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
+    runs = [train_seed(name, one, data_dir, audited) for one in each]
     return {
         "test_error_percent": mean_and_std([run["test_error_percent"] for run in runs]),
         "seconds": np.mean([run["seconds"] for run in runs]),
@@ -301,8 +302,13 @@ def _trained(
 
 
 def _row(
-    name: str, case: Case, recipe: Recipe, seeds: Sequence[int], data_dir: Path | None
+    name: str,
+    case: Case,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    data_dir: Path | None,
+    audited: bool,
 ) -> dict[str, Any]:
     label = ",".join(f"{field}={value}" for field, value in case.change.items()) or "as it is"
     changed = dataclasses.replace(recipe, **case.change)
-    return dataclasses.asdict(case) | _trained(f"{name}/{label}", changed, seeds, data_dir)
+    return dataclasses.asdict(case) | _trained(f"{name}/{label}", changed, seeds, data_dir, audited)

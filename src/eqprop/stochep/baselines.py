@@ -56,7 +56,7 @@ class Baselines:
             runs, tested = [], []
             for seed in seeds:
                 one = dataclasses.replace(changed, seed=seed)
-                runs.append(train_seed(label, one, data_dir))
+                runs.append(train_seed(label, one, data_dir, not quick))
                 model = load_best(dataclasses.replace(task, recipe=one), folder_of(label, seed))
                 tested.append(by_steps(task, recipe, model, steps))
             settled = mean_and_std([test["without spikes"] for test in tested])
