@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from eqprop.chain_recipes import ConvRecipe, DenseRecipe
@@ -140,15 +140,14 @@ def _spiking_images(name: DataName) -> SpikingConvRecipe:
     """Two convolutions and two dense layers, as in Lin, Bal and Sengupta (arXiv 2405.02546)."""
     return SpikingConvRecipe(
         data=name,
-        output="clip",
-        channels=(32, 64),
-        kernel=(5,),
-        gain=(4.0, 2.0, 1.0, 1.0),
-        beta=1.0,
-        max_steps=40,
-        nudged_steps=20,
-        averaged=10,
-        learning_rate=1e-3,
+        unit="logistic",
+        output="logistic",
+        channels=(24, 48),
+        gain=(15.0, 1.5, 1.0, 1.0),
+        max_steps=30,
+        nudged_steps=15,
+        averaged=8,
+        layer_rates=(3.0, 1.0, 1.0, 1.0),
         epochs=8,
         batch_size=100,
     )
@@ -165,6 +164,6 @@ NETWORKS: dict[str, Recipe] = {
         epochs=20,
         batch_size=64,
     ),
-    "mnist-spiking-conv": _spiking_images("mnist"),
+    "mnist-spiking-conv": replace(_spiking_images("mnist"), shift=1),
     "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist"),
 }
