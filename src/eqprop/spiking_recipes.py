@@ -165,5 +165,7 @@ NETWORKS: dict[str, Recipe] = {
         batch_size=64,
     ),
     "mnist-spiking-conv": replace(_spiking_images("mnist"), shift=1),
-    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist"),
+    "fashion-mnist-spiking-conv": replace(
+        _spiking_images("fashion-mnist"), learning_rate=4e-4, layer_rates=()
+    ),
 }
