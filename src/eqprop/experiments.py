@@ -22,7 +22,7 @@ from eqprop.stochep import Baselines, MeanField, Memory, SpikingGradients
 from eqprop.studies import Case, Comparison, Curves, Nudges, Study, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
-NUDGES = (0.1, 0.25, 0.5)
+NUDGES = (0.25, 0.5, 1.0)
 
 
 def _on(name: str, **change: Any) -> Recipe:
@@ -67,13 +67,17 @@ def _by_nudge(field: str, values: tuple[float, ...]) -> tuple[Case, ...]:
 
 
 THOUSAND = _on("mnist-100-oscillators", data="mnist-1000")
+HARDWARE = dataclasses.replace(
+    _local("mnist-100-oscillators", (0.12, 0.02), 100), data="mnist-1000", parameter_range=0.1
+)
 NOISY = dataclasses.replace(
-    THOUSAND,
+    HARDWARE,
     solver="langevin",
     step_size=0.1,
     max_steps=200,
     nudged_steps=40,
     independent_noise=True,
+    epochs=60,
 )
 
 THERMAL = RECIPES["fashion-mnist-thermal"]
@@ -167,14 +171,14 @@ ALL: tuple[Study, ...] = (
     Sweep(
         "oim-parameter-bits",
         "the same with quantised parameters",
-        dataclasses.replace(THOUSAND, parameter_range=0.25),
+        HARDWARE,
         "parameter bits",
         _bits(),
     ),
     Sweep(
         "oim-phase-bits",
         "the same with quantised phases (0: floating point)",
-        THOUSAND,
+        HARDWARE,
         "phase bits",
         _by_nudge("state_bits", (0, 6, 4, 3, 2)),
     ),
