@@ -43,7 +43,7 @@ def _unrolled(name: str) -> Recipe:
 def _bits() -> tuple[Case, ...]:
     """Parameter bits with a floating-point master copy, and without one by either rounding."""
     ways: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
-        "master": ((8, 6, 4, 3, 2), {}),
+        "master": ((0, 8, 6, 4, 3, 2), {}),
         "no master, nearest": ((10, 8, 6), {"without_master": True}),
         "no master, stochastic": (
             (10, 8, 6, 4),
@@ -170,7 +170,7 @@ ALL: tuple[Study, ...] = (
     ),
     Sweep(
         "oim-parameter-bits",
-        "the same with quantised parameters",
+        "the same with quantised parameters (0: floating point)",
         HARDWARE,
         "parameter bits",
         _bits(),
