@@ -242,6 +242,18 @@ def test_a_run_of_reproduce_can_be_plotted(there):
     assert is_png(there / "runs" / "digits-quick" / "seed-0" / "learning.png")
 
 
+def test_figures_are_drawn_of_every_run_but_quick_ones(here, monkeypatch):
+    drawn = []
+    trained = {"test_error_percent": 1.0, "seconds": 1.0}
+    monkeypatch.setattr(reproduce, "train_seed", lambda *arguments: trained)
+    monkeypatch.setattr(reproduce, "draw_run", lambda folder, data_dir: drawn.append(folder))
+    study = dataclasses.replace(EXPERIMENTS["digits"], seeds=(0, 1))
+    study.reproduce(here, quick=True)
+    assert not drawn
+    study.reproduce(here)
+    assert drawn == [reproduce.folder_of("digits", seed) for seed in (0, 1)]
+
+
 def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
     recipe = dataclasses.replace(RECIPES["digits"], hidden=(16,))
     cases = tuple(Case("β = 0.1", bits, {"parameter_bits": bits}) for bits in (2, 8, 4))

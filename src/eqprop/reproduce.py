@@ -33,7 +33,8 @@ class Experiment:
     def reproduce(
         self, out: Path, data_dir: Path | None = None, quick: bool = False
     ) -> dict[str, Any]:
-        """Train every seed, resuming whatever was begun, and write ``<out>/<name>/result.json``."""
+        """Train every seed, resuming whatever was begun, draw its figures unless it is a quick trial, and
+        write ``<out>/<name>/result.json``."""
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         name, recipe = in_short(self.name, self.recipe, quick)
         results = [
@@ -41,7 +42,7 @@ class Experiment:
             for seed in seeds
         ]
         for folder in (folder_of(name, seed) for seed in seeds):
-            if not (folder / "learning.png").exists():
+            if not quick and not (folder / "learning.png").exists():
                 draw_run(folder, data_dir)
         summary = {
             "name": name,
