@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from eqprop.chain_recipes import ConvRecipe, DenseRecipe
@@ -136,20 +136,22 @@ class SpikingConvRecipe(Spikes, ConvRecipe):
         return {**super().smaller, "channels": tuple(n // 4 for n in self.channels)}
 
 
-def _spiking_images(name: DataName) -> SpikingConvRecipe:
+def _spiking_images(name: DataName, shift: int) -> SpikingConvRecipe:
     """Two convolutions and two dense layers, as in Lin, Bal and Sengupta (arXiv 2405.02546)."""
     return SpikingConvRecipe(
         data=name,
         unit="logistic",
         output="logistic",
         channels=(24, 48),
-        gain=(15.0, 1.5, 1.0, 1.0),
-        max_steps=30,
-        nudged_steps=15,
-        averaged=8,
-        layer_rates=(3.0, 1.0, 1.0, 1.0),
-        epochs=8,
-        batch_size=100,
+        gain=(10.0, 1.5, 1.0, 1.0),
+        nudged_steps=30,
+        averaged=20,
+        optimiser="momentum",
+        learning_rate=0.05,
+        layer_rates=(10.0, 2.0, 1.0, 1.0),
+        epochs=10,
+        batch_size=50,
+        shift=shift,
     )
 
 
@@ -164,8 +166,6 @@ NETWORKS: dict[str, Recipe] = {
         epochs=20,
         batch_size=64,
     ),
-    "mnist-spiking-conv": replace(_spiking_images("mnist"), shift=1),
-    "fashion-mnist-spiking-conv": replace(
-        _spiking_images("fashion-mnist"), learning_rate=4e-4, layer_rates=()
-    ),
+    "mnist-spiking-conv": _spiking_images("mnist", 1),
+    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist", 0),
 }
