@@ -515,7 +515,12 @@ def test_the_result_is_that_of_the_best_epoch(unbroken):
     assert read_json(folder / "result.json")["test_accuracy"] == result["test_accuracy"]
 
 
-def test_patience_ends_a_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "epochs", "tested"),
+    [({"patience": 2, "epochs": 9}, 3, 1), ({"test_last": True, "epochs": 4}, 4, 4)],
+    ids=["patience", "last"],
+)
+def test_what_ends_a_run_and_which_epoch_is_tested(tmp_path, monkeypatch, change, epochs, tested):
     """Accuracies that never rise: the first epoch stays the best."""
 
     metrics = {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0}
@@ -528,9 +533,13 @@ def test_patience_ends_a_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fit_module, "train_epoch", idle)
     monkeypatch.setattr(fit_module, "evaluate", same)
-    recipe = dataclasses.replace(TINY, patience=2, epochs=9)
-    result = fit("digits", recipe, tmp_path / "run")
-    assert (result["epochs"], result["best_epoch"]) == (3, 1)
+    result = fit("digits", dataclasses.replace(TINY, **change), tmp_path / "run")
+    assert (result["epochs"], result["best_epoch"]) == (epochs, tested)
+
+
+def test_patience_is_refused_where_the_last_epoch_is_tested():
+    with pytest.raises(ValueError, match="test_last: expected patience of 0"):
+        dataclasses.replace(TINY, test_last=True, patience=2).check()
 
 
 def test_metrics_without_their_checkpoint_are_not_thrown_away(unbroken, tmp_path):

@@ -278,6 +278,15 @@ def test_the_best_epoch_is_the_first_of_its_accuracy(tie):
     assert {float(np.ravel(w)[0]) for w in named(state.model).values()} == {4.0}
 
 
+def test_the_last_epoch_is_kept_where_asked():
+    state = start(layered((2, 2), KEY), IDENTITY)
+    for epoch, accuracy in enumerate([0.5, 0.9, 0.7]):
+        state = keep_best(tag(state, float(epoch)), accuracy, always=True)
+    assert int(state.best_epoch) == 2
+    assert float(state.best_accuracy) == pytest.approx(0.7)
+    assert {float(np.ravel(w)[0]) for w in named(state.best_model).values()} == {2.0}
+
+
 # --- evaluation -------------------------------------------------------------------------------
 
 

@@ -68,7 +68,10 @@ def _by_nudge(field: str, values: tuple[float, ...]) -> tuple[Case, ...]:
 
 THOUSAND = _on("mnist-100-oscillators", data="mnist-1000")
 HARDWARE = dataclasses.replace(
-    _local("mnist-100-oscillators", (0.12, 0.02), 100), data="mnist-1000", parameter_range=0.1
+    _local("mnist-100-oscillators", (0.12, 0.02), 100),
+    data="mnist-1000",
+    parameter_range=0.1,
+    test_last=True,
 )
 NOISY = dataclasses.replace(
     HARDWARE,

@@ -174,7 +174,7 @@ def _epochs(
             observe(progress)
         held_out = evaluate(program(state.model), task.validation, solver)
         require_finite({"validation loss": held_out.loss}, f"after epoch {int(state.epoch) + 1}")
-        state = keep_best(state, held_out.accuracy)
+        state = keep_best(state, held_out.accuracy, recipe.test_last)
         row = {"epoch": int(state.epoch), "seconds": before + time.perf_counter() - began}
         row |= {key: float(np.mean([call[key] for call in calls])) for key in calls[0]}
         seen = {"accuracy": held_out.accuracy, "loss": held_out.loss, **held_out.metrics}

@@ -124,6 +124,8 @@ class Recipe:
     """Train on the first so many examples only; 0, or more than there are, is all that are not held out."""
     validation: int = 5000
     """Training examples held out for choosing the best epoch."""
+    test_last: bool = False
+    """Test the last epoch, not the best on the examples held out; where these are few, luck chooses."""
     patience: int = 0
     """Stop after this many epochs without a better validation accuracy; 0 never does."""
     seed: int = 0
@@ -183,6 +185,11 @@ class Recipe:
         if self.solver == "langevin" and self.estimator != "ep":
             raise ValueError(
                 f"solver: expected the estimator ep with the noise of langevin, got {self.estimator}."
+            )
+        if self.test_last and self.patience:
+            raise ValueError(
+                f"test_last: expected patience of 0, since no epoch is better than the last, got "
+                f"{self.patience}."
             )
         if self.without_master and not self.parameter_bits:
             raise ValueError("without_master: expected parameter_bits of 1 or more, got 0.")

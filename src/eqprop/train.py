@@ -222,11 +222,12 @@ def _evaluate(model: Model, images: Images, source: Any, key: PRNGKeyArray) -> d
     return {name: jnp.sum(value[:examples], dtype=x.dtype) for name, value in values.items()}
 
 
-def keep_best(state: TrainState, accuracy: float) -> TrainState:
-    """The state after an epoch that reached ``accuracy`` on the validation split."""
+def keep_best(state: TrainState, accuracy: float, always: bool = False) -> TrainState:
+    """The state after an epoch that reached ``accuracy`` on the validation split; ``always`` takes it for
+    the best."""
     best, at = state.best_model, state.best_epoch
     reached = jnp.asarray(accuracy, jnp.float32)
-    if reached > state.best_accuracy:
+    if always or reached > state.best_accuracy:
         best, at = state.model, state.epoch
         state = state._replace(best_accuracy=reached)
     return state._replace(best_model=best, best_epoch=at, epoch=state.epoch + 1)
