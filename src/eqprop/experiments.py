@@ -73,6 +73,7 @@ HARDWARE = dataclasses.replace(
     parameter_range=0.1,
     test_last=True,
 )
+LONGER = {"beta": 1.0, "epochs": 200, "learning_rate": 1.6}
 NOISY = dataclasses.replace(
     HARDWARE,
     solver="langevin",
@@ -183,7 +184,13 @@ ALL: tuple[Study, ...] = (
         "the same with quantised phases (0: floating point)",
         HARDWARE,
         "phase bits",
-        _by_nudge("state_bits", (0, 6, 4, 3, 2)),
+        (
+            *_by_nudge("state_bits", (0, 6, 4, 3, 2)),
+            *(
+                Case("β = 1, longer and faster", bits, LONGER | {"state_bits": bits})
+                for bits in (0, 4, 3)
+            ),
+        ),
     ),
     Sweep(
         "oim-noise",
