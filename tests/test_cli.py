@@ -256,13 +256,13 @@ def test_figures_are_drawn_of_every_run_but_quick_ones(here, monkeypatch):
 
 def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
     recipe = dataclasses.replace(RECIPES["digits"], hidden=(16,))
-    cases = tuple(Case("β = 0.1", bits, {"parameter_bits": bits}) for bits in (2, 8, 4))
+    cases = tuple(Case("β = 0.1", bits, {"parameter_bits": bits}) for bits in (3, 8, 4))
     sweep = Sweep("bits", "digits by few bits", recipe, "parameter bits", cases)
     monkeypatch.setitem(EXPERIMENTS, "bits", sweep)
     done = call("reproduce", "bits", "--quick", "--json")
     result = one_line(done.out)
     assert result == read_json(here / "experiments" / "bits-quick" / "result.json")
-    assert [row["value"] for row in result["cases"]] == [2, 8]
+    assert [row["value"] for row in result["cases"]] == [3, 8]
     assert [row["change"] for row in result["cases"]] == [case.change for case in cases[:2]]
     for row in result["cases"]:
         run = here / "runs" / "bits-quick" / f"parameter_bits={row['value']}" / "seed-0"

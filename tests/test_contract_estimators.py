@@ -19,6 +19,7 @@ from eqprop import (
     EquilibriumPropagation,
     GradientDescent,
     ImplicitDifferentiation,
+    Linear,
     Momentum,
     RandomSign,
     holomorphic,
@@ -28,6 +29,7 @@ from eqprop import (
     relax,
     symmetric,
 )
+from eqprop.delta import DeltaPropagation
 from eqprop.estimators import mean_loss
 from systems import normal
 
@@ -335,3 +337,20 @@ def test_parts_of_different_batches_are_refused():
             estimator(model, x, y, misspelt, KEY)
     with pytest.raises(ValueError, match=r"one leading axis, .* state\['h1'\] \(4, 5\)"):
         relax(model, x[:2], rest, TIGHT)
+
+
+@pytest.mark.parametrize("propagation", [EquilibriumPropagation, DeltaPropagation])
+def test_a_nudged_phase_that_ends_early_is_seen_not_to_reach_far_layers(propagation):
+    """The output is in the second colour: one sweep moves it alone, each later one two layers more."""
+    model = layered([8, 9, 9, 9, 9, 9, 3], KEY, Box(0.0, 6.0), Linear(), gain=0.7)
+    x, y = normal(0, (5, 8)), jnp.eye(3)[jnp.arange(5) % 3]
+
+    def fraction(steps):
+        estimator = propagation(TIGHT, symmetric(0.1), Blockwise(None, steps))
+        return estimate(estimator, model, x, y, model.rest(x), KEY).report.metrics()[
+            "nudge_reached"
+        ]
+
+    assert fraction(1) == pytest.approx(1 / 6)
+    assert fraction(2) == pytest.approx(3 / 6)
+    assert fraction(50) == 1.0

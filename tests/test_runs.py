@@ -23,7 +23,7 @@ import pytest
 
 from eqprop import data, layered, runs, train
 from eqprop import fit as fit_module
-from eqprop.fit import fit, load_best, warn_if_risen
+from eqprop.fit import fit, load_best, warn_if_risen, warn_if_unreached
 from eqprop.optimisers import make_optimiser
 from eqprop.recipes import RECIPES
 from eqprop.runs import Run, RunError, read_json, read_rows, write_json
@@ -484,6 +484,13 @@ def test_a_loss_that_has_risen_is_warned_of():
         UserWarning, match=r"Epoch 2: the loss is 1.7e\+22, where .* was 1: training"
     ):
         warn_if_risen(1.7e22, 1.0, 2)
+
+
+def test_a_nudge_that_does_not_reach_the_first_layers_is_warned_of():
+    warn_if_unreached({"epoch": 0, "nudge_reached": 0.95})
+    warn_if_unreached({"epoch": 0})
+    with pytest.warns(UserWarning, match=r"Epoch 2: a nudge reached 33% of the layers"):
+        warn_if_unreached({"epoch": 2, "nudge_reached": 0.33})
 
 
 def test_resume_without_a_run_begins_one(tmp_path):

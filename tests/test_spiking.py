@@ -26,7 +26,7 @@ from eqprop import (
 )
 from eqprop.diagnose import compare
 from eqprop.energy import Clamped
-from eqprop.estimators import forecast
+from eqprop.forecast import forecast
 from eqprop.ops import MaxPool
 from eqprop.panels import save
 from eqprop.spiking import (

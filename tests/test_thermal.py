@@ -31,10 +31,10 @@ from eqprop import (
 from eqprop.chains import Chains, scatter
 from eqprop.conditional import truncated_mean, truncated_normal
 from eqprop.ensemble import nothing
-from eqprop.estimators import forecast
 from eqprop.exact import Enumeration, Gaussian
 from eqprop.figures import draw_run
 from eqprop.fit import fit
+from eqprop.forecast import forecast
 from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.mixing import Mixing, mixing, warn_if_unmixed
 from eqprop.objective import acceptance_ratio, bounds, integrate, jarzynski, log_mean_exp

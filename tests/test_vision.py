@@ -14,11 +14,11 @@ import eqprop as eq
 from eqprop.assemble import make_augment, make_estimator, make_solver, make_source
 from eqprop.augment import Flip, InTurn, RandomCrop
 from eqprop.data import Dataset, Split
-from eqprop.estimators import forecast
 from eqprop.experiments import EXPERIMENTS, GROUPS, resized
 from eqprop.feedforward import FeedForward
 from eqprop.figures import draw_run
 from eqprop.fit import fit
+from eqprop.forecast import forecast
 from eqprop.optimisers import make_optimiser
 from eqprop.predict import longest
 from eqprop.randaugment import RandAugment

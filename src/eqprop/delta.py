@@ -26,6 +26,7 @@ from eqprop.estimators import (
     Report,
     by_phase,
     mean_loss,
+    reached,
     relax,
 )
 from eqprop.model import Model, Nudged
@@ -161,6 +162,6 @@ class DeltaPropagation(Estimator):
         origins, d, nudged_info = by_phase(settle, *axes)(betas, x, y, free)
         origin = jax.tree.map(lambda z: z[0], origins)
         gradient = difference_gradient(model, x, y, betas, coefficients, origin, d)
-        report = Report(free_info, nudged_info)
+        report = Report(free_info, nudged_info, reached=reached(d))
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
         return Phases(estimate, free, jax.tree.map(jnp.add, origins, d))

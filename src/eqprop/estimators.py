@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial, singledispatch
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -36,17 +36,20 @@ Scalar = Inexact[Array, ""]
 
 
 class Report(NamedTuple):
-    """What happened on the way: the free phase, the nudged phases (shape (phases, batch)) and the
-    relative residual of the adjoint equation, where there were any."""
+    """What happened on the way: the free phase, the nudged phases (shape (phases, batch)), the relative
+    residual of the adjoint equation, and how far the nudge `reached`, where there were any."""
 
     free: Info | None = None
     nudged: Info | None = None
     adjoint: Array | None = None
+    reached: Array | None = None
 
     def metrics(self) -> dict[str, Array]:
         """What training logs."""
         seen = _summary("free", self.free) | _summary("nudged", self.nudged)
-        return seen if self.adjoint is None else seen | {"adjoint_residual": jnp.mean(self.adjoint)}
+        if self.adjoint is not None:
+            seen["adjoint_residual"] = jnp.mean(self.adjoint)
+        return seen if self.reached is None else seen | {"nudge_reached": self.reached}
 
 
 class Estimate(NamedTuple):
@@ -90,33 +93,6 @@ def relax(
     return jax.vmap(settle)(x, state, keys)
 
 
-class Forecast(NamedTuple):
-    """By example: scores (batch, classes), costs (batch,), and what there is to say of the phase."""
-
-    scores: Array
-    costs: Array
-    metrics: dict[str, Array]
-
-
-@singledispatch
-def forecast(source: Any, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    """What a model shows of a batch without being nudged, by a solver or another source of phases."""
-    raise TypeError(
-        f"forecast: expected a Solver or a Thermal estimator, got {type(source).__name__}."
-    )
-
-
-@forecast.register
-def _(source: Solver, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    state, info = relax(model, x, model.rest(x), source, key)
-    metrics = {
-        "steps": info.steps,
-        "residual": info.residual,
-        "converged": info.outcome == CONVERGED,
-    }
-    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), metrics)
-
-
 def mean_loss(model: Model, state: State, y: Batch) -> Scalar:
     """Mean cost over the batch."""
     return jnp.mean(jax.vmap(model.loss)(state, y))
@@ -137,6 +113,19 @@ def contrast_gradient(
         return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
 
     return eqx.filter_grad(surrogate)(model)
+
+
+def reached(states: State) -> Scalar:
+    """The fraction of layers in which the outermost of phases (phases, batch, ...) differ, of examples in
+    which any layer does. A nudge travels by neighbours, a sweep at a time: a phase that meets its tolerance
+    early leaves far layers as they were, and these learn nothing."""
+    moved = jnp.stack(
+        [jnp.any((z[0] != z[-1]).reshape(z.shape[1], -1), axis=1) for z in states.values()]
+    )
+    real = jnp.result_type(float)
+    answering = jnp.sum(jnp.any(moved, axis=0), dtype=real)
+    share = jnp.sum(jnp.mean(moved, axis=0, dtype=real)) / jnp.maximum(answering, 1.0)
+    return jnp.where(answering > 0, share, 1.0)
 
 
 class Phases(NamedTuple):
@@ -195,12 +184,12 @@ class EquilibriumPropagation(Estimator):
         states, nudged_info = by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, 0))(
             betas, inputs, y, starts, draws
         )
+        report = Report(free_info, nudged_info, reached=reached(states))
         states = jax.vmap(lambda state, key: self._read(model, state, key))(
             states, jax.random.split(reading[1], len(betas))
         )
 
         gradient = contrast_gradient(model, inputs, y, betas, coefficients, states)
-        report = Report(free_info, nudged_info)
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
         return Phases(estimate, free, states)
 

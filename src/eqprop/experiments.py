@@ -43,16 +43,21 @@ def _unrolled(name: str) -> Recipe:
 def _bits() -> tuple[Case, ...]:
     """Parameter bits with a floating-point master copy, and without one by either rounding."""
     ways: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
-        "master": ((8, 6, 4, 3, 2), {}),
+        "master": ((0, 8, 6, 4, 3, 2), {}),
         "no master, nearest": ((10, 8, 6), {"without_master": True}),
         "no master, stochastic": (
             (10, 8, 6, 4),
             {"without_master": True, "stochastic_rounding": True},
         ),
     }
+    settings: dict[str, dict[str, Any]] = {
+        "β = 0.5": {"beta": 0.5},
+        "β = 1": {"beta": 1.0},
+        "β = 1, longer and faster": LONGER,
+    }
     return tuple(
-        Case(f"{way}, β = {beta:g}", bits, {"beta": beta, "parameter_bits": bits, **how})
-        for beta in (0.1, 0.5)
+        Case(f"{way}, {name}", bits, setting | {"parameter_bits": bits} | how)
+        for name, setting in settings.items()
         for way, (all_bits, how) in ways.items()
         for bits in all_bits
     )
@@ -171,8 +176,8 @@ ALL: tuple[Study, ...] = (
     ),
     Sweep(
         "oim-parameter-bits",
-        "the same with quantised parameters",
-        dataclasses.replace(THOUSAND, parameter_range=0.25),
+        "the same with quantised parameters (0: floating point)",
+        dataclasses.replace(HARDWARE, parameter_range=0.1),
         "parameter bits",
         _bits(),
     ),

@@ -7,7 +7,8 @@ import jax
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.estimators import Batch, Estimate, Estimator, Forecast, Report, forecast, mean_loss
+from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss
+from eqprop.forecast import Forecast, forecast
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.units import State

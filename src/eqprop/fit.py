@@ -50,6 +50,7 @@ from eqprop.train import (
 SHUFFLES = 1
 LOCKED = 0.999
 RISEN = 10.0
+REACHED = 0.75
 PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
 CHAINS = ("displacement_snr", "drift", "acceptance", "swap_rate", "rate", "silent", "busy")
 NOT_AUDITED: dict[str, Any] = {
@@ -151,6 +152,19 @@ def warn_if_locked(saturated: float, epoch: int) -> None:
         )
 
 
+def warn_if_unreached(row: Mapping[str, float]) -> None:
+    """Warn of an epoch in which the nudges left many layers as they were."""
+    if row.get("nudge_reached", 1.0) < REACHED:
+        warnings.warn(
+            f"Epoch {row['epoch']:.0f}: a nudge reached {row['nudge_reached']:.0%} of the layers on "
+            "average, and the others learn nothing. Either its phase met the tolerance before, since the "
+            "residual counts all neurons, of which the answer is a small part: use a smaller tolerance, "
+            "or 0 for nudged_steps steps, or differences (--differences), whose tolerance is relative to "
+            "the answer. Or whole layers lie at the ends of their interval: lower the gain.",
+            stacklevel=2,
+        )
+
+
 def _epochs(
     task: Task, state: TrainState, optimiser, run: Run, observe, observe_epoch
 ) -> TrainState:
@@ -182,6 +196,7 @@ def _epochs(
         warn_if_locked(row["saturated"], int(state.epoch))
         warn_if_risen(row["loss"], (rows or [row])[0]["loss"], int(state.epoch))
         warn_if_unmoved(row)
+        warn_if_unreached(row)
         rows.append(row)
         run.log(row)
         run.save(int(state.epoch), state)

@@ -20,8 +20,9 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.ensemble import Average, Source, costs_of, nothing, over_ensemble
-from eqprop.estimators import Batch, Estimate, Estimator, Forecast, forecast
+from eqprop.estimators import Batch, Estimate, Estimator
 from eqprop.exact import Enumeration, Gaussian
+from eqprop.forecast import Forecast, forecast
 from eqprop.marginal import Draws, Reading
 from eqprop.model import Model
 from eqprop.ops import freeze

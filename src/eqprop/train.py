@@ -18,7 +18,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.augment import Augment
 from eqprop.devices import Devices
-from eqprop.estimators import Estimator, forecast
+from eqprop.estimators import Estimator
+from eqprop.forecast import forecast
 from eqprop.model import Model
 from eqprop.units import State
 

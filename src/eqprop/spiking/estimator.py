@@ -20,11 +20,10 @@ from eqprop.estimators import (
     Batch,
     Estimate,
     Estimator,
-    Forecast,
     contrast_gradient,
-    forecast,
     mean_loss,
 )
+from eqprop.forecast import Forecast, forecast
 from eqprop.model import Model
 from eqprop.ops import freeze
 from eqprop.solvers import Info
