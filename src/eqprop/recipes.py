@@ -189,3 +189,8 @@ RECIPES: dict[str, Recipe] = {
     **NETWORKS,
     **VISION,
 }
+
+
+def changed(name: str, **change: Any) -> Recipe:
+    """The recipe of that name with other values of some fields."""
+    return dataclasses.replace(RECIPES[name], **change)

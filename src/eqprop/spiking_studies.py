@@ -1,0 +1,52 @@
+"""The studies of stochastic spiking equilibrium propagation (Lin, Jiang and Sengupta, arXiv 2511.11320)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eqprop.recipes import RECIPES, SpikingRecipe
+from eqprop.reproduce import Experiment
+from eqprop.stochep import Baselines, MeanField, Memory, SpikingGradients
+from eqprop.studies import Study
+
+SPIKES = RECIPES["mnist-spiking"]
+assert isinstance(SPIKES, SpikingRecipe)
+NO_SPIKES = {"estimator": "ep", "nudged_steps": 0}
+TRAINED: dict[str, dict[str, Any]] = {
+    "spiking EP, probabilities read": {},
+    "spiking EP, spike rates read": {"reading": "rates"},
+    "deterministic EP": NO_SPIKES,
+    "surrogate-gradient BPTT": {"estimator": "surrogate", "nudged_steps": 0},
+}
+
+SPIKING: tuple[Study, ...] = (
+    SpikingGradients(
+        "stochep-gradient",
+        "gradients from spikes, rates and probabilities against deterministic EP",
+        SPIKES,
+    ),
+    MeanField(
+        "stochep-mean-field",
+        "distance of spiking networks to their fixed point, by leak, averaging and width",
+    ),
+    Memory("stochep-memory", "memory of a gradient against steps: EP and surrogate BPTT", SPIKES),
+    Baselines(
+        "stochep-baselines",
+        "MNIST by spiking EP, deterministic EP and surrogate BPTT, tested with spikes",
+        SPIKES,
+        TRAINED,
+    ),
+    Experiment("stochep-mnist", "MNIST with spikes, one hidden layer", SPIKES),
+    Experiment(
+        "stochep-mnist-conv",
+        "MNIST with spikes, two convolutions and two dense layers",
+        RECIPES["mnist-spiking-conv"],
+        (0,),
+    ),
+    Experiment(
+        "stochep-fashion-mnist-conv",
+        "the same on Fashion-MNIST",
+        RECIPES["fashion-mnist-spiking-conv"],
+        (0,),
+    ),
+)
