@@ -36,8 +36,8 @@ RESIDUAL: tuple[Study, ...] = (
         NARROW,
         {
             "ResNet13": {},
-            "VGG5": VGG5,
             "ResNet13, back-propagation": BACKPROP,
+            "VGG5": VGG5,
             "VGG5, back-propagation": VGG5 | BACKPROP,
         },
         (0,),

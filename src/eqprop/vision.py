@@ -187,15 +187,20 @@ OTHERS: dict[str, Any] = {"beta": 0.15, "weight_decay": 3.5e-4}
 NARROW: dict[str, Any] = {
     "width": 8,
     "epochs": 10,
+    "batch_size": 25,
     "warmup": 0.2,
-    "learning_rate": 0.05,
-    "clip_norm": 0.1,
-    "tolerance": 1e-4,
-    "max_steps": 20,
+    "optimiser": "adam",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.0,
+    "clip_norm": 0.0,
+    "tolerance": 0.0,
+    "max_steps": 12,
     "nudged_steps": 8,
-    "randaugment": (1, 9),
+    "randaugment": (0, 9),
+    "std": (0.1, 0.1, 0.1),
 }
-"""Rates, clipping and steps of our own at a sixteenth of the published width; not yet swept."""
+"""Our own at a sixteenth of the published width and a thirtieth of the epochs, chosen on validation. Inputs are
+six times as large: signals fade from layer to layer, and only the first coupling may grow freely."""
 TRIED = 2
 
 VISION: dict[str, Recipe] = {
