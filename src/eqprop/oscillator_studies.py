@@ -11,7 +11,7 @@ from eqprop.studies import Case, Curves, Study, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
 NUDGES = (0.25, 0.5, 1.0)
-LONGER = {"beta": 1.0, "epochs": 200, "learning_rate": 1.6}
+LONGER = {"epochs": 200, "learning_rate": 1.6}
 
 
 def _local(name: str, rates: tuple[float, float], epochs: int) -> Recipe:
@@ -38,7 +38,7 @@ def _bits() -> tuple[Case, ...]:
     settings: dict[str, dict[str, Any]] = {
         "β = 0.5": {"beta": 0.5},
         "β = 1": {"beta": 1.0},
-        "β = 1, longer and faster": LONGER,
+        "β = 1, longer and faster": LONGER | {"beta": 1.0},
     }
     return tuple(
         Case(f"{way}, {name}", bits, setting | {"parameter_bits": bits} | how)
@@ -106,7 +106,12 @@ OSCILLATORS: tuple[Study, ...] = (
         (
             *_by_nudge("state_bits", (0, 6, 4, 3, 2)),
             *(
-                Case("β = 1, longer and faster", bits, LONGER | {"state_bits": bits})
+                Case(
+                    f"β = {beta:g}, longer and faster",
+                    bits,
+                    LONGER | {"beta": beta, "state_bits": bits},
+                )
+                for beta in (1.0, 1.5)
                 for bits in (0, 4, 3)
             ),
         ),

@@ -199,8 +199,8 @@ NARROW: dict[str, Any] = {
     "randaugment": (0, 9),
     "std": (0.1, 0.1, 0.1),
 }
-"""Our own at a sixteenth of the published width and a thirtieth of the epochs, chosen on validation. Inputs are
-six times as large: signals fade from layer to layer, and only the first coupling may grow freely."""
+"""Our own at a sixteenth of the published width and a thirtieth of the epochs, chosen on validation. Inputs
+are six times as large: signals fade from layer to layer, and only the first coupling may grow freely."""
 TRIED = 2
 
 VISION: dict[str, Recipe] = {
