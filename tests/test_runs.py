@@ -493,6 +493,14 @@ def test_a_nudge_that_does_not_reach_the_first_layers_is_warned_of():
         warn_if_unreached({"epoch": 2, "nudge_reached": 0.33})
 
 
+def test_a_folder_with_pieces_of_a_run_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(RunError, match=r"got metrics.jsonl, checkpoints, result.json of one whose"):
+        fit("digits", TINY, tmp_path)
+
+
 def test_resume_without_a_run_begins_one(tmp_path):
     result = fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path / "new", resume=True)
     assert result["epochs"] == 1

@@ -55,7 +55,7 @@ def _parse(arguments: list[str] | None) -> Any:
     app.command(name="list")(list_)
     return app.cli(
         prog="eqprop",
-        description="Equilibrium propagation: train, audit and reproduce.",
+        description="Equilibrium propagation: train, audit and reproduce. --version tells the version.",
         args=arguments,
         config=(
             tyro.conf.OmitArgPrefixes,

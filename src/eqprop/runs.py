@@ -31,6 +31,7 @@ from eqprop import checkpoints
 from eqprop.checkpoints import RunError
 
 T = TypeVar("T")
+PIECES = ("metrics.jsonl", "checkpoints", "result.json")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
@@ -154,8 +155,13 @@ def _open(folder: Path, config: Mapping[str, Any], resume: bool) -> None:
         raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
     if resume:
         _same(read_json(path), asked, folder)
-    else:
-        write_json(path, asked)
+        return
+    if pieces := [name for name in PIECES if (folder / name).exists()]:
+        raise RunError(
+            f"{folder}: expected a folder without a run, got {', '.join(pieces)} of one whose config.json "
+            "is gone; delete them, or choose another --out."
+        )
+    write_json(path, asked)
 
 
 def _append(path: Path, row: Mapping[str, float]) -> None:
