@@ -121,7 +121,7 @@ OSCILLATORS: tuple[Study, ...] = (
         "the same with phase noise",
         NOISY,
         "phase noise ξ",
-        _by_nudge("noise", (0.0, 0.1, 0.2, 0.3, 0.5)),
+        _by_nudge("noise", (0.0, 0.2, 0.3, 0.5)),
     ),
     Experiment(
         "oim-mnist-local",
