@@ -22,7 +22,7 @@ from eqprop.estimators import (
     ImplicitDifferentiation,
 )
 from eqprop.feedforward import FeedForward
-from eqprop.graph import alternate
+from eqprop.graph import alternate, one_by_one
 from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence
 from eqprop.marginal import ConditionalMeans, Draws, Reading
 from eqprop.precision import at_precision, for_differences
@@ -59,6 +59,9 @@ SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
     "spectral": lambda recipe, steps: Spectral(recipe.tolerance or None, steps),
     "alternating": lambda recipe, steps: Blockwise(
         recipe.tolerance or None, steps, alternate(recipe.order)
+    ),
+    "ordered": lambda recipe, steps: Blockwise(
+        recipe.tolerance or None, steps, one_by_one(recipe.order)
     ),
     "gradient": lambda recipe, steps: GradientDescent(
         recipe.tolerance or None, steps, recipe.step_size
@@ -110,7 +113,10 @@ def make_nudged_solver(recipe: Recipe) -> Solver:
 
 
 def _nudged_solver(recipe: Recipe) -> Solver:
-    return SOLVERS[recipe.solver](recipe, recipe.nudged_steps or recipe.max_steps)
+    steps = recipe.nudged_steps or recipe.max_steps
+    if recipe.solver == "ordered":
+        return Blockwise(recipe.tolerance or None, steps, one_by_one(recipe.order[::-1]))
+    return SOLVERS[recipe.solver](recipe, steps)
 
 
 def make_program(recipe: Recipe) -> Program:
@@ -122,7 +128,8 @@ def make_program(recipe: Recipe) -> Program:
 
 def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:
     """The recipe's contrast, at its own nudge or at another."""
-    return CONTRASTS[recipe.contrast](recipe.beta if beta is None else beta, recipe.points)
+    beta = recipe.beta if beta is None else beta
+    return CONTRASTS[recipe.contrast](beta * recipe.nudge_scale, recipe.points)
 
 
 def make_augment(recipe: Recipe) -> Augment | None:

@@ -30,7 +30,14 @@ UnitName = Literal[
     "bernoulli",
 ]
 SolverName = Literal[
-    "blockwise", "momentum", "spectral", "alternating", "gradient", "flow", "langevin"
+    "blockwise",
+    "momentum",
+    "spectral",
+    "alternating",
+    "ordered",
+    "gradient",
+    "flow",
+    "langevin",
 ]
 ContrastName = Literal["symmetric", "one-sided", "random-sign", "n-point", "holomorphic"]
 OptimiserName = Literal["adam", "momentum", "heavy-ball", "sgd"]

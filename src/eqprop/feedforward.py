@@ -51,7 +51,7 @@ def forward(model: Model, x: Array) -> State:
                 )
             if edge.target == name:
                 fields.append(edge.op(shown[edge.source]))
-        state[name] = layer.unit.retract(sum(fields, layer.bias))
+        state[name] = layer.unit.retract(sum(fields, layer.drive))
         shown[name] = layer.unit.embed(state[name])
     return state
 

@@ -25,6 +25,12 @@ def colour(names: Iterable[str], couples: Iterable[tuple[str, str]]) -> tuple[tu
     return tuple(tuple(n for n in names if colours[n] == group) for group in groups)
 
 
+def one_by_one(names: Iterable[str]) -> tuple[tuple[str], ...]:
+    """Each layer for itself, in the order given: from the input up, a first sweep is a forward pass; from
+    the output down, a nudge goes all the way back in one."""
+    return tuple((name,) for name in names)
+
+
 def alternate(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The odd and the even layers, whatever couples them: `colour` of a chain, and the schedule with which
     residual networks are published. Where skips join layers of one group it is not block descent."""

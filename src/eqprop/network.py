@@ -26,16 +26,30 @@ Op = Callable[[Array], Array]
 
 
 class Layer(eqx.Module):
-    """A layer: its shape, its unit and its bias, one number a channel of an image."""
+    """A layer: its shape, its unit and its bias, one number a channel of an image, which enters the energy
+    times ``scale``."""
 
     unit: Unit
     bias: Array
     shape: tuple[int, ...] = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
 
-    def __init__(self, shape: int | tuple[int, ...], unit: Unit, bias: Array | None = None):
+    def __init__(
+        self,
+        shape: int | tuple[int, ...],
+        unit: Unit,
+        bias: Array | None = None,
+        scale: float = 1.0,
+    ):
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.unit = unit
         self.bias = jnp.zeros(self.shape[-1:]) if bias is None else bias
+        self.scale = scale
+
+    @property
+    def drive(self) -> Array:
+        """What drives the layer besides its edges."""
+        return self.scale * self.bias
 
 
 class Edge(eqx.Module):
@@ -123,7 +137,7 @@ class Network(Energy):
                 "reshape the data (batches carry one leading axis)."
             )
         layers = {name: self.layers[name] for name in self.order}
-        drive = {name: jnp.broadcast_to(layer.bias, layer.shape) for name, layer in layers.items()}
+        drive = {name: jnp.broadcast_to(layer.drive, layer.shape) for name, layer in layers.items()}
         inner = {}
         for name, edge in self.edges.items():
             if edge.source == INPUT:

@@ -173,6 +173,16 @@ class Chain(eqx.Module):
         return u
 
 
+class Scaled(eqx.Module):
+    """Another operator, times a number that does not learn."""
+
+    op: Callable[[Array], Array]
+    factor: float = eqx.field(static=True)
+
+    def __call__(self, u: Array) -> Array:
+        return self.factor * self.op(u)
+
+
 def _pooled(conv: Conv | FrozenConv, size: int, image: tuple[int, ...]) -> Array:
     """The kernel averaged over the ``size^2`` offsets ``stride * (0 .. size - 1)`` of a window."""
     kernel, stride = conv.kernel, conv.stride

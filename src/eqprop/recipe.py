@@ -79,7 +79,8 @@ class Recipe:
     """Number of nudges of n-point and holomorphic contrasts."""
 
     solver: SolverName = "blockwise"
-    """How the network relaxes; alternating sweeps odd and even layers, coupled or not, of residual nets."""
+    """How the network relaxes; alternating sweeps odd and even layers, coupled or not, of residual
+    nets; ordered sweeps one layer after another, up when free and down when nudged."""
     tolerance: float = 1e-3
     """Relative residual at which an example counts as settled; 0 takes exactly max_steps steps."""
     max_steps: int = 60
@@ -177,9 +178,9 @@ class Recipe:
             raise ValueError(
                 "estimator: expected units that are numbers for backprop, got oscillator."
             )
-        if self.solver == "alternating" and not self.order:
+        if self.solver in ("alternating", "ordered") and not self.order:
             raise ValueError(
-                "solver: expected a recipe that names its layers for alternating, such as "
+                f"solver: expected a recipe that names its layers for {self.solver}, such as "
                 "cifar-10-hopfield-resnet."
             )
         if self.solver == "langevin" and self.estimator != "ep":
@@ -227,6 +228,11 @@ class Recipe:
     def fixed_steps(self) -> bool:
         """Whether relaxations take a number of steps, and are not asked to settle."""
         return self.tolerance == 0 or self.solver == "langevin"
+
+    @property
+    def nudge_scale(self) -> float:
+        """What beta is multiplied by, in a model that keeps its output small."""
+        return 1.0
 
     @property
     def order(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, field, norm, relative
 from eqprop.network import ClampedNetwork
-from eqprop.ops import AveragePool, Chain, Conv, Dense, FrozenConv, Lateral, cast
+from eqprop.ops import AveragePool, Chain, Conv, Dense, FrozenConv, Lateral, Scaled, cast
 from eqprop.solvers._solver import Info, Iterative, Solver, check_tolerance, report
 from eqprop.units import Box, Linear, State, Unit, embed, retract
 
@@ -106,6 +106,8 @@ def require_quadratic(phase: Clamped) -> ClampedNetwork:
 def _is_linear(op: Any) -> bool:
     if isinstance(op, Chain):
         return all(_is_linear(part) for part in op.ops)
+    if isinstance(op, Scaled):
+        return _is_linear(op.op)
     return isinstance(op, LINEAR) or bool(getattr(op, "linear", False))
 
 

@@ -1,0 +1,96 @@
+"""Weak feedback: each layer is heard from below more softly than it hears what is below it.
+
+    E = sum_l c_l (|z_l|^2 / 2 - <b_l, z_l> - sum_k <W_kl z_k, z_l>),    c_l = feedback^(l - 1),
+
+over the layers ``k`` below ``l``, so that ``z_l = act(b_l + sum_k W_kl z_k + sum_m (c_m / c_l) W_lm' z_m)``
+with ``m`` above. At ``feedback = 1`` it is the usual energy, whose weights must stay small for it to have
+one minimum. Towards 0 the equilibrium is the forward pass, which one sweep from the input up finds, and
+weights may be of any size; equilibrium propagation is then back-propagation (Xie and Seung 2003).
+
+The network keeps ``y_l = sqrt(c_l) z_l``, whose energy is that of a `Network`: couplings and biases with
+factors, intervals that shrink. A nudge ``beta c_L`` (`nudge_scale`) asks of the last layer what beta would
+without. Responses fade on their way down and are lost in the rounding of states: use
+`eqprop.delta.DeltaPropagation`, which carries them apart.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+from jaxtyping import Array, Inexact
+
+from eqprop.costs import Cost
+from eqprop.model import Model
+from eqprop.network import Layer, Network, Op
+from eqprop.ops import Scaled
+from eqprop.units import Box, Linear, State, Unit
+
+
+class Enlarged(Cost):
+    """``C(factor u)``: the cost of an output that is kept small."""
+
+    cost: Cost
+    factor: float = eqx.field(static=True)
+
+    @property  # type: ignore[misc]
+    def output(self) -> str:  # type: ignore[override]
+        return self.cost.output
+
+    def _enlarged(self, shown: State) -> State:
+        return {self.output: self.factor * shown[self.output]}
+
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
+        return self.cost(self._enlarged(shown), y)
+
+    def predict(self, shown: State) -> Array:
+        return self.cost.predict(self._enlarged(shown))
+
+    def curvature(self, beta: Array) -> Array:
+        return self.factor**2 * self.cost.curvature(beta)
+
+
+def with_weak_feedback(model: Model, feedback: float) -> Model:
+    """The same parameters, in layers that lie one above another in the network's order.
+
+    Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network of `Box` and `Linear` units,
+    and couplings within a layer or down the order.
+    """
+    network = model.energy
+    if not 0 < feedback <= 1:
+        raise ValueError(f"feedback: expected a number in (0, 1], got {feedback}.")
+    if not isinstance(network, Network):
+        raise ValueError(
+            f"with_weak_feedback: expected a Network, whose layers have an order, got "
+            f"{type(network).__name__}."
+        )
+    sizes = {name: feedback ** (i / 2) for i, name in enumerate(network.order)}
+    layers = {}
+    for name, size in sizes.items():
+        layer = network.layers[name]
+        layers[name] = Layer(layer.shape, _shrunk(name, layer.unit, size), layer.bias, size)
+    edges: list[tuple[str, str, Op]] = []
+    for name, edge in network.edges.items():
+        ratio = sizes[edge.target] / sizes.get(edge.source, 1.0)
+        if edge.source == edge.target or ratio > 1:
+            raise ValueError(
+                f"with_weak_feedback: edge {name!r} expected a target above its source, in the order "
+                f"{network.order}."
+            )
+        edges.append((edge.source, edge.target, Scaled(edge.op, ratio)))
+    cost = Enlarged(model.cost, 1 / sizes[model.cost.output])  # type: ignore[call-arg]
+    return Model(Network(network.input_shape, layers, edges), cost)
+
+
+def nudge_scale(feedback: float, layers: int) -> float:
+    """``c_L`` of the last of so many layers."""
+    return feedback ** (layers - 1)
+
+
+def _shrunk(name: str, unit: Unit, size: float) -> Unit:
+    if isinstance(unit, Box):
+        return Box(unit.low * size, unit.high * size)
+    if not isinstance(unit, Linear):
+        raise ValueError(
+            f"with_weak_feedback: layer {name!r} expected a Box or Linear unit, which may be scaled, got "
+            f"{type(unit).__name__}."
+        )
+    return unit
