@@ -126,13 +126,13 @@ OSCILLATORS: tuple[Study, ...] = (
     Experiment(
         "oim-mnist-local",
         "oscillators on MNIST by the plain local rule",
-        _local("mnist-oscillators", (0.06, 0.012), 40),
+        _local("mnist-oscillators", (0.05, 0.01), 40),
         FIVE,
     ),
     Experiment(
         "oim-fashion-mnist-local",
         "oscillators on Fashion-MNIST by the plain local rule",
-        _local("fashion-mnist-oscillators", (0.05, 0.007), 25),
+        _local("fashion-mnist-oscillators", (0.035, 0.005), 30),
         FIVE,
     ),
     Experiment("oim-mnist", "the same with Adam on MNIST", RECIPES["mnist-oscillators"], FIVE),
