@@ -382,7 +382,7 @@ CASES = [
     ("surrogate", "symmetric", "blockwise", "clip", "half-clip", "squared-error", "sgd"),
 ]
 KINDS = {"thermal": ThermalRecipe, "spiking": SpikingRecipe, "surrogate": SpikingRecipe}
-NEEDS_LAYERS = {"alternating"}
+NEEDS_LAYERS = {"alternating", "ordered"}
 FIELDS = ("estimator", "contrast", "solver", "unit", "output", "cost", "optimiser")
 
 

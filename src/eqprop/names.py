@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-_STRUCTURE = re.compile(r"\b(energy|edges|layers|unit|op|ops|params)\.")
+_STRUCTURE = re.compile(r"\b(energy|edges|layers|unit|op|ops|params|(?<=cost\.)cost)\.")
 
 
 def parameter_names(model: PyTree) -> PyTree:

@@ -1,0 +1,154 @@
+"""Weak feedback: the same parameters between the usual energy and the forward pass."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import eqprop as eq
+from eqprop.assemble import make_contrast, make_estimator, make_nudged_solver, make_solver
+from eqprop.data import Dataset, Split
+from eqprop.delta import DeltaPropagation
+from eqprop.feedback import nudge_scale, with_weak_feedback
+from eqprop.feedforward import FeedForward, forward
+from eqprop.names import parameter_names
+from eqprop.ops import Lateral
+from eqprop.recipes import RECIPES
+from systems import normal, quickly
+
+KEY = jax.random.key(0)
+MANY = eq.Blockwise(None, 200)
+NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
+TINY = dataclasses.replace(NARROW, width=1, blocks=2, validation=4)
+estimate = quickly(lambda estimator, *arguments: estimator(*arguments))
+
+
+def residual():
+    """Two blocks with skips, on six images; and its number of layers."""
+    model = eq.hopfield_resnet((8, 8, 3), 3, KEY, (2, 3), gain=1.0)
+    model = eq.with_biases(model, jax.random.key(1), 0.5)
+    return model, normal(0, (6, 8, 8, 3)), jnp.eye(3)[jnp.arange(6) % 3], 5
+
+
+def gradient(estimator, model, x, y):
+    found = estimate(estimator, model, x, y, model.rest(x), KEY)
+    return np.asarray(ravel_pytree(found.gradient)[0])
+
+
+def apart(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("feedback", [0.1, 1e-3, 1e-5])
+def test_the_gradient_is_that_of_the_equilibrium(feedback):
+    model, x, y, layers = residual()
+    weak = with_weak_feedback(model, feedback)
+    contrast = eq.symmetric(1e-3 * nudge_scale(feedback, layers))
+    found = gradient(DeltaPropagation(MANY, contrast), weak, x, y)
+    exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), weak, x, y)
+    assert apart(found, exact) < 1e-5
+
+
+def test_towards_none_it_is_back_propagation():
+    """At a distance in proportion to the feedback; the forward pass is that of the model as it was."""
+    model, x, y, layers = residual()
+    passed = gradient(FeedForward(), model, x, y)
+    distances = []
+    for feedback in (1e-2, 1e-4):
+        weak = with_weak_feedback(model, feedback)
+        np.testing.assert_allclose(gradient(FeedForward(), weak, x, y), passed, rtol=1e-9)
+        contrast = eq.symmetric(1e-3 * nudge_scale(feedback, layers))
+        found = gradient(DeltaPropagation(MANY, contrast), weak, x, y)
+        distances.append(apart(found, passed))
+    assert distances[0] > 1e-3
+    assert distances[1] == pytest.approx(distances[0] / 100, rel=0.2)
+
+
+def test_equilibria_obey_the_equation():
+    feedback = 0.2
+    layers = {name: eq.Layer(4, eq.Box(0.0, 2.0), normal(i, 4)) for i, name in enumerate("abc")}
+    ends = (("x", "a"), ("a", "b"), ("b", "c"), ("a", "c"))
+    edges = [(*pair, eq.ops.Dense(normal(10 + i, (4, 4)))) for i, pair in enumerate(ends)]
+    model = eq.Model(eq.Network(4, layers, edges), eq.SquaredError("c"))
+    x = normal(20, (5, 4))
+    weak = with_weak_feedback(model, feedback)
+    names = model.energy.order
+    kept = quickly(lambda x: eq.relax(weak, x, weak.rest(x), MANY)[0])(x)
+    z = {name: kept[name] / feedback ** (i / 2) for i, name in enumerate(names)}
+    for i, name in enumerate(names):
+        layer = model.energy.layers[name]
+        heard = jnp.broadcast_to(layer.bias, z[name].shape)
+        for edge in model.energy.edges.values():
+            if edge.target == name:
+                below = x if edge.source == "x" else z[edge.source]
+                heard = heard + jax.vmap(edge.op)(below)
+            if edge.source == name:
+                above = names.index(edge.target)
+                back = jax.vmap(lambda z, v, op=edge.op: jax.vjp(op, z)[1](v)[0])
+                heard = heard + feedback ** (above - i) * back(z[name], z[edge.target])
+        np.testing.assert_allclose(z[name], layer.unit.retract(heard), atol=1e-12)
+
+
+def test_full_feedback_is_the_usual_energy():
+    model, x, *_ = residual()
+    full = with_weak_feedback(model, 1.0)
+    state = jax.tree.map(lambda z: normal(4, z.shape), model.rest(x))
+    energies = [jax.vmap(m.energy)(state, x) for m in (full, model)]
+    np.testing.assert_allclose(*energies, rtol=1e-13)
+    assert nudge_scale(1.0, 5) == 1.0
+
+
+def test_parameters_keep_their_names():
+    model, *_ = residual()
+    names = [jax.tree.leaves(parameter_names(m)) for m in (with_weak_feedback(model, 0.1), model)]
+    assert names[0] == names[1]
+    read = eq.with_read_out(model, 3, KEY)
+    assert "cost.weight" in jax.tree.leaves(parameter_names(with_weak_feedback(read, 0.1)))
+
+
+def test_one_ordered_sweep_is_the_forward_pass_and_one_goes_all_the_way_back():
+    split = Split(np.zeros((8, 16, 16, 3), np.uint8), np.zeros(8, np.int32))
+    data = Dataset("own", split, split, 3, 255.0)
+    recipe = dataclasses.replace(TINY, feedback=1e-6, max_steps=1, nudged_steps=1)
+    assert recipe.order == ("z1", "z2", "z3", "z4")
+    model = recipe.build(data)
+    x, y = normal(1, (3, 16, 16, 3)), jnp.eye(3)
+    up, down = make_solver(recipe), make_nudged_solver(recipe)
+    assert up.blocks == tuple((name,) for name in recipe.order)
+    assert down.blocks == up.blocks[::-1]
+    settled, _ = quickly(lambda x: eq.relax(model, x, model.rest(x), up))(x)
+    for name, z in quickly(jax.vmap(lambda x: forward(model, x)))(x).items():
+        np.testing.assert_allclose(settled[name], z, rtol=1e-4)
+    report = estimate(make_estimator(recipe), model, x, y, model.rest(x), KEY).report
+    assert report.metrics()["nudge_reached"] == 1.0
+
+
+def test_the_recipes_nudge_is_what_the_last_layer_feels():
+    betas, _ = make_contrast(NARROW).draw(KEY)
+    np.testing.assert_allclose(betas, NARROW.beta * 0.03**7 * np.array([-1, 1]))
+
+
+def refusal(model, feedback=0.1):
+    with pytest.raises(ValueError) as error:
+        with_weak_feedback(model, feedback)
+    return str(error.value)
+
+
+def test_refused():
+    model, *_ = residual()
+    for feedback in (0.0, 2.0):
+        assert refusal(model, feedback).startswith("feedback: expected a number in (0, 1]")
+        with pytest.raises(ValueError, match="feedback: expected a number"):
+            dataclasses.replace(TINY, feedback=feedback).check()
+    smooth = eq.layered([4, 3, 2], KEY, eq.Logistic(), eq.Logistic())
+    assert "layer 'h1' expected a Box or Linear unit" in refusal(smooth)
+    layers = {"h": eq.Layer(3, eq.Box()), "out": eq.Layer(3, eq.Linear())}
+    dense = [eq.ops.Dense(jnp.ones((3, 3))) for _ in range(2)]
+    edges = [("x", "h", dense[0]), ("h", "out", dense[1]), ("h", "h", Lateral(jnp.ones((3, 3))))]
+    lateral = eq.Model(eq.Network(3, layers, edges), eq.SquaredError())
+    assert "edge 'h-h' expected a target above its source" in refusal(lateral)
+    other = eq.FunctionEnergy(lambda p, z, x: p * jnp.sum(z["a"] ** 2), 1.0, {"a": 2})
+    assert "expected a Network" in refusal(eq.Model(other, eq.SquaredError("a")))
