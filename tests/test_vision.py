@@ -34,7 +34,19 @@ from systems import dense, normal, quickly, skip
 KEY = jax.random.key(0)
 FULL, NARROW = (RECIPES[f"cifar-10-hopfield-resnet{name}"] for name in ("", "-narrow"))
 TINY = dataclasses.replace(
-    NARROW, width=1, blocks=2, epochs=2, batch_size=8, validation=8, max_steps=6, nudged_steps=3
+    FULL,
+    width=1,
+    blocks=2,
+    epochs=2,
+    batch_size=8,
+    validation=8,
+    learning_rate=0.05,
+    warmup=0.2,
+    clip_norm=0.1,
+    tolerance=1e-4,
+    max_steps=6,
+    nudged_steps=3,
+    randaugment=(1, 9),
 )
 
 
@@ -197,7 +209,7 @@ def test_feed_forward_refuses_what_leads_back():
 
 
 def test_alternating_solver_has_the_recipes_layers():
-    solver = make_solver(dataclasses.replace(NARROW, solver="alternating"))
+    solver = make_solver(dataclasses.replace(FULL, solver="alternating"))
     assert solver.blocks == (("z1", "z3", "z5", "z7", "out"), ("z2", "z4", "z6", "z8"))
     assert isinstance(make_source(dataclasses.replace(TINY, estimator="backprop")), FeedForward)
     warm = make_estimator(dataclasses.replace(TINY, warm_start="nudged"))
