@@ -14,6 +14,12 @@ TITLES = {
 }
 
 
+def seeds(result: dict[str, Any]) -> str:
+    """How many, in words."""
+    count = len(result["seeds"])
+    return f"{count} seed" + "s" * (count > 1)
+
+
 def ways() -> list[str]:
     """Test accuracy of each network, and of each ablation."""
     rows = []
@@ -24,7 +30,7 @@ def ways() -> list[str]:
         recipe = result["recipe"]
         rows += [
             "",
-            f"{title}; width {recipe['width']}, {recipe['epochs']} epochs, {len(result['seeds'])} seeds "
+            f"{title}; width {recipe['width']}, {recipe['epochs']} epochs, {seeds(result)} "
             f"(`{result['command']}`):",
             "",
             "| | test accuracy % | seconds a run |",
@@ -32,9 +38,9 @@ def ways() -> list[str]:
         ]
         for case in result["cases"]:
             error = case["test_error_percent"]
+            spread = f" ± {error['std']:.2f}" if len(result["seeds"]) > 1 else ""
             rows.append(
-                f"| {case['line']} | {100 - error['mean']:.2f} ± {error['std']:.2f} | "
-                f"{case['seconds']:.0f} |"
+                f"| {case['line']} | {100 - error['mean']:.2f}{spread} | {case['seconds']:.0f} |"
             )
     return rows
 

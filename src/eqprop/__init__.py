@@ -26,6 +26,7 @@ from eqprop.estimators import (
     relax,
 )
 from eqprop.exact import Enumeration, Gaussian
+from eqprop.feedback import with_weak_feedback
 from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
@@ -135,4 +136,5 @@ __all__ = [
     "symmetric_nudge",
     "with_biases",
     "with_read_out",
+    "with_weak_feedback",
 ]
