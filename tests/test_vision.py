@@ -278,7 +278,9 @@ def test_predicts_more_for_more(standard):
 
 
 def test_experiments_come_in_other_sizes():
-    assert GROUPS["hopfield-resnet"] == ("hopfield-resnet-cifar-10", "hopfield-resnet-ablation")
+    assert GROUPS["hopfield-resnet"] == tuple(
+        f"hopfield-resnet-{name}" for name in ("cifar-10", "vgg5", "ablation")
+    )
     study = EXPERIMENTS["hopfield-resnet-ablation"]
     other = resized(study, width=8, epochs=0)
     assert other.recipe == dataclasses.replace(study.recipe, width=8)

@@ -51,14 +51,16 @@ ABLATION: dict[str, dict[str, Any]] = {
 RESIDUAL: tuple[Study, ...] = (
     Comparison(
         "hopfield-resnet-cifar-10",
-        "CIFAR-10: narrow Hopfield-ResNet13, VGG5, and back-propagation of the same layers",
+        "CIFAR-10: narrow Hopfield-ResNet13, and back-propagation of the same layers",
         NARROW,
-        {
-            "ResNet13": {},
-            "ResNet13, back-propagation": BACKPROP,
-            "VGG5": VGG5,
-            "VGG5, back-propagation": VGG5 | BACKPROP,
-        },
+        {"ResNet13": {}, "ResNet13, back-propagation": BACKPROP},
+        (0,),
+    ),
+    Comparison(
+        "hopfield-resnet-vgg5",
+        "the same with VGG5",
+        NARROW,
+        {"VGG5": VGG5, "VGG5, back-propagation": VGG5 | BACKPROP},
         (0,),
     ),
     Comparison(
