@@ -126,7 +126,7 @@ OSCILLATORS: tuple[Study, ...] = (
     Experiment(
         "oim-mnist-local",
         "oscillators on MNIST by the plain local rule",
-        _local("mnist-oscillators", (0.05, 0.01), 40),
+        _local("mnist-oscillators", (0.06, 0.012), 40),
         FIVE,
     ),
     Experiment(
