@@ -340,7 +340,11 @@ def test_help_mentions_every_field_of_a_recipe(command, name):
     done = call(command, name, "--help")
     assert (done.code, done.err) == (0, "")
     flags = set(re.findall(r"--[a-z][a-z-]*", done.out))
-    fields = {field.name for field in dataclasses.fields(RECIPES[name])}
+    recipe = RECIPES[name]
+    fields = {
+        f"no_{field}" if value is True else field
+        for field, value in dataclasses.asdict(recipe).items()
+    }
     own = {
         "train": "out resume json tensorboard data_dir devices coordinator processes process",
         "audit": "run out json data_dir",
