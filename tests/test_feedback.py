@@ -1,6 +1,7 @@
 """Weak feedback: the same parameters between the usual energy and the forward pass."""
 
 import dataclasses
+from warnings import catch_warnings, simplefilter
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,8 @@ from eqprop.delta import DeltaPropagation
 from eqprop.feedback import nudge_scale, with_weak_feedback
 from eqprop.feedforward import FeedForward, forward
 from eqprop.names import parameter_names
-from eqprop.ops import Lateral
+from eqprop.ops import Lateral, cast
+from eqprop.precision import PROBE, ROUNDING, smallest_nudge, warn_if_unresolved
 from eqprop.recipes import RECIPES
 from systems import normal, quickly
 
@@ -50,6 +52,22 @@ def test_the_gradient_is_that_of_the_equilibrium(feedback):
     found = gradient(DeltaPropagation(MANY, contrast), weak, x, y)
     exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), weak, x, y)
     assert apart(found, exact) < 1e-5
+
+
+def test_no_layers_answer_is_lost_in_single_precision():
+    """The first layer's is 1e-14 of its state, and the last one's 1e-1."""
+    model, x, y, layers = residual()
+    weak = with_weak_feedback(model, 1e-3)
+    contrast = eq.symmetric(0.1 * nudge_scale(1e-3, layers))
+    propagation = DeltaPropagation(eq.Blockwise(None, 9), contrast)
+    single, double = (
+        estimate(propagation, *(cast(part, dtype) for part in (weak, x, y, weak.rest(x))), KEY)
+        for dtype in map(jnp.dtype, ("float32", "float64"))
+    )
+    for one, other in zip(
+        jax.tree.leaves(single.gradient), jax.tree.leaves(double.gradient), strict=True
+    ):
+        assert apart(np.asarray(one, float), np.asarray(other)) < 1e-5
 
 
 def test_towards_none_it_is_back_propagation():
@@ -129,6 +147,23 @@ def test_one_ordered_sweep_is_the_forward_pass_and_one_goes_all_the_way_back():
 def test_the_recipes_nudge_is_what_the_last_layer_feels():
     betas, _ = make_contrast(NARROW).draw(KEY)
     np.testing.assert_allclose(betas, NARROW.beta * 0.03**7 * np.array([-1, 1]))
+
+
+@pytest.mark.parametrize(("share", "warnings"), [(0.9, 1), (1.1, 0)])
+def test_the_nudge_that_rounding_swallows_is_named_as_the_recipe_counts_it(share, warnings):
+    split = Split(np.zeros((8, 16, 16, 3), np.uint8), np.zeros(8, np.int32))
+    recipe = dataclasses.replace(TINY, feedback=0.1, precision="bfloat16", differences=False)
+    model = recipe.build(Dataset("own", split, split, 3, 255.0))
+    x, y = normal(1, (3, 16, 16, 3)), jnp.eye(3)
+    solver = eq.Blockwise(None, 20)
+    scale, rounding = recipe.nudge_scale, ROUNDING["bfloat16"]
+    least = smallest_nudge(model, x, y, solver, rounding, PROBE * scale).beta / scale
+    with catch_warnings(record=True) as caught:
+        simplefilter("always")
+        asked = dataclasses.replace(recipe, beta=share * least)
+        warn_if_unresolved(asked, model, x, y, solver)
+    assert len(caught) == warnings
+    assert all(f"expected beta of at least {least:.2g}" in str(one.message) for one in caught)
 
 
 def refusal(model, feedback=0.1):

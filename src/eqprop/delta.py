@@ -30,9 +30,10 @@ from eqprop.estimators import (
     relax,
 )
 from eqprop.model import Model, Nudged
+from eqprop.network import ClampedNetwork
 from eqprop.ops import freeze
 from eqprop.solvers import Info, Langevin, Solver
-from eqprop.solvers.refined import about, nothing
+from eqprop.solvers.refined import about, nothing, require_quadratic
 from eqprop.units import State, embed, retract
 
 
@@ -93,17 +94,13 @@ def difference_gradient(
 ) -> PyTree:
     """``d/d theta sum_k c_k mean (E(z* + d_k) - E(z*) + beta_k C(z* + d_k))``, states frozen.
 
-    A quadratic energy changes by its slope half-way, ``<E'(m), d>`` with ``m = z* + d / 2``, which any
-    larger step along ``d`` gives without cancellation: ``(E(m + t d) - E(m - t d)) / 2t`` with ``t d`` as
-    long as ``m``. ``origin`` (batch, ...), ``d`` (phases, batch, ...).
+    A quadratic energy changes by its slope half-way, ``<E'(z* + d / 2), d>``. ``origin`` (batch, ...),
+    ``d`` (phases, batch, ...).
     """
 
     def change(model: Model, beta: Array, x: Array, y: Array, z: State, d: State) -> Array:
-        length, size = norm(d), jnp.maximum(norm(z), 1.0)
-        t = jnp.where(length > 0, size / jnp.where(length > 0, length, 1.0), 1.0)
-        ahead = jax.tree.map(lambda z, d: z + (0.5 + t) * d, z, d)
-        behind = jax.tree.map(lambda z, d: z + (0.5 - t) * d, z, d)
-        work = (model.energy(ahead, x) - model.energy(behind, x)) / (2.0 * t)
+        middle = jax.tree.map(lambda z, d: z + d / 2, z, d)
+        work = _work(require_quadratic(model.free(x)), middle, d)
         return work + beta * model.loss(jax.tree.map(jnp.add, z, d), y)
 
     def surrogate(model: Model) -> Array:
@@ -115,6 +112,17 @@ def difference_gradient(
         return jnp.sum(coefficients * jnp.mean(changes, axis=1))
 
     return eqx.filter_grad(surrogate)(model)
+
+
+def _work(phase: ClampedNetwork, z: State, d: State) -> Array:
+    """``<E'(z), d>`` of drives and edges, whose operators meet ``d`` itself: nothing cancels, however much
+    less than others a layer answers."""
+    total = jnp.negative(sum(jnp.sum(drive * d[name]) for name, drive in phase.drive.items()))
+    for edge in phase.edges.values():
+        source, target = edge.source, edge.target
+        total = total - jnp.sum(edge.op(d[source]) * z[target])
+        total = total - jnp.sum(edge.op(z[source]) * d[target])
+    return total
 
 
 class DeltaPropagation(Estimator):
