@@ -126,7 +126,7 @@ OSCILLATORS: tuple[Study, ...] = (
     Experiment(
         "oim-mnist-local",
         "oscillators on MNIST by the plain local rule",
-        _local("mnist-oscillators", (0.06, 0.012), 40),
+        _local("mnist-oscillators", (0.04, 0.008), 50),
         FIVE,
     ),
     Experiment(
