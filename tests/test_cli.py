@@ -22,9 +22,10 @@ from eqprop import commands, data, reproduce
 from eqprop.cli import main
 from eqprop.data import Dataset, Split
 from eqprop.experiments import EXPERIMENTS
+from eqprop.gradient_studies import Curves, Nudges
 from eqprop.recipes import RECIPES, to_config
 from eqprop.runs import read_json, read_rows
-from eqprop.studies import Case, Comparison, Curves, Nudges, Sweep
+from eqprop.studies import Case, Comparison, Sweep
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
 FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")

@@ -69,6 +69,11 @@ SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
     "flow": lambda recipe, steps: Flow(recipe.tolerance, max_steps=steps),
     "langevin": lambda recipe, steps: Langevin.phase_noise(recipe.noise, recipe.step_size, steps),
 }
+NUDGED_SOLVERS = SOLVERS | {
+    "ordered": lambda recipe, steps: Blockwise(
+        recipe.tolerance or None, steps, one_by_one(recipe.order[::-1])
+    ),
+}
 CONTRASTS: dict[ContrastName, Callable[[float, int], Contrast]] = {
     "symmetric": lambda beta, points: contrasts.symmetric(beta),
     "one-sided": lambda beta, points: contrasts.one_sided(beta),
@@ -113,10 +118,7 @@ def make_nudged_solver(recipe: Recipe) -> Solver:
 
 
 def _nudged_solver(recipe: Recipe) -> Solver:
-    steps = recipe.nudged_steps or recipe.max_steps
-    if recipe.solver == "ordered":
-        return Blockwise(recipe.tolerance or None, steps, one_by_one(recipe.order[::-1]))
-    return SOLVERS[recipe.solver](recipe, steps)
+    return NUDGED_SOLVERS[recipe.solver](recipe, recipe.nudged_steps or recipe.max_steps)
 
 
 def make_program(recipe: Recipe) -> Program:

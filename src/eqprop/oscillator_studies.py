@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from eqprop.gradient_studies import Curves
 from eqprop.recipes import RECIPES, Recipe, changed
 from eqprop.reproduce import Experiment
-from eqprop.studies import Case, Curves, Study, Sweep
+from eqprop.studies import Case, Study, Sweep
 
 FIVE = (0, 1, 2, 3, 4)
 NUDGES = (0.25, 0.5, 1.0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from eqprop.gradient_studies import Nudges
 from eqprop.recipes import RECIPES, ThermalRecipe, changed
 from eqprop.reproduce import Experiment
-from eqprop.studies import Comparison, Nudges, Study
+from eqprop.studies import Comparison, Study
 
 RECIPE = RECIPES["fashion-mnist-thermal"]
 assert isinstance(RECIPE, ThermalRecipe)
