@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +32,14 @@ def first_s(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def peak_gflops() -> float:
-    """The best rate of a square float32 matrix product over `SIDES`."""
+def peak_gflops(
+    sides: tuple[int, ...] = SIDES, dtype: str = "float32", precision: str | None = None
+) -> float:
+    """The best rate of a square matrix product over the sides, at one of JAX's precisions."""
 
     def rate(side: int) -> float:
-        a = jax.random.normal(jax.random.key(0), (side, side))
-        product = jax.jit(jnp.matmul)
+        a = jax.random.normal(jax.random.key(0), (side, side), jnp.float32).astype(dtype)
+        product = jax.jit(partial(jnp.matmul, precision=precision))
         return 2 * side**3 / median_ms(lambda: product(a, a), repeats=15) / 1e6
 
-    return max(map(rate, SIDES))
+    return max(map(rate, sides))

@@ -1,4 +1,4 @@
-"""How long a run will take, before it begins."""
+"""How much work a run is, and how long it will take, before it begins."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import numpy as np
 
 from eqprop.data import Dataset, load
 from eqprop.estimators import relax
+from eqprop.network import INPUT, Network
 from eqprop.recipes import Recipe, VisionRecipe
 from eqprop.solvers import Blockwise
 from eqprop.train import epoch_length
@@ -40,6 +42,17 @@ def longest(recipe: VisionRecipe, data: Dataset) -> float:
         training, evaluating = free + 2 * nudged, free
     sweeps = calls * length * training + held_out / recipe.batch_size * evaluating
     return a_sweep * recipe.epochs * sweeps
+
+
+def sweep_flops(network: Network) -> int:
+    """Of one sweep of one image: every coupling between layers is applied forth and back, and a
+    multiply-add counts two."""
+    products = 0
+    for edge in network.edges.values():
+        if edge.source != INPUT:
+            (weight,) = jax.tree.leaves(eqx.filter(edge.op, eqx.is_inexact_array))
+            products += weight.size * int(np.prod(network.shapes[edge.target][:-1]))
+    return 4 * products
 
 
 def predicted(recipe: Recipe, data_dir: Path | None) -> float | None:

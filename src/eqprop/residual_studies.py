@@ -11,7 +11,7 @@ from eqprop.resnet import GAINS
 from eqprop.studies import Comparison, Study
 
 NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
-VGG5 = {"architecture": "vgg", "gain": (1.0,), "feedback": 0.1, "differences": False}
+VGG5 = {"architecture": "vgg", "gain": (1.0,), "beta": 0.1, "feedback": 0.1, "differences": False}
 """Differences need linear couplings, which maximum pooling is not; at this feedback rounding leaves enough
 of an answer without them."""
 BACKPROP = {"estimator": "backprop", "nudged_steps": 0, "differences": False}
@@ -24,6 +24,7 @@ USUAL = {
     "nudged_steps": 8,
 }
 PUBLISHED_TRAINING: dict[str, Any] = {
+    "beta": 0.1,
     "optimiser": "momentum",
     "learning_rate": 0.1,
     "weight_decay": 2.5e-4,

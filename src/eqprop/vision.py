@@ -206,6 +206,7 @@ NARROW: dict[str, Any] = {
     "gain": (1.0, 1.0, 1.0),
     "bias_gain": 0.0,
     "std": (0.2023, 0.1994, 0.201),
+    "beta": 1e-3,
     "feedback": 0.03,
     "solver": "ordered",
     "tolerance": 0.0,
