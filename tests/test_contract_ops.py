@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import systems
-from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool, freeze
+from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool, Scaled, freeze, near
 from systems import normal
 
 HEIGHT, WIDTH = 7, 6
@@ -137,6 +137,22 @@ def test_pooling(op, reduce, size):
         for i in range(0, 2 * size, size)
     ]
     np.testing.assert_allclose(op(size)(jnp.asarray(u)), expected, atol=1e-15)
+
+
+def test_maximum_pooling_is_linear_near_an_image():
+    """To first order the same, and the same operator for every other image."""
+    op = Chain((Conv(normal(0, (3, 3, 1, 2)), 1, 1), Scaled(MaxPool(2), 0.5)))
+    u, du, other = (normal(seed, (4, 6, 1)) for seed in (1, 2, 3))
+    linear = near(op, u)
+    np.testing.assert_allclose(linear(u), op(u), atol=1e-14)
+    np.testing.assert_allclose(linear(du), jax.jvp(op, (u,), (du,))[1], atol=1e-14)
+    np.testing.assert_allclose(linear(u + other), linear(u) + linear(other), atol=1e-13)
+    assert near(op.ops[0], u) is op.ops[0]
+
+
+def test_winners_of_equal_size_share_a_window():
+    linear = near(MaxPool(2), jnp.asarray([[3.0, 1.0], [3.0, 2.0]])[..., None])
+    np.testing.assert_allclose(linear(jnp.asarray([[1.0, 9.0], [5.0, 9.0]])[..., None]), [[[3.0]]])
 
 
 @pytest.mark.parametrize("op", [AveragePool(2), MaxPool(2)])

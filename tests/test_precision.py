@@ -17,9 +17,14 @@ from eqprop import (
     EquilibriumPropagation,
     GradientDescent,
     Langevin,
+    Layer,
+    Linear,
+    Model,
     Momentum,
+    Network,
     Reduced,
     Refined,
+    SquaredError,
     convolutional,
     holomorphic,
     layered,
@@ -32,7 +37,7 @@ from eqprop import (
 )
 from eqprop.assemble import make_estimator, make_precise_solver, make_solver
 from eqprop.diagnose import exact_gradient
-from eqprop.ops import cast
+from eqprop.ops import Chain, Dense, cast
 from eqprop.precision import ROUNDING, smallest_nudge, warn_if_unresolved
 from eqprop.recipes import DenseRecipe
 from eqprop.solvers import MatmulPrecision
@@ -51,6 +56,14 @@ def flat(gradient):
 def cosine(one, other):
     a, b = flat(one), flat(other)
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def curved():
+    """An edge that no line goes through."""
+    layers = {"h1": Layer(4, Box()), "out": Layer(2, Linear())}
+    first, second = (Dense(systems.normal(i, shape)) for i, shape in enumerate([(3, 4), (4, 2)]))
+    edges = [("x", "h1", first), ("h1", "out", Chain((second, jnp.tanh)))]
+    return systems.with_data("curved", Model(Network(3, layers, edges), SquaredError()), 1)
 
 
 def pooled():
@@ -74,6 +87,7 @@ def narrow(seed=0):
         (systems.box, n_point(4, 0.1)),
         (systems.clipped_lateral, symmetric(0.01)),
         (pooled, one_sided(0.1)),
+        (systems.max_pooled, symmetric(1e-3)),
     ],
 )
 def test_differences_are_the_plain_contrast(builder, contrast):
@@ -141,7 +155,7 @@ def test_small_nudges_in_bfloat16():
     ("builder", "words"),
     [
         (systems.tanh, "layer 'h1' expected a Box or Linear unit.*got Tanh"),
-        (systems.max_pooled, "edge 'c1-c2' expected a linear operator"),
+        (curved, "edge 'h1-out' expected a linear operator"),
         (systems.quadratic, "expected the free phase of a Network.*got _ClampedFunction"),
     ],
 )
@@ -154,6 +168,12 @@ def test_what_is_not_quadratic_is_refused(builder, words):
     ):
         with pytest.raises(ValueError, match=words):
             eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), KEY)
+
+
+def test_refinement_needs_operators_that_are_linear_everywhere():
+    _, model, x, _ = systems.max_pooled()
+    with pytest.raises(ValueError, match="edge 'c1-c2' expected a linear operator"):
+        relax(model, x, model.rest(x), Refined(COARSE))
 
 
 def test_complex_nudges_and_noise_are_refused():

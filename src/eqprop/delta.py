@@ -8,6 +8,7 @@ free phase missed is no part of it.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 
 from eqprop.contrast import Contrast
 from eqprop.costs import Cost
-from eqprop.energy import field, norm
+from eqprop.energy import Clamped, field, norm
 from eqprop.estimators import (
     Batch,
     Estimate,
@@ -30,8 +31,8 @@ from eqprop.estimators import (
     relax,
 )
 from eqprop.model import Model, Nudged
-from eqprop.network import ClampedNetwork
-from eqprop.ops import freeze
+from eqprop.network import ClampedNetwork, Edge
+from eqprop.ops import freeze, near
 from eqprop.solvers import Info, Langevin, Solver
 from eqprop.solvers.refined import about, nothing, require_quadratic
 from eqprop.units import State, embed, retract
@@ -80,7 +81,7 @@ def response(
     rest = jax.tree.map(jnp.subtract, fields, origin)
     cost = Displaced(model.cost, origin[model.cost.output], scale, nudge)  # type: ignore[call-arg]
     nudged = Nudged(  # type: ignore[call-arg]
-        base=about(phase, origin, rest, scale, dtype),
+        base=about(_near(phase, origin), origin, rest, scale, dtype),
         cost=cost,
         y=y,
         beta=jnp.sign(beta).astype(dtype),
@@ -100,7 +101,7 @@ def difference_gradient(
 
     def change(model: Model, beta: Array, x: Array, y: Array, z: State, d: State) -> Array:
         middle = jax.tree.map(lambda z, d: z + d / 2, z, d)
-        work = _work(require_quadratic(model.free(x)), middle, d)
+        work = _work(require_quadratic(_near(model.free(x), z)), middle, d)
         return work + beta * model.loss(jax.tree.map(jnp.add, z, d), y)
 
     def surrogate(model: Model) -> Array:
@@ -112,6 +113,17 @@ def difference_gradient(
         return jnp.sum(coefficients * jnp.mean(changes, axis=1))
 
     return eqx.filter_grad(surrogate)(model)
+
+
+def _near(phase: Clamped, z: State) -> Clamped:
+    """The phase with edges that are linear near ``z``."""
+    if not isinstance(phase, ClampedNetwork):
+        return phase
+    edges = {
+        name: Edge(near(edge.op, z[edge.source]), edge.source, edge.target)
+        for name, edge in phase.edges.items()
+    }
+    return dataclasses.replace(phase, edges=edges)
 
 
 def _work(phase: ClampedNetwork, z: State, d: State) -> Array:
@@ -131,7 +143,8 @@ class DeltaPropagation(Estimator):
     The contrast is that of `EquilibriumPropagation`, and its gradient is formed from differences in the
     model's float type. ``dtype`` is that of the nudged loop, ``"bfloat16"`` say; the model's unless given.
     For Networks of `Box` and `Linear` units and linear operators, whose energy is quadratic, and real
-    nudges; anything else is refused with a ``ValueError``.
+    nudges; anything else is refused with a ``ValueError``. Maximum pooling counts as the linear operator
+    that it is until a nudge changes a window's winner.
     """
 
     solver: Solver

@@ -11,9 +11,7 @@ from eqprop.resnet import GAINS
 from eqprop.studies import Comparison, Study
 
 NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
-VGG5 = {"architecture": "vgg", "gain": (1.0,), "beta": 0.1, "feedback": 0.1, "differences": False}
-"""Differences need linear couplings, which maximum pooling is not; at this feedback rounding leaves enough
-of an answer without them."""
+VGG5 = {"architecture": "vgg", "gain": (1.0,)}
 BACKPROP = {"estimator": "backprop", "nudged_steps": 0, "differences": False}
 USUAL = {
     "feedback": 1.0,

@@ -21,11 +21,11 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, field, norm, relative
 from eqprop.network import ClampedNetwork
-from eqprop.ops import AveragePool, Chain, Conv, Dense, FrozenConv, Lateral, Scaled, cast
+from eqprop.ops import AveragePool, Chain, Conv, Dense, FrozenConv, Lateral, Routed, Scaled, cast
 from eqprop.solvers._solver import Info, Iterative, Solver, check_tolerance, report
 from eqprop.units import Box, Linear, State, Unit, embed, retract
 
-LINEAR = (AveragePool, Conv, Dense, FrozenConv, Lateral)
+LINEAR = (AveragePool, Conv, Dense, FrozenConv, Lateral, Routed)
 
 
 class Span(Unit):
