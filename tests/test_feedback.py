@@ -11,19 +11,21 @@ from jax.flatten_util import ravel_pytree
 
 import eqprop as eq
 from eqprop.assemble import make_contrast, make_estimator, make_nudged_solver, make_solver
-from eqprop.data import Dataset, Split
+from eqprop.data import Dataset, Split, load
 from eqprop.delta import DeltaPropagation
 from eqprop.feedback import nudge_scale, with_weak_feedback
 from eqprop.feedforward import FeedForward, forward
 from eqprop.names import parameter_names
 from eqprop.ops import Lateral, cast
 from eqprop.precision import PROBE, ROUNDING, smallest_nudge, warn_if_unresolved
-from eqprop.recipes import RECIPES
+from eqprop.recipes import RECIPES, ConvRecipe, DenseRecipe, VisionRecipe
+from eqprop.spiking_recipes import SpikingConvRecipe
 from systems import normal, quickly
 
 KEY = jax.random.key(0)
 MANY = eq.Blockwise(None, 200)
 NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
+GREY = {"mean": (), "std": ()}
 TINY = dataclasses.replace(NARROW, width=1, blocks=2, validation=4)
 estimate = quickly(lambda estimator, *arguments: estimator(*arguments))
 
@@ -142,6 +144,42 @@ def test_one_ordered_sweep_is_the_forward_pass_and_one_goes_all_the_way_back():
         np.testing.assert_allclose(settled[name], z, rtol=1e-4)
     report = estimate(make_estimator(recipe), model, x, y, model.rest(x), KEY).report
     assert report.metrics()["nudge_reached"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        DenseRecipe(hidden=(5, 4)),
+        DenseRecipe(hidden=(5,), cost="cross-entropy", feedback=0.1),
+        ConvRecipe(channels=(2, 2), dense=(3,), unit="relu", pool="max", feedback=0.3),
+        SpikingConvRecipe(channels=(2, 2)),
+        dataclasses.replace(NARROW, width=1, blocks=1, **GREY),
+        dataclasses.replace(NARROW, width=1, architecture="vgg", gain=(1.0,), **GREY),
+    ],
+)
+def test_recipes_name_the_layers_of_their_networks(recipe):
+    data = load("digits")
+    if isinstance(recipe, VisionRecipe):
+        data = recipe.framed(data)
+    assert recipe.order == recipe.build(data).energy.order
+
+
+def test_a_recipe_with_weak_feedback_learns_by_the_gradient_of_its_equilibrium():
+    recipe = DenseRecipe(
+        hidden=(12, 8), feedback=0.1, solver="ordered", tolerance=0.0, max_steps=40, beta=1e-3
+    )
+    model = recipe.build(load("digits"))
+    x, y = normal(1, (5, 64)), jnp.eye(10)[:5]
+    found = gradient(make_estimator(dataclasses.replace(recipe, differences=True)), model, x, y)
+    exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), model, x, y)
+    assert apart(found, exact) < 1e-5
+
+
+def test_noisy_estimators_need_full_feedback():
+    with pytest.raises(ValueError, match="feedback: expected 1 with the estimator thermal"):
+        dataclasses.replace(RECIPES["digits-thermal"], feedback=0.5).check()
+    with pytest.raises(ValueError, match=r"feedback: expected a number in \(0, 1\], got 0"):
+        DenseRecipe(feedback=0.0).check()
 
 
 def test_the_recipes_nudge_is_what_the_last_layer_feels():

@@ -21,6 +21,10 @@ class DenseRecipe(Recipe):
     hidden: tuple[int, ...] = (256,)
     """Sizes of the hidden layers."""
 
+    @property
+    def hidden_layers(self) -> tuple[str, ...]:
+        return tuple(f"h{i + 1}" for i in range(len(self.hidden)))
+
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
         sizes = (data.features, *self.hidden, data.classes)
         return layered(
@@ -100,6 +104,11 @@ class ConvRecipe(Recipe):
     """Pooling after each convolution."""
     dense: tuple[int, ...] = ()
     """Sizes of the dense layers before the output."""
+
+    @property
+    def hidden_layers(self) -> tuple[str, ...]:
+        convolved = (f"c{i + 1}" for i in range(len(self.channels)))
+        return (*convolved, *(f"h{i + 1}" for i in range(len(self.dense))))
 
     def check(self) -> None:
         super().check()

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import jax
 from jaxtyping import PRNGKeyArray
 
-from eqprop.build import with_injections, with_read_out
+from eqprop.build import OUTPUT, with_injections, with_read_out
 from eqprop.choices import (
     SPIKING,
     UNITS,
@@ -25,6 +25,7 @@ from eqprop.choices import (
 )
 from eqprop.costs import SquaredError
 from eqprop.data import Dataset
+from eqprop.feedback import nudge_scale, with_weak_feedback
 from eqprop.model import Model
 from eqprop.oscillator import Oscillator
 from eqprop.units import Unit
@@ -79,8 +80,11 @@ class Recipe:
     """Number of nudges of n-point and holomorphic contrasts."""
 
     solver: SolverName = "blockwise"
-    """How the network relaxes; alternating sweeps odd and even layers, coupled or not, of residual
-    nets; ordered sweeps one layer after another, up when free and down when nudged."""
+    """How the network relaxes; alternating sweeps odd and even layers, coupled or not; ordered sweeps one
+    layer after another, from the input up when free and from the output down when nudged."""
+    feedback: float = 1.0
+    """How loud a layer is heard from below, of how loud it hears what is below it; 1 is the usual energy;
+    towards 0 equilibrium propagation becomes back-propagation, and weights may grow."""
     tolerance: float = 1e-3
     """Relative residual at which an example counts as settled; 0 takes exactly max_steps steps."""
     max_steps: int = 60
@@ -178,10 +182,12 @@ class Recipe:
             raise ValueError(
                 "estimator: expected units that are numbers for backprop, got oscillator."
             )
-        if self.solver in ("alternating", "ordered") and not self.order:
+        if not 0 < self.feedback <= 1:
+            raise ValueError(f"feedback: expected a number in (0, 1], got {self.feedback}.")
+        if self.feedback < 1 and self.estimator in ("thermal", *SPIKING):
             raise ValueError(
-                f"solver: expected a recipe that names its layers for {self.solver}, such as "
-                "cifar-10-hopfield-resnet."
+                f"feedback: expected 1 with the estimator {self.estimator}, whose noise would drown the "
+                f"answers of the first layers, got {self.feedback}."
             )
         if self.solver == "langevin" and self.estimator != "ep":
             raise ValueError(
@@ -232,12 +238,17 @@ class Recipe:
     @property
     def nudge_scale(self) -> float:
         """What beta is multiplied by, in a model that keeps its output small."""
-        return 1.0
+        return nudge_scale(self.feedback, len(self.order))
+
+    @property
+    def hidden_layers(self) -> tuple[str, ...]:
+        """The names of the layers from the input to the last before the output."""
+        raise TypeError("Recipe is abstract: use DenseRecipe or ConvRecipe.")
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The names of the layers from the input, where the recipe says."""
-        return ()
+        """The names of the layers from the input; a read-out is none."""
+        return (*self.hidden_layers, OUTPUT) if self.cost == "squared-error" else self.hidden_layers
 
     @property
     def normalisation(self) -> tuple[Channels, Channels]:
@@ -268,6 +279,7 @@ class Recipe:
         if self.train_injection:
             model = with_injections(model, self.injection)
         if self.cost == "cross-entropy":
-            return with_read_out(model, data.classes, read_out, self.gain[-1])
-        low, high = self.target
-        return Model(model.energy, SquaredError(model.cost.output, low, high))
+            model = with_read_out(model, data.classes, read_out, self.gain[-1])
+        else:
+            model = Model(model.energy, SquaredError(model.cost.output, *self.target))
+        return with_weak_feedback(model, self.feedback) if self.feedback < 1 else model

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import jax
 from jaxtyping import PRNGKeyArray
 
-from eqprop.build import OUTPUT, convolutional, with_biases
+from eqprop.build import convolutional, with_biases
 from eqprop.choices import OptimiserName, ScheduleName, SolverName, UnitName
 from eqprop.data import Dataset, frame
-from eqprop.feedback import nudge_scale, with_weak_feedback
 from eqprop.model import Model
 from eqprop.ops import MaxPool
 from eqprop.recipe import Channels, Recipe
@@ -46,11 +45,8 @@ class VisionRecipe(Recipe):
     beta: float = 0.1
     """Nudge."""
     solver: SolverName = "momentum"
-    """How the network relaxes; alternating sweeps odd and even layers, coupled or not; ordered
-    sweeps one layer after another, from the input up when free and from the output down when nudged."""
-    feedback: float = 1.0
-    """How loud a layer is heard from below, of how loud it hears what is below it; 1 is the usual energy;
-    towards 0 equilibrium propagation becomes back-propagation, and weights may grow."""
+    """How the network relaxes; alternating sweeps odd and even layers, coupled or not; ordered sweeps one
+    layer after another, from the input up when free and from the output down when nudged."""
     warm_start: Literal["rest", "free", "nudged"] = "rest"
     """Where a free phase begins: at rest, or where the last batch's free or last nudged phase ended."""
 
@@ -92,8 +88,6 @@ class VisionRecipe(Recipe):
         for name in ("bias_gain", "final_rate", "clip_norm", "crop"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
-        if not 0 < self.feedback <= 1:
-            raise ValueError(f"feedback: expected a number in (0, 1], got {self.feedback}.")
         operations, magnitude = self.randaugment
         if operations < 0 or not 0 <= magnitude <= 30:
             raise ValueError(
@@ -117,16 +111,11 @@ class VisionRecipe(Recipe):
         return channels_of(self.width, self.blocks)
 
     @property
-    def order(self) -> tuple[str, ...]:
+    def hidden_layers(self) -> tuple[str, ...]:
         letter, count = (
             ("z", 2 * self.blocks) if self.architecture == "resnet" else ("c", self.blocks)
         )
-        hidden = tuple(f"{letter}{i + 1}" for i in range(count))
-        return (*hidden, OUTPUT) if self.cost == "squared-error" else hidden
-
-    @property
-    def nudge_scale(self) -> float:
-        return nudge_scale(self.feedback, len(self.order))
+        return tuple(f"{letter}{i + 1}" for i in range(count))
 
     @property
     def normalisation(self) -> tuple[Channels, Channels]:
@@ -145,10 +134,6 @@ class VisionRecipe(Recipe):
                     f"{getattr(self, name)}."
                 )
         return frame(data, 2**self.blocks)
-
-    def build(self, data: Dataset) -> Model:
-        model = super().build(data)
-        return with_weak_feedback(model, self.feedback) if self.feedback < 1 else model
 
     def network(self, data: Dataset, key: PRNGKeyArray) -> Model:
         weights, biases = jax.random.split(key)
