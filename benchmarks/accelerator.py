@@ -85,7 +85,7 @@ def epochs(width: int, batch: int) -> dict[str, dict[str, float]]:
     for line, (name, change) in RUNS.items():
         own = {"width": width, "batch_size": batch, "cost": "squared-error"}
         recipe = dataclasses.replace(RECIPES[name], **own | change)
-        model = eq.with_weak_feedback(resnet(width), getattr(recipe, "feedback", 1.0))
+        model = eq.with_weak_feedback(resnet(width), recipe.feedback)
         estimator = make_estimator(recipe)
 
         @eqx.filter_jit
@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128, help="channels of the first block")
     parser.add_argument("--batch", type=int, default=256, help="images of a batch")
     options = parser.parse_args()
+    jax.config.update("jax_default_matmul_precision", "highest")
     sides = SIDES if jax.default_backend() == "cpu" else LARGE
     about, size = surroundings(), f"width {options.width}, batches of {options.batch}"
     console.print(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import systems
-from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool, Scaled, freeze, near
+from eqprop.linear import is_linear, near
+from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool, Scaled, freeze
 from systems import normal
 
 HEIGHT, WIDTH = 7, 6
@@ -150,9 +151,19 @@ def test_maximum_pooling_is_linear_near_an_image():
     assert near(op.ops[0], u) is op.ops[0]
 
 
-def test_winners_of_equal_size_share_a_window():
-    linear = near(MaxPool(2), jnp.asarray([[3.0, 1.0], [3.0, 2.0]])[..., None])
-    np.testing.assert_allclose(linear(jnp.asarray([[1.0, 9.0], [5.0, 9.0]])[..., None]), [[[3.0]]])
+def test_winners_of_equal_size_share_a_window_as_in_the_derivative():
+    for image in ([[3.0, 1.0], [3.0, 2.0]], [[3.0, 3.0], [3.0, 2.0]]):
+        u, du = jnp.asarray(image)[..., None], normal(0, (2, 2, 1))
+        moved = jax.jvp(MaxPool(2), (u,), (du,))[1]
+        np.testing.assert_allclose(near(MaxPool(2), u)(du), moved, atol=1e-14)
+
+
+def test_what_is_linear():
+    dense = Dense(normal(0, (4, 4)))
+    assert is_linear(Chain((dense, Scaled(AveragePool(2), 2.0))))
+    assert not is_linear(Chain((dense, MaxPool(2))))
+    assert is_linear(Chain((dense, MaxPool(2))), MaxPool)
+    assert not is_linear(jnp.tanh)
 
 
 @pytest.mark.parametrize("op", [AveragePool(2), MaxPool(2)])

@@ -1,8 +1,8 @@
 """Weak feedback: the same parameters between the usual energy and the forward pass."""
 
 import dataclasses
-from warnings import catch_warnings, simplefilter
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +16,7 @@ from eqprop.delta import DeltaPropagation
 from eqprop.feedback import nudge_scale, with_weak_feedback
 from eqprop.feedforward import FeedForward, forward
 from eqprop.names import parameter_names
-from eqprop.ops import Lateral, cast
-from eqprop.precision import PROBE, ROUNDING, smallest_nudge, warn_if_unresolved
+from eqprop.ops import Chain, Dense, Lateral, cast
 from eqprop.recipes import RECIPES, ConvRecipe, DenseRecipe, VisionRecipe
 from eqprop.spiking_recipes import SpikingConvRecipe
 from systems import normal, quickly
@@ -112,6 +111,15 @@ def test_equilibria_obey_the_equation():
         np.testing.assert_allclose(z[name], layer.unit.retract(heard), atol=1e-12)
 
 
+def test_weaker_still_is_weaker_by_the_product():
+    model, x, *_ = residual()
+    twice = with_weak_feedback(with_weak_feedback(model, 0.2), 0.5)
+    once = with_weak_feedback(model, 0.1)
+    settled = [quickly(lambda x, m=m: eq.relax(m, x, m.rest(x), MANY)[0])(x) for m in (twice, once)]
+    scores = [jax.vmap(m.predict)(z) for m, z in zip((twice, once), settled, strict=True)]
+    np.testing.assert_allclose(*scores, rtol=1e-9)
+
+
 def test_full_feedback_is_the_usual_energy():
     model, x, *_ = residual()
     full = with_weak_feedback(model, 1.0)
@@ -166,20 +174,42 @@ def test_recipes_name_the_layers_of_their_networks(recipe):
 
 def test_a_recipe_with_weak_feedback_learns_by_the_gradient_of_its_equilibrium():
     recipe = DenseRecipe(
-        hidden=(12, 8), feedback=0.1, solver="ordered", tolerance=0.0, max_steps=40, beta=1e-3
+        hidden=(12, 8),
+        feedback=0.1,
+        solver="ordered",
+        tolerance=0.0,
+        max_steps=40,
+        beta=1e-3,
+        differences=True,
     )
     model = recipe.build(load("digits"))
     x, y = normal(1, (5, 64)), jnp.eye(10)[:5]
-    found = gradient(make_estimator(dataclasses.replace(recipe, differences=True)), model, x, y)
+    found = gradient(make_estimator(recipe), model, x, y)
     exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), model, x, y)
     assert apart(found, exact) < 1e-5
 
 
-def test_noisy_estimators_need_full_feedback():
-    with pytest.raises(ValueError, match="feedback: expected 1 with the estimator thermal"):
-        dataclasses.replace(RECIPES["digits-thermal"], feedback=0.5).check()
-    with pytest.raises(ValueError, match=r"feedback: expected a number in \(0, 1\], got 0"):
-        DenseRecipe(feedback=0.0).check()
+WEAK = DenseRecipe(feedback=0.1, tolerance=0.0, differences=True, solver="ordered")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (dataclasses.replace(RECIPES["digits-thermal"], feedback=0.5), "expected 1 with the estim"),
+        (DenseRecipe(feedback=0.0), r"expected a number in \(0, 1\], got 0"),
+        (dataclasses.replace(WEAK, tolerance=1e-3), "expected a tolerance of 0 below 1.*0.001"),
+        (dataclasses.replace(WEAK, differences=False), "expected differences .*got no differences"),
+        (dataclasses.replace(WEAK, precision="float16"), "expected differences .*got float16"),
+        (
+            dataclasses.replace(WEAK, feedback=1e-6, hidden=(5,) * 6),
+            "expected at least 1e-05 with 7 layers and a beta of 0.5",
+        ),
+    ],
+)
+def test_recipes_that_would_learn_from_rounding_are_refused(recipe, words):
+    WEAK.check()
+    with pytest.raises(ValueError, match=f"feedback: {words}"):
+        recipe.check()
 
 
 def test_the_recipes_nudge_is_what_the_last_layer_feels():
@@ -187,21 +217,13 @@ def test_the_recipes_nudge_is_what_the_last_layer_feels():
     np.testing.assert_allclose(betas, NARROW.beta * 0.03**7 * np.array([-1, 1]))
 
 
-@pytest.mark.parametrize(("share", "warnings"), [(0.9, 1), (1.1, 0)])
-def test_the_nudge_that_rounding_swallows_is_named_as_the_recipe_counts_it(share, warnings):
-    split = Split(np.zeros((8, 16, 16, 3), np.uint8), np.zeros(8, np.int32))
-    recipe = dataclasses.replace(TINY, feedback=0.1, precision="bfloat16", differences=False)
-    model = recipe.build(Dataset("own", split, split, 3, 255.0))
-    x, y = normal(1, (3, 16, 16, 3)), jnp.eye(3)
-    solver = eq.Blockwise(None, 20)
-    scale, rounding = recipe.nudge_scale, ROUNDING["bfloat16"]
-    least = smallest_nudge(model, x, y, solver, rounding, PROBE * scale).beta / scale
-    with catch_warnings(record=True) as caught:
-        simplefilter("always")
-        asked = dataclasses.replace(recipe, beta=share * least)
-        warn_if_unresolved(asked, model, x, y, solver)
-    assert len(caught) == warnings
-    assert all(f"expected beta of at least {least:.2g}" in str(one.message) for one in caught)
+class Gate(eqx.Module):
+    """What it calls linear is a part of it."""
+
+    linear: Dense
+
+    def __call__(self, u):
+        return jnp.tanh(self.linear(u))
 
 
 def refusal(model, feedback=0.1):
@@ -223,5 +245,21 @@ def test_refused():
     edges = [("x", "h", dense[0]), ("h", "out", dense[1]), ("h", "h", Lateral(jnp.ones((3, 3))))]
     lateral = eq.Model(eq.Network(3, layers, edges), eq.SquaredError())
     assert "edge 'h-h' expected a target above its source" in refusal(lateral)
+    down = eq.Network(3, layers, [("x", "h", dense[0]), ("out", "h", dense[1])])
+    for feedback in (0.1, 1.0):
+        assert "edge 'out-h' expected a target above" in refusal(
+            eq.Model(down, eq.SquaredError()), feedback
+        )
+    for op in (Chain((dense[1], jnp.tanh)), lambda u: u + 1.0, Gate(dense[1])):
+        curved = eq.Network(3, layers, [("x", "h", dense[0]), ("h", "out", op)])
+        assert "edge 'h-out' expected an operator that is linear" in refusal(
+            eq.Model(curved, eq.SquaredError())
+        )
+    assert "expected a cost of the last layer, 'out'" in refusal(
+        eq.Model(eq.layered([2, 3, 1], KEY).energy, eq.SquaredError("h1"))
+    )
+    assert "whose 8th power is above 0" in refusal(eq.layered([3] * 10, KEY), 1e-90)
+    with pytest.raises(ValueError, match="expected the model before with_weak_feedback"):
+        eq.with_read_out(with_weak_feedback(eq.layered([2, 3, 1], KEY), 0.1), 3, KEY)
     other = eq.FunctionEnergy(lambda p, z, x: p * jnp.sum(z["a"] ** 2), 1.0, {"a": 2})
     assert "expected a Network" in refusal(eq.Model(other, eq.SquaredError("a")))

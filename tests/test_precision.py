@@ -22,6 +22,7 @@ from eqprop import (
     Model,
     Momentum,
     Network,
+    Oscillator,
     Reduced,
     Refined,
     SquaredError,
@@ -56,6 +57,11 @@ def flat(gradient):
 def cosine(one, other):
     a, b = flat(one), flat(other)
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def oscillating():
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(60), Oscillator(), Oscillator())
+    return systems.with_data("oscillating", model, 60)
 
 
 def curved():
@@ -155,6 +161,7 @@ def test_small_nudges_in_bfloat16():
     ("builder", "words"),
     [
         (systems.tanh, "layer 'h1' expected a Box or Linear unit.*got Tanh"),
+        (oscillating, "layer 'c1' expected a Box or Linear unit.*got Oscillator"),
         (curved, "edge 'h1-out' expected a linear operator"),
         (systems.quadratic, "expected the free phase of a Network.*got _ClampedFunction"),
     ],

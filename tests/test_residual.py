@@ -107,9 +107,15 @@ def test_resnet13_is_coloured_with_three_groups():
 
 
 def test_operations_of_a_sweep():
-    """4 x 316.69 million multiply-adds of couplings between layers, at full width; by hand when narrow."""
-    dense = eq.layered((7, 5, 3), jax.random.key(0)).energy
-    assert sweep_flops(dense) == 4 * 5 * 3
+    dense = eq.layered((7, 5, 3), jax.random.key(0))
+    assert sweep_flops(dense.energy) == sweep_flops(eq.with_weak_feedback(dense, 0.1).energy) == 60
+    blocks = {"z2-z3": 18 * 4 * 4, "z3-z4": 36 * 2 * 2, "z2-z4": 2 * 2 * 2, "z4-out": 2 * 2 * 2 * 3}
+    first = 9 * 4 * 4  # z1, one channel of 8 x 8, to z2, one channel of 4 x 4
+    narrow = eq.hopfield_resnet((8, 8, 3), 3, jax.random.key(0), (1, 2)).energy
+    assert sweep_flops(narrow) == 4 * (first + sum(blocks.values()))
+    pooled = eq.convolutional((4, 4, 1), (1,), 3, jax.random.key(0)).energy
+    with pytest.raises(ValueError, match="edge 'x-c1' expected Dense or Conv, got Chain"):
+        sweep_flops(pooled)
     assert (
         sweep_flops(eq.hopfield_resnet((32, 32, 3), 10, jax.random.key(0)).energy) == 1_266_761_728
     )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from eqprop.costs import CrossEntropy, SquaredError
+from eqprop.feedback import Enlarged
 from eqprop.model import Model
 from eqprop.network import INPUT, Layer, Network, Op
 from eqprop.ops import AveragePool, Chain, Conv, Dense, MaxPool, uniform
@@ -154,6 +155,11 @@ def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1
         raise ValueError(
             f"with_read_out: expected a Network with a layer {OUTPUT!r} to replace, got a "
             f"{type(network).__name__} with {sorted(network.shapes)}."
+        )
+    if isinstance(model.cost, Enlarged):
+        raise ValueError(
+            "with_read_out: expected the model before with_weak_feedback, whose layers are kept small, got "
+            "the one after it; read out first."
         )
     last = next(e.source for e in network.edges.values() if e.target == OUTPUT)
     if last == INPUT:

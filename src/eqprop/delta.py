@@ -2,8 +2,8 @@
 
 The difference ``d = s e`` lives in the landscape about ``z*`` (`eqprop.solvers.refined`), in units
 ``s = |beta| |dC/dz|`` of the nudge, so that ``e`` is of order 1 at any beta and a solver's tolerance is
-relative to the response. Whether ``z*`` is an equilibrium to rounding does not matter to ``d``: what the
-free phase missed is no part of it.
+relative to the response, of all layers as a whole. Whether ``z*`` is an equilibrium to rounding does not
+matter to ``d``: what the free phase missed is no part of it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from eqprop.estimators import (
     reached,
     relax,
 )
+from eqprop.linear import near
 from eqprop.model import Model, Nudged
 from eqprop.network import ClampedNetwork, Edge
-from eqprop.ops import freeze, near
+from eqprop.ops import freeze
 from eqprop.solvers import Info, Langevin, Solver
-from eqprop.solvers.refined import about, nothing, require_quadratic
+from eqprop.solvers.refined import about, nothing, require_affine, require_quadratic
 from eqprop.units import State, embed, retract
 
 
@@ -53,7 +54,7 @@ class Displaced(Cost):
     def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
         e = shown[self.output]
         moved = {self.output: self.origin + self.scale * e.astype(self.origin.dtype)}
-        return (self.nudge / self.scale**2 * self.cost(moved, y)).astype(e.dtype)
+        return (self.nudge / self.scale / self.scale * self.cost(moved, y)).astype(e.dtype)
 
     def predict(self, shown: State) -> Array:
         e = shown[self.output].astype(self.origin.dtype)
@@ -115,15 +116,14 @@ def difference_gradient(
     return eqx.filter_grad(surrogate)(model)
 
 
-def _near(phase: Clamped, z: State) -> Clamped:
+def _near(phase: Clamped, z: State) -> ClampedNetwork:
     """The phase with edges that are linear near ``z``."""
-    if not isinstance(phase, ClampedNetwork):
-        return phase
+    network = require_affine(phase)
     edges = {
         name: Edge(near(edge.op, z[edge.source]), edge.source, edge.target)
-        for name, edge in phase.edges.items()
+        for name, edge in network.edges.items()
     }
-    return dataclasses.replace(phase, edges=edges)
+    return dataclasses.replace(network, edges=edges)
 
 
 def _work(phase: ClampedNetwork, z: State, d: State) -> Array:

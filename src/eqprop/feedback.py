@@ -19,8 +19,9 @@ import equinox as eqx
 from jaxtyping import Array, Inexact
 
 from eqprop.costs import Cost
+from eqprop.linear import is_homogeneous
 from eqprop.model import Model
-from eqprop.network import Layer, Network, Op
+from eqprop.network import INPUT, Layer, Network, Op
 from eqprop.ops import Scaled
 from eqprop.units import Box, Linear, State, Unit
 
@@ -51,8 +52,9 @@ class Enlarged(Cost):
 def with_weak_feedback(model: Model, feedback: float) -> Model:
     """The same parameters, in layers that lie one above another in the network's order.
 
-    Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network of `Box` and `Linear` units,
-    and couplings within a layer or down the order.
+    Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network of `Box` and `Linear` units
+    whose cost sees its last layer, couplings within a layer or down the order, and operators between layers
+    that are not homogeneous: their answers to smaller layers would be others.
     """
     network = model.energy
     if not 0 < feedback <= 1:
@@ -62,19 +64,36 @@ def with_weak_feedback(model: Model, feedback: float) -> Model:
             f"with_weak_feedback: expected a Network, whose layers have an order, got "
             f"{type(network).__name__}."
         )
+    if model.cost.output != network.order[-1]:
+        raise ValueError(
+            f"with_weak_feedback: expected a cost of the last layer, {network.order[-1]!r}, got one of "
+            f"{model.cost.output!r}."
+        )
     sizes = {name: feedback ** (i / 2) for i, name in enumerate(network.order)}
+    if not sizes[model.cost.output]:
+        raise ValueError(
+            f"feedback: expected a number whose {len(sizes) - 1}th power is above 0, got {feedback}."
+        )
     layers = {}
     for name, size in sizes.items():
         layer = network.layers[name]
-        layers[name] = Layer(layer.shape, _shrunk(name, layer.unit, size), layer.bias, size)
+        layers[name] = Layer(
+            layer.shape, _shrunk(name, layer.unit, size), layer.bias, size * layer.scale
+        )
+    places = {name: i for i, name in enumerate((INPUT, *network.order))}
     edges: list[tuple[str, str, Op]] = []
     for name, edge in network.edges.items():
-        ratio = sizes[edge.target] / sizes.get(edge.source, 1.0)
-        if edge.source == edge.target or ratio > 1:
+        if places[edge.source] >= places[edge.target]:
             raise ValueError(
                 f"with_weak_feedback: edge {name!r} expected a target above its source, in the order "
                 f"{network.order}."
             )
+        if edge.source != INPUT and not is_homogeneous(edge.op):
+            raise ValueError(
+                f"with_weak_feedback: edge {name!r} expected an operator that is linear or pools, got one "
+                "that is not, or does not say so by an attribute `linear`."
+            )
+        ratio = sizes[edge.target] / sizes.get(edge.source, 1.0)
         edges.append((edge.source, edge.target, Scaled(edge.op, ratio)))
     cost = Enlarged(model.cost, 1 / sizes[model.cost.output])  # type: ignore[call-arg]
     return Model(Network(network.input_shape, layers, edges), cost)

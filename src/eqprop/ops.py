@@ -136,7 +136,7 @@ class AveragePool(eqx.Module):
     size: int = eqx.field(default=2, static=True)
 
     def __call__(self, u: Array) -> Array:
-        return jnp.mean(_windows(u, self.size), axis=(1, 3))
+        return jnp.mean(windows(u, self.size), axis=(1, 3))
 
 
 class MaxPool(eqx.Module):
@@ -150,26 +150,9 @@ class MaxPool(eqx.Module):
     size: int = eqx.field(default=2, static=True)
 
     def __call__(self, u: Array) -> Array:
-        windows, all_of = _windows(u, self.size), range(self.size)
-        rows = reduce(jnp.maximum, [windows[:, i] for i in all_of])
+        whole, all_of = windows(u, self.size), range(self.size)
+        rows = reduce(jnp.maximum, [whole[:, i] for i in all_of])
         return reduce(jnp.maximum, [rows[:, :, i] for i in all_of])
-
-    def near(self, u: Array) -> Routed:
-        """The linear operator that it is near ``u``, as long as no window's winner changes."""
-        peaks = jnp.repeat(jnp.repeat(self(u), self.size, axis=0), self.size, axis=1)
-        winners = (u == peaks).astype(u.dtype)
-        each = jnp.sum(_windows(winners, self.size), axis=(1, 3), keepdims=True)
-        return Routed(lax.stop_gradient(_windows(winners, self.size) / each), self.size)
-
-
-class Routed(eqx.Module):
-    """The sum over windows, each entry times its constant share."""
-
-    shares: Array
-    size: int = eqx.field(static=True)
-
-    def __call__(self, u: Array) -> Array:
-        return jnp.sum(self.shares * _windows(u, self.size), axis=(1, 3))
 
 
 class Chain(eqx.Module):
@@ -189,13 +172,6 @@ class Chain(eqx.Module):
             u = op(u)
         return u
 
-    def near(self, u: Array) -> Chain:
-        ops = []
-        for op in self.ops:
-            ops.append(near(op, u))
-            u = op(u)
-        return Chain(tuple(ops))
-
 
 class Scaled(eqx.Module):
     """Another operator, times a number that does not learn."""
@@ -205,15 +181,6 @@ class Scaled(eqx.Module):
 
     def __call__(self, u: Array) -> Array:
         return self.factor * self.op(u)
-
-    def near(self, u: Array) -> Scaled:
-        return Scaled(near(self.op, u), self.factor)
-
-
-def near(op: Callable[[Array], Array], u: Array) -> Callable[[Array], Array]:
-    """What a piecewise linear operator is near ``u``: linear, with the same parameters; any other operator
-    as it is."""
-    return op.near(u) if hasattr(op, "near") else op
 
 
 def _pooled(conv: Conv | FrozenConv, size: int, image: tuple[int, ...]) -> Array:
@@ -240,7 +207,8 @@ def _check_windows(height: int, width: int, size: int) -> None:
         )
 
 
-def _windows(u: Array, size: int) -> Array:
+def windows(u: Array, size: int) -> Array:
+    """The image as (rows, size, columns, size, channels)."""
     height, width, channels = u.shape
     _check_windows(height, width, size)
     return u.reshape(height // size, size, width // size, size, channels)

@@ -83,13 +83,11 @@ class Resolution(NamedTuple):
     beta: float
 
 
-def smallest_nudge(
-    model: Model, x: Array, y: Array, solver: Solver, rounding: float, probe: float = PROBE
-) -> Resolution:
+def smallest_nudge(model: Model, x: Array, y: Array, solver: Solver, rounding: float) -> Resolution:
     """``rounding |z| / |dz/dbeta|`` of the layer where it is largest: the gradient of that layer is lost at
     smaller nudges, where states are rounded as a whole, but for what averages over neurons and examples.
-    Measured in the model's own type at nudges of +-``probe``, over a batch."""
-    betas = jnp.asarray([-probe, probe], x.dtype)
+    Measured in the model's own type at nudges of +-0.01, over a batch."""
+    betas = jnp.asarray([-PROBE, PROBE], x.dtype)
 
     @eqx.filter_jit
     def measure(model: Model, x: Array, y: Array) -> dict[str, Array]:
@@ -101,7 +99,7 @@ def smallest_nudge(
 
         ends = by_phase(settle, (None, 0, 0, 0), (0, None, None, None))(betas, x, y, free)
         size = jax.tree.map(jnp.linalg.norm, jax.tree.map(jnp.ravel, free))
-        rate = jax.tree.map(lambda z: jnp.linalg.norm((z[1] - z[0]).ravel()) / (2 * probe), ends)
+        rate = jax.tree.map(lambda z: jnp.linalg.norm((z[1] - z[0]).ravel()) / (2 * PROBE), ends)
         return jax.tree.map(lambda z, r: rounding * z / r, size, rate)
 
     found = {name: float(beta) for name, beta in measure(model, x, y).items()}
@@ -116,9 +114,7 @@ def warn_if_unresolved(recipe: Recipe, model: Model, x: Array, y: Array, solver:
     """Warn where the recipe's nudge is lost in the rounding of its states; ``solver`` is a precise one."""
     if recipe.differences or recipe.precision not in ROUNDING:
         return
-    scale = recipe.nudge_scale
-    found = smallest_nudge(model, x, y, solver, ROUNDING[recipe.precision], PROBE * scale)
-    least = Resolution(found.layer, found.beta / scale)
+    least = smallest_nudge(model, x, y, solver, ROUNDING[recipe.precision])
     if abs(recipe.beta) < least.beta:
         warnings.warn(
             f"A nudge of {recipe.beta:g} moves layer {least.layer!r} by less than {recipe.precision} "

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
 import equinox as eqx
 import jax
-import numpy as np
 
 from eqprop.data import Dataset, load
 from eqprop.estimators import relax
 from eqprop.network import INPUT, Network
+from eqprop.ops import Conv, Dense, Scaled
 from eqprop.recipes import Recipe, VisionRecipe
 from eqprop.solvers import Blockwise
 from eqprop.train import epoch_length
@@ -45,13 +46,18 @@ def longest(recipe: VisionRecipe, data: Dataset) -> float:
 
 
 def sweep_flops(network: Network) -> int:
-    """Of one sweep of one image: every coupling between layers is applied forth and back, and a
-    multiply-add counts two."""
+    """Of one sweep of one image by a network of dense and convolutional edges: every coupling between
+    layers is applied forth and back, and a multiply-add counts two. ``ValueError`` for other edges."""
     products = 0
-    for edge in network.edges.values():
+    for name, edge in network.edges.items():
+        op = edge.op.op if isinstance(edge.op, Scaled) else edge.op
+        if not isinstance(op, Dense | Conv):
+            raise ValueError(
+                f"sweep_flops: edge {name!r} expected Dense or Conv, got {type(op).__name__}."
+            )
         if edge.source != INPUT:
-            (weight,) = jax.tree.leaves(eqx.filter(edge.op, eqx.is_inexact_array))
-            products += weight.size * int(np.prod(network.shapes[edge.target][:-1]))
+            weight = op.weight if isinstance(op, Dense) else op.kernel
+            products += weight.size * math.prod(network.shapes[edge.target][:-1])
     return 4 * products
 
 

@@ -32,6 +32,7 @@ from eqprop.units import Unit
 
 NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
 EP_ONLY = ("state_bits", "nudged_steps", "differences")
+LEAST_NUDGE = 1e-30
 Channels = tuple[float, ...]
 
 
@@ -83,8 +84,9 @@ class Recipe:
     """How the network relaxes; alternating sweeps odd and even layers, coupled or not; ordered sweeps one
     layer after another, from the input up when free and from the output down when nudged."""
     feedback: float = 1.0
-    """How loud a layer is heard from below, of how loud it hears what is below it; 1 is the usual energy;
-    towards 0 equilibrium propagation becomes back-propagation, and weights may grow."""
+    """How loud a layer is heard from the one below, of how loud it hears that one; 1 is the usual energy;
+    towards 0 equilibrium propagation becomes back-propagation, and weights may grow. Below 1 it needs a
+    tolerance of 0, a number of sweeps, and differences."""
     tolerance: float = 1e-3
     """Relative residual at which an example counts as settled; 0 takes exactly max_steps steps."""
     max_steps: int = 60
@@ -184,11 +186,8 @@ class Recipe:
             )
         if not 0 < self.feedback <= 1:
             raise ValueError(f"feedback: expected a number in (0, 1], got {self.feedback}.")
-        if self.feedback < 1 and self.estimator in ("thermal", *SPIKING):
-            raise ValueError(
-                f"feedback: expected 1 with the estimator {self.estimator}, whose noise would drown the "
-                f"answers of the first layers, got {self.feedback}."
-            )
+        if self.feedback < 1:
+            self._check_weak_feedback()
         if self.solver == "langevin" and self.estimator != "ep":
             raise ValueError(
                 f"solver: expected the estimator ep with the noise of langevin, got {self.estimator}."
@@ -228,6 +227,33 @@ class Recipe:
                 f"beta: expected nudges above -1 with a squared error, got {lowest} ({self.contrast}); "
                 "from -1 on, E + beta C is not convex in the output and may have no minimum. Use a "
                 "smaller beta, or one-sided with a positive one."
+            )
+
+    def _check_weak_feedback(self) -> None:
+        """Layers that are kept small, and answers that fade, hardly count in a residual or a float."""
+        if self.estimator in ("thermal", *SPIKING):
+            raise ValueError(
+                f"feedback: expected 1 with the estimator {self.estimator}, whose noise would drown the "
+                f"answers of the first layers, got {self.feedback}."
+            )
+        if self.estimator == "backprop":
+            return
+        if self.tolerance:
+            raise ValueError(
+                "feedback: expected a tolerance of 0 below 1, since layers that are kept small hardly "
+                f"count in a residual, got {self.tolerance}; take max_steps sweeps, such as 4 with ordered."
+            )
+        if self.estimator == "ep" and (not self.differences or self.precision == "float16"):
+            raise ValueError(
+                "feedback: expected differences (--differences), and not in float16, below 1, since the "
+                "answers of the first layers are lost in the rounding of their states, got "
+                f"{'no differences' if not self.differences else self.precision}."
+            )
+        if abs(self.beta) * self.nudge_scale < LEAST_NUDGE:
+            least = (LEAST_NUDGE / abs(self.beta)) ** (1 / (len(self.order) - 1))
+            raise ValueError(
+                f"feedback: expected at least {least:.1g} with {len(self.order)} layers and a beta of "
+                f"{self.beta:g}, whose answers floats still hold, got {self.feedback}."
             )
 
     @property

@@ -18,7 +18,6 @@ from eqprop.recipe import Channels, Recipe
 from eqprop.resnet import GAINS, channels_of, hopfield_resnet
 
 ArchitectureName = Literal["resnet", "vgg"]
-VGG5_GAINS = (0.4, 0.7, 0.6, 0.3, 0.6)
 KERNEL = 3
 
 

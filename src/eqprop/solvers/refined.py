@@ -20,12 +20,11 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, field, norm, relative
+from eqprop.linear import is_linear
 from eqprop.network import ClampedNetwork
-from eqprop.ops import AveragePool, Chain, Conv, Dense, FrozenConv, Lateral, Routed, Scaled, cast
+from eqprop.ops import cast
 from eqprop.solvers._solver import Info, Iterative, Solver, check_tolerance, report
 from eqprop.units import Box, Linear, State, Unit, embed, retract
-
-LINEAR = (AveragePool, Conv, Dense, FrozenConv, Lateral, Routed)
 
 
 class Span(Unit):
@@ -82,6 +81,19 @@ def nothing(like: State, dtype: Any) -> State:
 
 def require_quadratic(phase: Clamped) -> ClampedNetwork:
     """The phase, if its energy is quadratic in its states; else ``ValueError``."""
+    network = require_affine(phase)
+    for name, edge in network.edges.items():
+        if not is_linear(edge.op):
+            raise ValueError(
+                f"Differences: edge {name!r} expected a linear operator (dense, convolution, average "
+                "pooling), got one that is not, or does not say so by an attribute `linear`; relax and "
+                "nudge in full precision."
+            )
+    return network
+
+
+def require_affine(phase: Clamped) -> ClampedNetwork:
+    """The phase, if it is a Network's whose units show their fields, but for walls; else ``ValueError``."""
     if not isinstance(phase, ClampedNetwork):
         raise ValueError(
             "Differences: expected the free phase of a Network, whose fields are affine in its states, got "
@@ -93,22 +105,7 @@ def require_quadratic(phase: Clamped) -> ClampedNetwork:
                 f"Differences: layer {name!r} expected a Box or Linear unit, whose self-energy is "
                 f"quadratic, got {type(unit).__name__}; relax and nudge in full precision."
             )
-    for name, edge in phase.edges.items():
-        if not _is_linear(edge.op):
-            raise ValueError(
-                f"Differences: edge {name!r} expected a linear operator (dense, convolution, average "
-                "pooling), got one that is not, or does not say so by an attribute `linear`; relax and "
-                "nudge in full precision."
-            )
     return phase
-
-
-def _is_linear(op: Any) -> bool:
-    if isinstance(op, Chain):
-        return all(_is_linear(part) for part in op.ops)
-    if isinstance(op, Scaled):
-        return _is_linear(op.op)
-    return isinstance(op, LINEAR) or bool(getattr(op, "linear", False))
 
 
 class Refined(Solver):

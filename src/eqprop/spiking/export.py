@@ -45,7 +45,7 @@ def to_nir(model: Model, solver: Spiking, without_feedback: bool = False) -> Any
     nodes: dict[str, Any] = {"input": nir.Input(np.array(_first(shape)))}
     for edge in chain:
         layer = network.layers[edge.target]
-        bias = np.broadcast_to(np.asarray(layer.bias), layer.shape)
+        bias = np.broadcast_to(np.asarray(layer.drive), layer.shape)
         nodes |= _edge(nir, edge, shape, bias)
         nodes[edge.target] = _neurons(nir, layer.shape, solver.leak, firing, bias.dtype)
         shape = layer.shape

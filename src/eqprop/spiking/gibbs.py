@@ -48,7 +48,7 @@ def as_spins(model: Model) -> Model:
             f"{type(cost).__name__}."
         )
     layers = {
-        name: Layer(layer.shape, Bernoulli(), layer.bias - CENTRE)
+        name: Layer(layer.shape, Bernoulli(), layer.bias - CENTRE / layer.scale, layer.scale)
         for name, layer in network.layers.items()
     }
     edges = [(edge.source, edge.target, edge.op) for edge in network.edges.values()]
