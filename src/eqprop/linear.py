@@ -19,6 +19,7 @@ from eqprop.ops import (
     Lateral,
     MaxPool,
     Scaled,
+    by_pairs,
     windows,
 )
 
@@ -32,7 +33,7 @@ class Routed(eqx.Module):
     size: int = eqx.field(static=True)
 
     def __call__(self, u: Array) -> Array:
-        return jnp.sum(self.shares * windows(u, self.size), axis=(1, 3))
+        return by_pairs(jnp.add, self.shares * windows(u, self.size))
 
 
 LINEAR = (AveragePool, Conv, Dense, FrozenConv, Lateral, Routed)

@@ -142,17 +142,14 @@ class AveragePool(eqx.Module):
 class MaxPool(eqx.Module):
     """Maximum over windows of ``size`` by ``size``.
 
-    Taken pair by pair, which XLA's CPU backend differentiates five times faster than a reduction.
-    The coupling is then concave in the lower layer wherever the upper one is positive, so that a
+    The coupling is concave in the lower layer wherever the upper one is positive, so that a
     block step minimises an upper bound of the energy rather than the energy itself.
     """
 
     size: int = eqx.field(default=2, static=True)
 
     def __call__(self, u: Array) -> Array:
-        whole, all_of = windows(u, self.size), range(self.size)
-        rows = reduce(jnp.maximum, [whole[:, i] for i in all_of])
-        return reduce(jnp.maximum, [rows[:, :, i] for i in all_of])
+        return by_pairs(jnp.maximum, windows(u, self.size))
 
 
 class Chain(eqx.Module):
@@ -197,6 +194,13 @@ def _pooled(conv: Conv | FrozenConv, size: int, image: tuple[int, ...]) -> Array
         jnp.pad(kernel, ((i, reach - i), (j, reach - j), (0, 0), (0, 0))) for i, j in offsets
     ]
     return sum(shifted[1:], shifted[0]) / size**2
+
+
+def by_pairs(join: Callable[[Array, Array], Array], whole: Array) -> Array:
+    """The entries of each window joined pair by pair, which XLA's CPU backend differentiates two to five
+    times faster than a reduction."""
+    rows = reduce(join, [whole[:, i] for i in range(whole.shape[1])])
+    return reduce(join, [rows[:, :, i] for i in range(whole.shape[3])])
 
 
 def _check_windows(height: int, width: int, size: int) -> None:
