@@ -10,7 +10,8 @@ weights may be of any size; equilibrium propagation is then back-propagation (Xi
 The network keeps ``y_l = sqrt(c_l) z_l``, whose energy is that of a `Network`: couplings and biases with
 factors, intervals that shrink. A nudge ``beta c_L`` (`nudge_scale`) asks of the last layer what beta would
 without. Responses fade on their way down and are lost in the rounding of states: use
-`eqprop.delta.DeltaPropagation`, which carries them apart.
+`eqprop.delta.DeltaPropagation`, which carries them apart, and a number of sweeps (a tolerance of ``None``),
+since a residual hardly counts layers that are kept small.
 """
 
 from __future__ import annotations
