@@ -58,10 +58,11 @@ def accuracies(rows: Sequence[Mapping[str, Any]]) -> Figure:
     for row in rows:
         seen = 100 * np.atleast_2d(finite(row["validation_accuracy"]))
         epochs = np.arange(1, seen.shape[1] + 1)
-        (line,) = axes.plot(epochs, seen.mean(0), ".-", label=row["line"])
+        (line,) = axes.plot(epochs, seen.mean(0), marker=".", label=row["line"])
         axes.fill_between(epochs, seen.min(0), seen.max(0), color=line.get_color(), alpha=0.2, lw=0)
         shown.append(seen)
     dress(axes, "epoch", "validation accuracy (%)", *shown)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

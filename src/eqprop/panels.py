@@ -18,6 +18,8 @@ from matplotlib.rcsetup import cycler
 
 Numbers = np.ndarray | Array | Sequence[float]
 COLOURS = cycler(color=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"))
+LINES = cycler(linestyle=("-", "--", ":")) * COLOURS
+"""Colours first: a seventh line is the first one's, dashed."""
 
 
 def save(figure: Figure, path: str | Path) -> Path:
@@ -51,7 +53,7 @@ def sheet(width: float, height: float, count: int = 1, columns: int = 1) -> tupl
     lines, at = math.ceil(count / columns), range(1, count + 1)
     figure = Figure(figsize=(width * columns, height * lines), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, [figure.add_subplot(lines, columns, i, prop_cycle=COLOURS) for i in at]
+    return figure, [figure.add_subplot(lines, columns, i, prop_cycle=LINES) for i in at]
 
 
 def dress(axes: Axes, x: str, y: str, *shown: np.ndarray, title: str = "") -> None:
