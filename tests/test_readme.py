@@ -1,5 +1,7 @@
 """The README's code runs, block by block, and its commands parse."""
 
+import dataclasses
+import json
 import re
 import shlex
 import subprocess
@@ -8,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from experiments import tables
-from experiments.committed import ROOT
+from experiments.committed import ROOT, read
 
 from eqprop import cli, commands
+from eqprop.experiments import EXPERIMENTS
+from eqprop.studies import Comparison, Sweep
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text() if README.exists() else ""
@@ -36,6 +40,30 @@ def test_python_block(block, tmp_path):
 def test_tables_are_those_of_the_committed_results(page):
     text = (ROOT / page).read_text()
     assert tables.with_tables(text, tables.PAGES[page]) == text, "run make tables"
+
+
+def plain(value):
+    """As JSON has it; one number for all edges is a list of one."""
+    value = json.loads(json.dumps(value))
+    return value if isinstance(value, list | dict) else [value]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_committed_results_are_of_the_recipes_that_stand(name):
+    """In the fields that recipes had when they were run."""
+    study, result = EXPERIMENTS[name], read(ROOT / f"experiments/{name}/result.json")
+    if result is None or not hasattr(study, "recipe"):
+        return
+    ran = result["recipe"] if "recipe" in result else result["runs"][0]["recipe"]
+    stands = {key: value for key, value in dataclasses.asdict(study.recipe).items() if key in ran}
+    assert {key: plain(ran[key]) for key in stands if key != "seed"} == {
+        key: plain(value) for key, value in stands.items() if key != "seed"
+    }
+    if isinstance(study, Comparison):
+        assert {case["line"]: case["change"] for case in result["cases"]} == plain(dict(study.ways))
+    if isinstance(study, Sweep):
+        changes = [plain(dict(case.change)) for case in study.cases]
+        assert [case["change"] for case in result["cases"]] == changes
 
 
 @pytest.mark.parametrize("command", COMMANDS)
