@@ -32,7 +32,7 @@ from eqprop.solvers import Info, Iterative
 from eqprop.solvers._solver import report
 from eqprop.train import Images, evaluate, start, train_epoch
 
-IMAGE, BLOCKS, WIDTH = (32, 32, 3), 4, 16
+IMAGE, BLOCKS, WIDTH = (32, 32, 3), 4, 8
 TOLERANCE, MOST = 1e-4, 3000
 PUBLISHED = (120, 50)
 SEARCHED = 8
