@@ -200,6 +200,7 @@ WEAK = DenseRecipe(feedback=0.1, tolerance=0.0, differences=True, solver="ordere
         (dataclasses.replace(WEAK, tolerance=1e-3), "expected a tolerance of 0 below 1.*0.001"),
         (dataclasses.replace(WEAK, differences=False), "expected differences .*got no differences"),
         (dataclasses.replace(WEAK, precision="float16"), "expected differences .*got float16"),
+        (dataclasses.replace(WEAK, precision="bfloat16"), "expected differences .*got bfloat16"),
         (
             dataclasses.replace(WEAK, feedback=1e-6, hidden=(5,) * 6),
             "expected at least 1e-05 with 7 layers and a beta of 0.5",

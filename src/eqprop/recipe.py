@@ -243,11 +243,12 @@ class Recipe:
                 "feedback: expected a tolerance of 0 below 1, since layers that are kept small hardly "
                 f"count in a residual, got {self.tolerance}; take max_steps sweeps, such as 4 with ordered."
             )
-        if self.estimator == "ep" and (not self.differences or self.precision == "float16"):
+        few = self.precision not in ("full", "tf32")
+        if self.estimator == "ep" and (few or not self.differences):
             raise ValueError(
-                "feedback: expected differences (--differences), and not in float16, below 1, since the "
-                "answers of the first layers are lost in the rounding of their states, got "
-                f"{'no differences' if not self.differences else self.precision}."
+                "feedback: expected differences (--differences), in the precision full or tf32, below 1, "
+                "since the answers of the first layers are lost in the rounding of their states, got "
+                f"{self.precision if few else 'no differences'}."
             )
         if abs(self.beta) * self.nudge_scale < LEAST_NUDGE:
             least = (LEAST_NUDGE / abs(self.beta)) ** (1 / (len(self.order) - 1))
