@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import jax
 from jaxtyping import PRNGKeyArray
 
 from eqprop.build import OUTPUT, with_injections, with_read_out
 from eqprop.choices import (
-    SPIKING,
     UNITS,
     ContrastName,
     DataName,
@@ -28,24 +25,10 @@ from eqprop.data import Dataset
 from eqprop.feedback import nudge_scale, with_weak_feedback
 from eqprop.model import Model
 from eqprop.oscillator import Oscillator
+from eqprop.recipe_checks import check_recipe
 from eqprop.units import Unit
 
-NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
-EP_ONLY = ("state_bits", "nudged_steps", "differences")
-LEAST_NUDGE = 1e-30
 Channels = tuple[float, ...]
-
-
-def _require_kinds(recipe: Recipe) -> None:
-    for name, kind in get_type_hints(type(recipe)).items():
-        value = getattr(recipe, name)
-        choices = get_args(kind) if get_origin(kind) is Literal else (value,)
-        if value not in choices:
-            close = difflib.get_close_matches(str(value), choices, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.{hint}")
-        if get_origin(kind) is tuple and not isinstance(value, tuple):
-            raise ValueError(f"{name}: expected a tuple, such as ({value!r},), got {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -151,111 +134,7 @@ class Recipe:
 
     def check(self) -> None:
         """Raise ``ValueError`` where a value makes no sense."""
-        _require_kinds(self)
-        if not all(gain > 0 for gain in self.gain):
-            raise ValueError(f"gain: expected numbers > 0, got {self.gain}.")
-        positive = ("step_size", "max_steps", "learning_rate", "epochs", "batch_size")
-        for name in (*positive, "validation"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a number > 0, got {getattr(self, name)}.")
-        for name in ("weight_decay", "warmup", "shift", "patience", *NOT_NEGATIVE):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
-        if self.tolerance == 0 and (self.solver == "flow" or self.estimator == "implicit"):
-            raise ValueError(
-                "tolerance: expected a number > 0 with the solver flow or the estimator implicit, got 0 "
-                f"with {self.solver} and {self.estimator}."
-            )
-        for name in EP_ONLY:
-            phased = self.estimator == "spiking" and name == "nudged_steps"
-            if getattr(self, name) and self.estimator != "ep" and not phased:
-                raise ValueError(
-                    f"{name}: expected the estimator ep, whose phases it acts on, got {self.estimator}."
-                )
-        if self.estimator == "thermal" and not hasattr(self, "temperature"):
-            raise ValueError(
-                "estimator: expected a recipe with a temperature for thermal, as fashion-mnist-thermal."
-            )
-        if self.estimator in SPIKING and not hasattr(self, "leak"):
-            raise ValueError(
-                f"estimator: expected a recipe of a spiking network for {self.estimator}, as mnist-spiking."
-            )
-        if self.estimator == "backprop" and "oscillator" in (self.unit, self.output):
-            raise ValueError(
-                "estimator: expected units that are numbers for backprop, got oscillator."
-            )
-        if not 0 < self.feedback <= 1:
-            raise ValueError(f"feedback: expected a number in (0, 1], got {self.feedback}.")
-        if self.feedback < 1:
-            self._check_weak_feedback()
-        if self.solver == "langevin" and self.estimator != "ep":
-            raise ValueError(
-                f"solver: expected the estimator ep with the noise of langevin, got {self.estimator}."
-            )
-        if self.test_last and self.patience:
-            raise ValueError(
-                f"test_last: expected patience of 0, since no epoch is better than the last, got "
-                f"{self.patience}."
-            )
-        if self.without_master and not self.parameter_bits:
-            raise ValueError("without_master: expected parameter_bits of 1 or more, got 0.")
-        if self.stochastic_rounding and not self.without_master:
-            raise ValueError(
-                "stochastic_rounding: expected without_master, whose updates it rounds."
-            )
-        oscillators = "oscillator" in (self.unit, self.output)
-        if (self.injection or self.train_injection) and not oscillators:
-            raise ValueError(
-                f"injection: expected oscillators, got the units {self.unit} and {self.output}."
-            )
-        if self.noise and self.solver != "langevin":
-            raise ValueError(
-                f"noise: expected the solver langevin with noise {self.noise}, got {self.solver}."
-            )
-        if self.warmup >= self.epochs:
-            raise ValueError(
-                f"warmup: expected fewer than the {self.epochs} epochs, got {self.warmup}."
-            )
-        if not math.isfinite(self.beta) or self.beta == 0:
-            raise ValueError(
-                f"beta: expected a finite nudge other than 0, got {self.beta}; 0.1 to 0.5 is usual."
-            )
-        lowest = self.beta if self.contrast == "one-sided" else -abs(self.beta)
-        bounded = self.output == "oscillator" or self.cost != "squared-error"
-        if self.estimator == "ep" and not bounded and lowest <= -1:
-            raise ValueError(
-                f"beta: expected nudges above -1 with a squared error, got {lowest} ({self.contrast}); "
-                "from -1 on, E + beta C is not convex in the output and may have no minimum. Use a "
-                "smaller beta, or one-sided with a positive one."
-            )
-
-    def _check_weak_feedback(self) -> None:
-        """Layers that are kept small, and answers that fade, hardly count in a residual or a float."""
-        if self.estimator in ("thermal", *SPIKING):
-            raise ValueError(
-                f"feedback: expected 1 with the estimator {self.estimator}, whose noise would drown the "
-                f"answers of the first layers, got {self.feedback}."
-            )
-        if self.estimator == "backprop":
-            return
-        if self.tolerance:
-            raise ValueError(
-                "feedback: expected a tolerance of 0 below 1, since layers that are kept small hardly "
-                f"count in a residual, got {self.tolerance}; take max_steps sweeps, such as 4 with ordered."
-            )
-        few = self.precision not in ("full", "tf32")
-        if self.estimator == "ep" and (few or not self.differences):
-            raise ValueError(
-                "feedback: expected differences (--differences), in the precision full or tf32, below 1, "
-                "since the answers of the first layers are lost in the rounding of their states, got "
-                f"{self.precision if few else 'no differences'}."
-            )
-        if abs(self.beta) * self.nudge_scale < LEAST_NUDGE:
-            least = (LEAST_NUDGE / abs(self.beta)) ** (1 / (len(self.order) - 1))
-            raise ValueError(
-                f"feedback: expected at least {least:.1g} with {len(self.order)} layers and a beta of "
-                f"{self.beta:g}, whose answers floats still hold, got {self.feedback}."
-            )
+        check_recipe(self)
 
     @property
     def fixed_steps(self) -> bool:

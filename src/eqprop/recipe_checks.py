@@ -1,0 +1,131 @@
+"""Which values of a recipe make sense, alone and beside one another."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from eqprop.choices import SPIKING
+
+NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
+EP_ONLY = ("state_bits", "nudged_steps", "differences")
+LEAST_NUDGE = 1e-30
+
+
+def check_recipe(recipe: Any) -> None:
+    """Raise ``ValueError`` where a value of a `eqprop.recipe.Recipe` makes no sense."""
+    _require_kinds(recipe)
+    if not all(gain > 0 for gain in recipe.gain):
+        raise ValueError(f"gain: expected numbers > 0, got {recipe.gain}.")
+    positive = ("step_size", "max_steps", "learning_rate", "epochs", "batch_size")
+    for name in (*positive, "validation"):
+        if not getattr(recipe, name) > 0:
+            raise ValueError(f"{name}: expected a number > 0, got {getattr(recipe, name)}.")
+    for name in ("weight_decay", "warmup", "shift", "patience", *NOT_NEGATIVE):
+        if getattr(recipe, name) < 0:
+            raise ValueError(f"{name}: expected a number >= 0, got {getattr(recipe, name)}.")
+    if recipe.tolerance == 0 and (recipe.solver == "flow" or recipe.estimator == "implicit"):
+        raise ValueError(
+            "tolerance: expected a number > 0 with the solver flow or the estimator implicit, got 0 "
+            f"with {recipe.solver} and {recipe.estimator}."
+        )
+    for name in EP_ONLY:
+        phased = recipe.estimator == "spiking" and name == "nudged_steps"
+        if getattr(recipe, name) and recipe.estimator != "ep" and not phased:
+            raise ValueError(
+                f"{name}: expected the estimator ep, whose phases it acts on, got {recipe.estimator}."
+            )
+    if recipe.estimator == "thermal" and not hasattr(recipe, "temperature"):
+        raise ValueError(
+            "estimator: expected a recipe with a temperature for thermal, as fashion-mnist-thermal."
+        )
+    if recipe.estimator in SPIKING and not hasattr(recipe, "leak"):
+        raise ValueError(
+            f"estimator: expected a recipe of a spiking network for {recipe.estimator}, as mnist-spiking."
+        )
+    if recipe.estimator == "backprop" and "oscillator" in (recipe.unit, recipe.output):
+        raise ValueError("estimator: expected units that are numbers for backprop, got oscillator.")
+    if not 0 < recipe.feedback <= 1:
+        raise ValueError(f"feedback: expected a number in (0, 1], got {recipe.feedback}.")
+    if recipe.feedback < 1:
+        _check_weak_feedback(recipe)
+    if recipe.solver == "langevin" and recipe.estimator != "ep":
+        raise ValueError(
+            f"solver: expected the estimator ep with the noise of langevin, got {recipe.estimator}."
+        )
+    if recipe.test_last and recipe.patience:
+        raise ValueError(
+            f"test_last: expected patience of 0, since no epoch is better than the last, got "
+            f"{recipe.patience}."
+        )
+    if recipe.without_master and not recipe.parameter_bits:
+        raise ValueError("without_master: expected parameter_bits of 1 or more, got 0.")
+    if recipe.stochastic_rounding and not recipe.without_master:
+        raise ValueError("stochastic_rounding: expected without_master, whose updates it rounds.")
+    oscillators = "oscillator" in (recipe.unit, recipe.output)
+    if (recipe.injection or recipe.train_injection) and not oscillators:
+        raise ValueError(
+            f"injection: expected oscillators, got the units {recipe.unit} and {recipe.output}."
+        )
+    if recipe.noise and recipe.solver != "langevin":
+        raise ValueError(
+            f"noise: expected the solver langevin with noise {recipe.noise}, got {recipe.solver}."
+        )
+    if recipe.warmup >= recipe.epochs:
+        raise ValueError(
+            f"warmup: expected fewer than the {recipe.epochs} epochs, got {recipe.warmup}."
+        )
+    if not math.isfinite(recipe.beta) or recipe.beta == 0:
+        raise ValueError(
+            f"beta: expected a finite nudge other than 0, got {recipe.beta}; 0.1 to 0.5 is usual."
+        )
+    lowest = recipe.beta if recipe.contrast == "one-sided" else -abs(recipe.beta)
+    bounded = recipe.output == "oscillator" or recipe.cost != "squared-error"
+    if recipe.estimator == "ep" and not bounded and lowest <= -1:
+        raise ValueError(
+            f"beta: expected nudges above -1 with a squared error, got {lowest} ({recipe.contrast}); "
+            "from -1 on, E + beta C is not convex in the output and may have no minimum. Use a "
+            "smaller beta, or one-sided with a positive one."
+        )
+
+
+def _check_weak_feedback(recipe: Any) -> None:
+    """Layers that are kept small, and answers that fade, hardly count in a residual or a float."""
+    if recipe.estimator in ("thermal", *SPIKING):
+        raise ValueError(
+            f"feedback: expected 1 with the estimator {recipe.estimator}, whose noise would drown the "
+            f"answers of the first layers, got {recipe.feedback}."
+        )
+    if recipe.estimator == "backprop":
+        return
+    if recipe.tolerance:
+        raise ValueError(
+            "feedback: expected a tolerance of 0 below 1, since layers that are kept small hardly "
+            f"count in a residual, got {recipe.tolerance}; take max_steps sweeps, such as 4 with ordered."
+        )
+    few = recipe.precision not in ("full", "tf32")
+    if recipe.estimator == "ep" and (few or not recipe.differences):
+        raise ValueError(
+            "feedback: expected differences (--differences), in the precision full or tf32, below 1, "
+            "since the answers of the first layers are lost in the rounding of their states, got "
+            f"{recipe.precision if few else 'no differences'}."
+        )
+    if abs(recipe.beta) * recipe.nudge_scale < LEAST_NUDGE and recipe.nudge_scale < 1:
+        least = (LEAST_NUDGE / abs(recipe.beta)) ** (1 / (len(recipe.order) - 1))
+        raise ValueError(
+            f"feedback: expected at least {least:.1g} with {len(recipe.order)} layers and a beta of "
+            f"{recipe.beta:g}, whose answers floats still hold, got {recipe.feedback}."
+        )
+
+
+def _require_kinds(recipe: Any) -> None:
+    for name, kind in get_type_hints(type(recipe)).items():
+        value = getattr(recipe, name)
+        choices = get_args(kind) if get_origin(kind) is Literal else (value,)
+        if value not in choices:
+            close = difflib.get_close_matches(str(value), choices, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.{hint}")
+        if get_origin(kind) is tuple and not isinstance(value, tuple):
+            raise ValueError(f"{name}: expected a tuple, such as ({value!r},), got {value!r}.")
