@@ -30,6 +30,7 @@ from eqprop.forecast import forecast
 from eqprop.ops import MaxPool
 from eqprop.panels import save
 from eqprop.spiking import (
+    Bernoulli,
     BernoulliCoded,
     Probabilities,
     Rates,
@@ -98,9 +99,10 @@ def test_nothing_but_spikes_crosses(beta):
 
 @pytest.mark.parametrize("leak", [0.3, 1.0])
 @pytest.mark.parametrize("theta", [0.0, 0.2])
-def test_a_step_is_the_equation(leak, theta):
+@pytest.mark.parametrize("population", [1, 3])
+def test_a_step_is_the_equation(leak, theta, population):
     model, x, y = dense()
-    solver = Spiking(leak, 5, Rates(1))
+    solver = Spiking(leak, 5, Rates(1), Bernoulli(population))
     if theta:
         model = with_soft_reset(model, solver, theta)
     phase, beta = model.nudged(x[0], y[0], 0.7), 0.7
@@ -108,7 +110,8 @@ def test_a_step_is_the_equation(leak, theta):
     for _ in range(3):
         before = solver.step(phase, before)
     after = solver.step(phase, before)
-    u, s = (jax.tree.map(np.asarray, part) for part in (before.membrane, before.spikes))
+    u = jax.tree.map(np.asarray, before.membrane)
+    s = {n: np.asarray(fired).reshape(population, -1).mean(0) for n, fired in before.spikes.items()}
     edges, layers = model.energy.edges, model.energy.layers
     w = [np.asarray(edges[n].op.weight) for n in ("x-h1", "h1-h2", "h2-out")]
     b = {n: np.asarray(layer.bias) for n, layer in layers.items()}
@@ -123,6 +126,7 @@ def test_a_step_is_the_equation(leak, theta):
         expected = (1 - leak) * u[name] + leak * g[name] - theta * s[name]
         np.testing.assert_allclose(after.membrane[name], expected, atol=1e-12)
         assert after.spikes[name].dtype == bool
+        assert after.spikes[name].size == population * u[name].size
 
 
 def chains(model, x, solver, count=4000, coding=None):
@@ -132,17 +136,20 @@ def chains(model, x, solver, count=4000, coding=None):
     return eqx.filter_jit(lambda: estimator.free(model, many, model.rest(many), KEY))()
 
 
-@pytest.mark.parametrize("leak", [1.0, 0.3, 0.1])
-def test_the_membranes_variance_and_the_bias_it_brings(leak):
-    """``Var(u) = leak / (2 - leak) sum w^2 p (1 - p)``, and ``E sigma(u) - sigma(E u) = sigma'' Var/2``.
+@pytest.mark.parametrize(("leak", "population"), [(1.0, 1), (0.3, 1), (0.1, 1), (1.0, 5)])
+def test_the_membranes_variance_and_the_bias_it_brings(leak, population):
+    """``Var(u) = leak / (2 - leak) sum w^2 p (1 - p) / population``, and
+    ``E sigma(u) - sigma(E u) = sigma'' Var/2``.
 
     The neighbours' spikes must be nearly independent: the feedback of one output is weak.
     """
     model, x, _ = dense(sizes=(6, 40, 1), gain=(3.0, 0.6))
-    carry = chains(model, x, Spiking(leak, 100, Probabilities(1)), 20_000).carry
-    u, h = np.asarray(carry.membrane["out"])[:, 0], np.mean(np.asarray(carry.spikes["h1"]), 0)
+    solver = Spiking(leak, 100, Probabilities(1), Bernoulli(population))
+    carry = chains(model, x, solver, 20_000).carry
+    u, fired = np.asarray(carry.membrane["out"])[:, 0], np.asarray(carry.spikes["h1"])
+    h = np.mean(fired.reshape(-1, fired.shape[-1]), 0)
     w = np.asarray(model.energy.edges["h1-out"].op.weight)[:, 0]
-    variance = leak / (2 - leak) * np.sum(w**2 * h * (1 - h))
+    variance = leak / (2 - leak) * np.sum(w**2 * h * (1 - h)) / population
     np.testing.assert_allclose(np.var(u), variance, rtol=0.1)
 
     def sigma(u):
@@ -418,9 +425,11 @@ def test_fan_out_counts_both_ways():
     np.testing.assert_array_equal(reached[..., 0], np.full((2, 2), 3 + 2 * (4 + 6 + 6 + 9)))
 
 
-def test_costs_are_spikes_times_fan_out():
+@pytest.mark.parametrize("population", [1, 3])
+def test_costs_are_spikes_times_fan_out(population):
     model, x, y = dense()
-    estimator = SpikingPropagation(Spiking(0.3, 20, Rates(5)), symmetric(0.5))
+    solver = Spiking(0.3, 20, Rates(5), Bernoulli(population))
+    estimator = SpikingPropagation(solver, symmetric(0.5))
     kept = record(estimator, model, x, y, KEY)
     assert list(kept) == ["free", "beta = -0.5", "beta = 0.5"]
     found = cost(model, estimator.solver, kept)
@@ -429,11 +438,11 @@ def test_costs_are_spikes_times_fan_out():
     np.testing.assert_allclose(
         found.synaptic_operations, sum(fan[n] * spikes[n] for n in fan) / len(x)
     )
-    assert found.draws == 60 * 16
+    assert found.draws == 60 * 16 * population
     assert found.dense_operations == 60 * sum(
         fan[n] * size for n, size in zip(fan, (8, 5, 3), strict=True)
     )
-    assert found.synaptic_operations < found.dense_operations
+    assert found.synaptic_operations < found.dense_operations * population
     np.testing.assert_allclose(rates(kept["free"])["h1"], np.mean(kept["free"]["h1"], 0), rtol=1e-6)
     with pytest.raises(ValueError, match="expected booleans"):
         cost(model, estimator.solver, {"free": {"h1": jnp.ones((2, 3, 8))}})

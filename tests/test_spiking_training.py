@@ -97,6 +97,8 @@ def test_a_spiking_run_is_audited_and_drawn(trained):
         (("--averaged", "11"), "phase of at least the 11 steps"),
         (("--reset", "-1"), "reset: expected a number >= 0"),
         (("--test-seeds", "0"), "test_seeds: expected a number >= 1"),
+        (("--population", "0"), "population: expected a number >= 1"),
+        (("--population", "4", "--firing", "sigma-delta"), "1 where firing is not drawn"),
     ],
 )
 def test_recipes_that_make_no_sense(change, message):

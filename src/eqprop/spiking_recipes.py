@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,7 +29,10 @@ FiringName = Literal["bernoulli", "sigma-delta"]
 SpikeReadingName = Literal["probabilities", "rates"]
 CodingName = Literal["analog", "bernoulli"]
 GRADED, PROBABLE = "linear", ("logistic", "clip", "half-clip")
-FIRINGS: dict[FiringName, Firing] = {"bernoulli": Bernoulli(), "sigma-delta": SigmaDelta()}
+FIRINGS: dict[FiringName, Callable[[int], Firing]] = {
+    "bernoulli": Bernoulli,
+    "sigma-delta": lambda population: SigmaDelta(),
+}
 READINGS: dict[SpikeReadingName, type[Reading]] = {"probabilities": Probabilities, "rates": Rates}
 CODINGS: dict[CodingName, Coding] = {"analog": Analog(), "bernoulli": BernoulliCoded()}
 
@@ -49,6 +53,8 @@ class Spikes:
     """Leak lambda in (0, 1]: u <- (1 - leak) u + leak * field; small is slow and quiet, 1 has no memory."""
     firing: FiringName = "bernoulli"
     """How a probability becomes spikes: drawn, or by sigma-delta, without noise."""
+    population: int = 1
+    """Neurons that share a membrane, each with draws of its own; neighbours see the share that fires."""
     reading: SpikeReadingName = "probabilities"
     """What of a phase enters the gradient and the prediction: firing probabilities, or spike rates."""
     averaged: int = 5
@@ -79,6 +85,11 @@ class Spikes:
                 )
         if self.test_seeds < 1:
             raise ValueError(f"test_seeds: expected a number >= 1, got {self.test_seeds}.")
+        if self.population < 1 or (self.firing != "bernoulli" and self.population > 1):
+            raise ValueError(
+                f"population: expected a number >= 1, and 1 where firing is not drawn (bernoulli), got "
+                f"{self.population} with {self.firing}."
+            )
         if self.reset < 0:
             raise ValueError(f"reset: expected a number >= 0, got {self.reset}.")
         if self.estimator in SPIKING:
@@ -112,7 +123,8 @@ class Spikes:
 
     def _phase(self, steps: int, averaged: int) -> Spiking:
         shows = self._named("output") == GRADED and self._named("cost") == "squared-error"
-        reading, firing = READINGS[self.reading](averaged), FIRINGS[self.firing]  # type: ignore[call-arg]
+        reading = READINGS[self.reading](averaged)  # type: ignore[call-arg]
+        firing = FIRINGS[self.firing](self.population)
         return Spiking(self.leak, steps, reading, firing, ("out",) if shows else ())
 
     def _named(self, field: str) -> Any:
@@ -144,10 +156,15 @@ def _spiking_images(name: DataName, shift: int) -> SpikingConvRecipe:
         output="logistic",
         channels=(24, 48),
         gain=(10.0, 1.5, 1.0, 1.0),
-        nudged_steps=30,
-        averaged=20,
+        beta=0.25,
+        leak=0.7,
+        population=8,
+        max_steps=20,
+        predicted=10,
+        nudged_steps=15,
+        averaged=10,
         optimiser="momentum",
-        learning_rate=0.05,
+        learning_rate=0.1,
         layer_rates=(10.0, 2.0, 1.0, 1.0),
         epochs=10,
         batch_size=50,

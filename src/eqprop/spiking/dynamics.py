@@ -7,7 +7,8 @@ all layers at once. A network's coupling is linear in each neuron, so that the m
 independent spikes is the field of their probabilities, and the mean membrane's fixed point is that of the
 network's own energy: ``potential`` is ``p / 2 + (p log p + (1 - p) log(1 - p)) / 4`` of a `Logistic`,
 ``p^2 / 2`` of a `Box` and ``p^2`` of a `Ramp`. What the mean of ``sigma(u)`` misses is at most
-``sup |sigma''| Var(u) / 2``, where ``Var(u_i)`` is about ``leak / (2 - leak) sum_j w_ij^2 p_j (1 - p_j)``.
+``sup |sigma''| Var(u) / 2``, where ``Var(u_i)`` is about ``leak / (2 - leak) sum_j w_ij^2 p_j (1 - p_j)``,
+over the population of neurons that share a membrane where there are several.
 
 In the style of Lin, Jiang and Sengupta, "StochEP", arXiv 2511.11320, whose equations are not public; the
 leak, the order of updates, the readings and what a nudge sees are choices of this package.
@@ -42,8 +43,9 @@ class Carry(NamedTuple):
     """Where the dynamics of one example are: all that goes on from here.
 
     ``membrane`` ``u`` of every layer, and what each neuron knows of itself, ``own``: its probability, or
-    the membrane of a graded layer; ``spikes``, booleans, and ``memory`` of the firing rule, of layers that
-    spike; ``total``, the sum of the reading so far; ``key`` and ``step``, which fix the draws to come.
+    the membrane of a graded layer; ``spikes``, booleans (of a population on a leading axis), and ``memory``
+    of the firing rule, of layers that spike; ``total``, the sum of the reading so far; ``key`` and
+    ``step``, which fix the draws to come.
     """
 
     membrane: State
@@ -181,14 +183,14 @@ class Spiking(Solver):
     def _fire(self, units: Units, carry: Carry) -> Carry:
         """Spikes of all layers; one draw of numbers serves them all."""
         names = tuple(carry.spikes)
-        sizes = [carry.membrane[name].size for name in names]
-        total = sum(sizes) * self.firing.draws
+        sizes = [carry.membrane[name].size * self.firing.draws for name in names]
+        total = sum(sizes)
         drawn = uniform(jax.random.fold_in(carry.key, carry.step), total)
         ends = np.cumsum(sizes)[:-1] if total else np.zeros(len(sizes) - 1, int)
         spikes, membrane, memory, own = {}, dict(carry.membrane), {}, dict(carry.membrane)
         for name, part in zip(names, jnp.split(drawn, ends), strict=True):
             u = carry.membrane[name]
-            draws = part.reshape(u.shape) if total else part
+            draws = part.reshape(self.firing.spikes_of(u.shape)) if total else part
             own[name] = probability(units[name], u)
             spikes[name], membrane[name], memory[name] = self.firing(
                 draws.astype(u.dtype), own[name], u, carry.memory[name]

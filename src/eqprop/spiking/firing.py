@@ -1,4 +1,4 @@
-"""Firing: how membranes become spikes, 0 or 1, one number a neuron and a step.
+"""Firing: how membranes become spikes, 0 or 1 for a neuron and a step.
 
 A neuron's firing probability ``p = sigma(u)`` is what its unit shows where its field is the membrane
 ``u``: ``1 / (1 + exp(-4 (u - 1/2)))`` of a `Logistic`, ``clip(u, 0, 1)`` of a `Box`, ``clip(u / 2, 0, 1)``
@@ -8,7 +8,6 @@ of a `Ramp`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -53,9 +52,13 @@ def _fires(unit: Unit) -> bool:
 
 @jax.custom_jvp
 def numbers(spikes: Array, p: Array) -> Array:
-    """Spikes as 0.0 and 1.0. Differentiated, the slope is that of ``p``: a straight-through surrogate, of
-    which relaxation, which differentiates nothing, knows nothing."""
-    return spikes.astype(p.dtype)
+    """Spikes as 0.0 and 1.0, of a population the share that fired.
+
+    Differentiated, the slope is that of ``p``: a straight-through surrogate, of which relaxation, which
+    differentiates nothing, knows nothing.
+    """
+    shown = spikes.astype(p.dtype)
+    return shown if shown.ndim == p.ndim else jnp.mean(shown, 0)
 
 
 @numbers.defjvp
@@ -66,15 +69,21 @@ def _numbers_jvp(primals, tangents):
 class Firing(eqx.Module):
     """A rule of firing for one layer.
 
-    ``draws`` are the random numbers a neuron takes in a step. ``follows_energy`` says whether the mean
+    ``draws`` are the random numbers a membrane takes in a step. ``follows_energy`` says whether the mean
     spike answers the field as the network's energy has it, which equilibrium propagation needs.
     """
 
-    draws: ClassVar[int]
+    @property
+    def draws(self) -> int:
+        return 0
 
     @property
     @abstractmethod
     def follows_energy(self) -> bool: ...
+
+    def spikes_of(self, membranes: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the spikes of membranes of that shape."""
+        return membranes
 
     def rest(self, membrane: Array) -> Array:
         """What the rule remembers of a neuron before its first step."""
@@ -88,9 +97,26 @@ class Firing(eqx.Module):
 
 
 class Bernoulli(Firing):
-    """A spike with probability ``p``, independent of all others given the membranes."""
+    """A spike with probability ``p``, independent of all others given the membranes.
 
-    draws: ClassVar[int] = 1
+    ``population`` neurons share each membrane and draw for themselves; their spikes lie on a leading axis,
+    and neighbours see the share of them that fired, through synapses of ``1 / population`` of the weight.
+    The variance that spikes bring to a membrane is that much smaller, as it would be with a smaller leak,
+    at the price of draws and not of products or steps.
+    """
+
+    population: int = eqx.field(default=1, static=True)
+
+    def __check_init__(self):
+        if self.population < 1:
+            raise ValueError(f"Bernoulli: expected population >= 1, got {self.population}.")
+
+    @property
+    def draws(self) -> int:
+        return self.population
+
+    def spikes_of(self, membranes: tuple[int, ...]) -> tuple[int, ...]:
+        return membranes if self.population == 1 else (self.population, *membranes)
 
     @property
     def follows_energy(self) -> bool:
@@ -105,8 +131,6 @@ class Bernoulli(Firing):
 class SigmaDelta(Firing):
     """First-order sigma-delta: ``e <- e + p``; a spike where ``e >= 1``; ``e <- e - spike``. No noise: the
     rate over ``K`` steps is the mean of ``p`` to ``1 / K``."""
-
-    draws: ClassVar[int] = 0
 
     @property
     def follows_energy(self) -> bool:
@@ -127,7 +151,6 @@ class Threshold(Firing):
     """A spike where ``u >= threshold``; then ``u <- 0``, a hard reset. No energy has these dynamics."""
 
     threshold: float = eqx.field(default=0.5, static=True)
-    draws: ClassVar[int] = 0
 
     def __check_init__(self):
         if not self.threshold > 0:
