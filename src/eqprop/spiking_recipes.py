@@ -164,7 +164,7 @@ def _spiking_images(name: DataName, shift: int) -> SpikingConvRecipe:
         nudged_steps=15,
         averaged=10,
         optimiser="momentum",
-        learning_rate=0.1,
+        learning_rate=0.05,
         layer_rates=(10.0, 2.0, 1.0, 1.0),
         epochs=10,
         batch_size=50,
