@@ -29,16 +29,19 @@ from eqprop.spiking import SurrogateBackpropagation
 from eqprop.task import prepare
 
 RULES = {
-    "last spikes": ("rates", 20, 1),
-    "last probabilities": ("probabilities", 20, 1),
-    "spike rates, K = 5": ("rates", 20, 5),
-    "probabilities, K = 5": ("probabilities", 20, 5),
-    "spike rates, K = 15": ("rates", 20, 15),
-    "probabilities, K = 15": ("probabilities", 20, 15),
-    "spike rates, T2 = 100, K = 90": ("rates", 100, 90),
-    "probabilities, T2 = 100, K = 90": ("probabilities", 100, 90),
+    "last spikes": ("rates", 20, 1, 1),
+    "last probabilities": ("probabilities", 20, 1, 1),
+    "spike rates, K = 5": ("rates", 20, 5, 1),
+    "probabilities, K = 5": ("probabilities", 20, 5, 1),
+    "spike rates, K = 15": ("rates", 20, 15, 1),
+    "probabilities, K = 15": ("probabilities", 20, 15, 1),
+    "spike rates, K = 15, populations of 8": ("rates", 20, 15, 8),
+    "probabilities, K = 15, populations of 8": ("probabilities", 20, 15, 8),
+    "spike rates, T2 = 100, K = 90": ("rates", 100, 90, 1),
+    "probabilities, T2 = 100, K = 90": ("probabilities", 100, 90, 1),
 }
-"""What is read, the steps T2 of a nudged phase, and the steps K read at its end."""
+"""What is read, the steps T2 of a nudged phase, the steps K read at its end, and the neurons that share a
+membrane."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,16 @@ class SpikingGradients:
         settled = EquilibriumPropagation(Momentum(1e-6, 500), make_contrast(self.recipe))
         reference = estimate(model, x, y, settled, jax.random.key(0)).gradient
         rows = []
-        for rule, (reading, steps, averaged) in rules.items():
+        for rule, (reading, steps, averaged, population) in rules.items():
             for independent in (False, True):
-                changed: dict[str, Any] = {"reading": reading, "averaged": averaged}
-                recipe = dataclasses.replace(
-                    self.recipe, nudged_steps=steps, independent_noise=independent, **changed
-                )
+                changed: dict[str, Any] = {
+                    "reading": reading,
+                    "nudged_steps": steps,
+                    "averaged": averaged,
+                    "population": population,
+                    "independent_noise": independent,
+                }
+                recipe = dataclasses.replace(self.recipe, **changed)
                 found = agreement(model, x, y, make_spiking(recipe), reference, repeats)
                 noise = "independent noise" if independent else "common noise"
                 rows.append({"rule": rule, "noise": noise, "cosine": found})
@@ -112,11 +119,11 @@ def _repeated(model: Model, x: Array, y: Array, estimator: Estimator, keys: Arra
 
 
 def _drawn(rows: list[dict[str, Any]]) -> Any:
-    """Cosines of all parameters against K."""
+    """Cosines of all parameters against K, of single neurons."""
     lines: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
-        if row["rule"] in RULES:
-            reading, _, averaged = RULES[row["rule"]]
+        reading, _, averaged, population = RULES.get(row["rule"], ("", 0, 0, 0))
+        if population == 1:
             places, values = lines.setdefault(f"{reading}, {row['noise']}", ([], []))
             places.append(averaged)
             values.append(row["cosine"][ALL])
