@@ -322,6 +322,12 @@ def test_single_precision_stays_single(name, builder):
     assert distance(got.gradient, exact(builder).gradient) < 0.05
 
 
+def test_integers_are_refused_with_the_remedy():
+    model = layered((8, 5, 3), jax.random.key(0))
+    with pytest.raises(ValueError, match=r"floating-point inputs, .* got uint8; .* / 255"):
+        model.rest(jnp.zeros((2, 8), jnp.uint8))
+
+
 def test_parts_of_different_batches_are_refused():
     model = layered((8, 5, 3), jax.random.key(0))
     x, y = jnp.ones((4, 8)), jnp.ones((4, 3))

@@ -57,7 +57,15 @@ class Energy(eqx.Module):
         return self.clamp(x)(state)
 
     def rest(self, dtype: Any = jnp.float32) -> State:
-        """The state of one example before anything happened: zero, moved into the domain."""
+        """The state of one example before anything happened: zero, moved into the domain.
+
+        Raises ``ValueError`` for a type that is not floating point: states have the type of the inputs.
+        """
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise ValueError(
+                f"rest: expected floating-point inputs, whose type states take, got {jnp.dtype(dtype)}; "
+                "convert them, images of bytes by `x.astype(jnp.float32) / 255`."
+            )
         return {
             name: self.units[name].retract(jnp.zeros(shape, dtype))
             for name, shape in self.shapes.items()
