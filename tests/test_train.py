@@ -243,6 +243,22 @@ def test_a_wrong_number_of_rates_is_refused(rates):
         make_optimiser(recipe, recipe.build(toy()), 10)
 
 
+def test_runs_that_differ_in_their_seed_share_what_is_compiled():
+    recipe = DenseRecipe(hidden=(5,), layer_rates=(1.0, 2.0), epochs=2)
+
+    def optimiser(**change):
+        changed = dataclasses.replace(recipe, **change)
+        return make_optimiser(changed, changed.build(toy()), 10)
+
+    assert optimiser(seed=1) == optimiser(seed=2)
+    assert optimiser(seed=1) != optimiser(learning_rate=0.1)
+    assert optimiser(seed=1) != optimiser(layer_rates=(2.0, 1.0))
+    device = {"parameter_bits": 4, "without_master": True}
+    assert optimiser(seed=1, **device) == optimiser(seed=2, **device)
+    device["stochastic_rounding"] = True
+    assert optimiser(seed=1, **device) != optimiser(seed=2, **device)
+
+
 @pytest.mark.usefixtures("promotion")
 def test_rate_zero_freezes_exactly_one_edge_and_its_bias():
     recipe = DenseRecipe(

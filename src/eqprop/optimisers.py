@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -31,7 +34,27 @@ OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
 
 
 def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
-    """The recipe's optimiser for a run of ``steps`` steps."""
+    """The recipe's optimiser for a run of ``steps`` steps; one object for all seeds, whose runs then share
+    what is compiled."""
+    names, structure = jax.tree.flatten(parameter_names(model))
+    edges = tuple(_edges(model))
+    recipe = recipe if recipe.stochastic_rounding else dataclasses.replace(recipe, seed=0)
+    return _made(recipe, _Named(tuple(names), structure, edges), steps)
+
+
+class _Named(NamedTuple):
+    """What of a model an optimiser asks for: its parameters' names, and those of its edges in order."""
+
+    parameters: tuple[str, ...]
+    structure: jax.tree_util.PyTreeDef
+    edges: tuple[str, ...]
+
+    def map(self, function: Callable[[str], Any]) -> PyTree:
+        return jax.tree.unflatten(self.structure, [function(name) for name in self.parameters])
+
+
+@lru_cache(maxsize=8)
+def _made(recipe: Recipe, named: _Named, steps: int) -> optax.GradientTransformation:
     warmup = round(steps * recipe.warmup / recipe.epochs)
     schedule = SCHEDULES[recipe.schedule](recipe, max(steps - warmup, 1))
     if warmup:
@@ -39,7 +62,7 @@ def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTr
         schedule = optax.join_schedules([rise, schedule], [warmup])
     return optax.chain(
         *_with_decay(recipe, OPTIMISERS[recipe.optimiser]()),
-        scale_layers(_rates(recipe, model)),
+        scale_layers(_rates(recipe, named)),
         optax.scale_by_learning_rate(schedule),
         _write(recipe),
     )
@@ -75,9 +98,8 @@ def _decays(parameters: PyTree) -> PyTree:
     return jax.tree.map(lambda name: not name.endswith(".injection"), names)
 
 
-def _rates(recipe: Recipe, model: Model) -> PyTree:
-    """Each parameter's factor: that of the edge it belongs to, or that ends in its layer."""
-    names = parameter_names(model)
+def _edges(model: Model) -> list[str]:
+    """The names of what may have a rate of its own, in order from the input."""
     edges = list(getattr(model.energy, "edges", {}).values())
     order = [
         f"{e.source}-{e.target}"
@@ -85,18 +107,23 @@ def _rates(recipe: Recipe, model: Model) -> PyTree:
         for e in edges
         if e.target == layer
     ]
-    order = [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
+    return [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
+
+
+def _rates(recipe: Recipe, named: _Named) -> PyTree:
+    """Each parameter's factor: that of the edge it belongs to, or that ends in its layer."""
+    order = list(named.edges)
     own = {"bias": recipe.bias_rate, "injection": recipe.injection_rate}
 
     def scaled(name: str, factor: float) -> float:
         return factor * own.get(name.rsplit(".", 1)[-1], 1.0)
 
     if not recipe.layer_rates:
-        return jax.tree.map(lambda name: scaled(name, 1.0), names)
+        return named.map(lambda name: scaled(name, 1.0))
     if len(recipe.layer_rates) != len(order):
         raise ValueError(
             f"layer_rates: expected {len(order)} numbers, one each for {order}, got {recipe.layer_rates}."
         )
     factors = dict(zip(order, recipe.layer_rates, strict=True))
     factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
-    return jax.tree.map(lambda name: scaled(name, factors[name.split(".")[0]]), names)
+    return named.map(lambda name: scaled(name, factors[name.split(".")[0]]))
