@@ -17,9 +17,9 @@ from benchmarks import generators
 from benchmarks.timing import median_ms
 from eqprop.runs import surroundings, write_json
 from eqprop.solvers import Solver
-from eqprop.spiking import Probabilities, Rates, Spiking
+from eqprop.spiking import Bernoulli, Probabilities, Rates, Spiking
 
-BATCH, STEPS, LEAK = 64, 50, 0.3
+BATCH, STEPS, LEAK, POPULATION = 64, 50, 0.3, 8
 IMAGE, CHANNELS, KERNEL = (28, 28, 1), (32, 64), 5
 
 console = Console()
@@ -54,6 +54,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "deterministic": lambda: eq.GradientDescent(None, STEPS, LEAK),
     "probabilities": lambda: Spiking(LEAK, STEPS, Probabilities(15)),
     "rates": lambda: Spiking(LEAK, STEPS, Rates(15)),
+    "population": lambda: Spiking(LEAK, STEPS, Probabilities(15), Bernoulli(POPULATION)),
 }
 
 
@@ -70,7 +71,14 @@ def main() -> None:
     """Print the tables; write ``benchmarks/spiking.json``."""
     about = surroundings()
     rows = [step_row(name, model) for name, model in models().items()]
-    shown = Table("network", "deterministic (µs)", "spiking (µs)", "rates read (µs)", "ratio")
+    shown = Table(
+        "network",
+        "deterministic (µs)",
+        "spiking (µs)",
+        "rates read (µs)",
+        f"populations of {POPULATION} (µs)",
+        "ratio",
+    )
     for row in rows:
         times = [f"{row[f'{which}_us']:.0f}" for which in SOLVERS]
         shown.add_row(row["net"], *times, f"{row['ratio']:.2f}")
@@ -81,7 +89,14 @@ def main() -> None:
     for one in drawn:
         shown.add_row(one["name"], f"{one['ns']:.2f}", ", ".join(one["fails"]) or "nothing")
     console.print(shown)
-    result = {"batch": BATCH, "steps": STEPS, "rows": rows, "generators": drawn, **about}
+    result = {
+        "batch": BATCH,
+        "steps": STEPS,
+        "population": POPULATION,
+        "rows": rows,
+        "generators": drawn,
+        **about,
+    }
     write_json(Path(__file__).with_suffix(".json"), json.loads(json.dumps(result)))
 
 
