@@ -34,6 +34,21 @@ ALL: tuple[Study, ...] = (
         "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
     ),
     Experiment("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
+    Experiment(
+        "mnist-conv-feedback",
+        "the same with weak feedback, for which few sweeps are enough",
+        changed(
+            "mnist-conv",
+            feedback=0.03,
+            beta=0.01,
+            solver="ordered",
+            differences=True,
+            tolerance=0.0,
+            max_steps=3,
+            nudged_steps=1,
+        ),
+        (0,),
+    ),
     *THERMAL,
     *OSCILLATORS,
     GradientTable(
