@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from scipy import stats
 
 from benchmarks.timing import median_ms
-from eqprop.spiking.noise import GOLDEN, mix, uniform, words
+from eqprop.noise import GOLDEN, mix, uniform, words
 
 BATCH, NEURONS, STEPS = 64, 522, 100
 SIGMAS, LEAST = 4.5, 1e-5
@@ -28,6 +28,10 @@ class Generator(NamedTuple):
 
 def threefry(key: PRNGKeyArray, count: int) -> Array:
     return jax.random.uniform(key, (count,), jnp.float32)
+
+
+def counter(key: PRNGKeyArray, count: int) -> Array:
+    return uniform(key, (count,))
 
 
 def halves(bits: Array, count: int) -> Array:
@@ -64,7 +68,7 @@ GENERATORS = (
     Generator("Threefry, 2 × 16 bits", THREEFRY, threefry_halves),
     Generator("rbg", "rbg", threefry),
     Generator("unsafe rbg", "unsafe_rbg", threefry),
-    Generator("counter hash, 24 bits (used)", THREEFRY, uniform),
+    Generator("counter hash, 24 bits (used)", THREEFRY, counter),
     Generator("counter hash, 2 × 16 bits", THREEFRY, counter_halves),
     Generator("counter hash, two rounds", THREEFRY, two_rounds),
     Generator("Weyl sequence, unmixed", THREEFRY, linear),

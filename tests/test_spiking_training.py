@@ -15,6 +15,7 @@ from eqprop.costs import SquaredError
 from eqprop.diagnose import compare
 from eqprop.energy import field
 from eqprop.model import Model
+from eqprop.noise import uniform
 from eqprop.recipes import RECIPES, SpikingRecipe
 from eqprop.runs import read_rows
 from eqprop.spiking import (
@@ -29,7 +30,6 @@ from eqprop.spiking import (
 )
 from eqprop.spiking.activity import warn_if_unmoved
 from eqprop.spiking.gibbs import TEMPERATURE, GibbsContrast
-from eqprop.spiking.noise import uniform
 from test_cli import call, is_png, one_line, refusal
 from test_spiking import KEY, dense, distance
 
@@ -240,7 +240,7 @@ def test_half_slopes_have_no_bias_in_their_linear_range():
 def test_spins_at_a_quarter_fire_as_logistic_neurons_do():
     model, x, _ = dense(sizes=(3, 4, 3))
     spins = as_spins(model)
-    state = {name: uniform(KEY, z[0].size) > 0.5 for name, z in model.rest(x).items()}
+    state = {name: uniform(KEY, z[0].shape) > 0.5 for name, z in model.rest(x).items()}
     shown = {name: s.astype(float) for name, s in state.items()}
     network, phase = model.energy, spins.free(x[0])
     w, b = network.edges["x-h1"].op.weight, network.layers["h1"].bias

@@ -12,6 +12,8 @@ from jax.scipy.special import log_ndtr, ndtr, ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.noise import uniform
+
 Curve = Callable[[Array], Array]
 
 
@@ -25,7 +27,7 @@ def truncated_normal(
     there is below 1e-4 of a standard deviation.
     """
     a, b, mirrored = _lower_tail(mean, scale, low, high)
-    u = jax.random.uniform(key, mean.shape, mean.dtype, minval=0.5 * jnp.finfo(mean.dtype).eps)
+    u = jnp.maximum(uniform(key, mean.shape, mean.dtype), 0.5 * jnp.finfo(mean.dtype).eps)
     u = jnp.where(mirrored, 1.0 - u, u)
     reach = jnp.sqrt(-2.0 * jnp.log(jnp.finfo(mean.dtype).tiny)) - 1.0
     near = b > -reach
@@ -71,7 +73,7 @@ def _lower_tail(mean: Array, scale: Array, low: float, high: float) -> tuple[Arr
 
 def two_values(key: PRNGKeyArray, advantage: Array, low: float, high: float) -> Array:
     """``high`` with probability ``1 / (1 + exp(-advantage))``, else ``low``."""
-    u = jax.random.uniform(key, advantage.shape, advantage.dtype)
+    u = uniform(key, advantage.shape, advantage.dtype)
     return jnp.where(u < jax.nn.sigmoid(advantage), high, low).astype(advantage.dtype)
 
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.conditional import truncated_mean, truncated_normal
+from eqprop.noise import normal
 
 
 class Unit(eqx.Module):
@@ -138,8 +139,7 @@ class Linear(Unit):
         self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array
     ) -> Array:
         spread = jnp.sqrt(temperature / (1.0 + curvature))
-        noise = jax.random.normal(key, z.shape, z.dtype)
-        return self.minimise(z, field, curvature) + spread * noise
+        return self.minimise(z, field, curvature) + spread * normal(key, z.shape, z.dtype)
 
     def mean(self, z: Array, field: Array, curvature: Array, temperature: Array) -> Array:
         return self.minimise(z, field, curvature)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped
+from eqprop.noise import normal
 from eqprop.samplers._sampler import Carry, Link, Sampler
 from eqprop.solvers.langevin import langevin
 from eqprop.units import State
@@ -121,7 +122,7 @@ def _flipped(phase: Clamped, name: str, z: Array) -> Array:
 def _normal(key: PRNGKeyArray, state: State, scale: Array) -> State:
     keys = jax.random.split(key, len(state))
     return {
-        name: scale.astype(z.dtype) * jax.random.normal(k, z.shape, z.dtype)
+        name: scale.astype(z.dtype) * normal(k, z.shape, z.dtype)
         for (name, z), k in zip(state.items(), keys, strict=True)
     }
 

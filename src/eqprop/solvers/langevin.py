@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, field
+from eqprop.noise import normal
 from eqprop.solvers._solver import Info, Solver, report
 from eqprop.units import State, embed
 
@@ -60,7 +61,7 @@ def langevin(
 
     def moved(name: str, z: Array, draw: PRNGKeyArray) -> Array:
         unit = phase.units[name]
-        noise = jax.random.normal(draw, jax.eval_shape(unit.read, z).shape, jnp.real(z).dtype)
+        noise = normal(draw, jax.eval_shape(unit.read, z).shape, jnp.real(z).dtype)
         return unit.diffuse(z, fields[name], step_size, temperature, noise)
 
     return {name: moved(name, z, draw) for (name, z), draw in zip(state.items(), keys, strict=True)}

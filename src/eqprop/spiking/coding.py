@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped
-from eqprop.spiking.noise import uniform
+from eqprop.noise import uniform
 
 Landscape = Callable[[Array], Clamped]
 
@@ -46,7 +46,6 @@ class BernoulliCoded(Coding):
         )
 
         def phase(key: PRNGKeyArray) -> Clamped:
-            numbers = uniform(key, x.size).reshape(x.shape).astype(x.dtype)
-            return clamp((numbers < x).astype(x.dtype))
+            return clamp((uniform(key, x.shape, x.dtype) < x).astype(x.dtype))
 
         return phase

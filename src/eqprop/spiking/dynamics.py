@@ -28,13 +28,13 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.energy import Clamped, field
 from eqprop.model import Nudged
+from eqprop.noise import uniform
 from eqprop.ops import MaxPool
 from eqprop.ramp import Ramp
 from eqprop.sigmoid import Sigmoid
 from eqprop.solvers import Info, Solver
 from eqprop.solvers._solver import report
 from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
-from eqprop.spiking.noise import uniform
 from eqprop.spiking.reading import Probabilities, Reading
 from eqprop.units import State, Units, read
 
@@ -185,7 +185,7 @@ class Spiking(Solver):
         names = tuple(carry.spikes)
         sizes = [carry.membrane[name].size * self.firing.draws for name in names]
         total = sum(sizes)
-        drawn = uniform(jax.random.fold_in(carry.key, carry.step), total)
+        drawn = uniform(jax.random.fold_in(carry.key, carry.step), (total,))
         ends = np.cumsum(sizes)[:-1] if total else np.zeros(len(sizes) - 1, int)
         spikes, membrane, memory, own = {}, dict(carry.membrane), {}, dict(carry.membrane)
         for name, part in zip(names, jnp.split(drawn, ends), strict=True):

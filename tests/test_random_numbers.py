@@ -1,4 +1,4 @@
-"""The generator of the spikes' uniform numbers passes for one."""
+"""The package's own random numbers pass for such."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eqprop.spiking.noise import mix, uniform, words
+from eqprop.noise import mix, normal, uniform, words
 
 COUNT, STEPS, KEYS = 500, 40, 40
 
@@ -19,7 +19,7 @@ def drawn():
     keys = jax.random.split(jax.random.key(0), KEYS)
 
     def steps(key):
-        return jax.vmap(lambda step: uniform(jax.random.fold_in(key, step), COUNT))(
+        return jax.vmap(lambda step: uniform(jax.random.fold_in(key, step), (COUNT,)))(
             jnp.arange(STEPS)
         )
 
@@ -29,7 +29,7 @@ def drawn():
 def test_moments_and_law():
     u = drawn()
     n = u.size
-    assert np.all((u >= 0) & (u < 1)) and uniform(jax.random.key(0), 3).dtype == jnp.float32
+    assert np.all((u >= 0) & (u < 1)) and uniform(jax.random.key(0), (3,)).dtype == jnp.float32
     np.testing.assert_allclose(u.mean(), 0.5, atol=4 / (12 * n) ** 0.5)
     np.testing.assert_allclose(u.var(), 1 / 12, atol=4 / (180 * n) ** 0.5)
     assert stats.chisquare(np.histogram(u, 256, (0, 1))[0]).pvalue > 1e-4
@@ -78,7 +78,41 @@ def test_ends_of_the_interval():
 
 
 def test_numbers_follow_from_the_key():
-    first, again = (uniform(jax.random.key(1), 9) for _ in range(2))
+    first, again = (uniform(jax.random.key(1), (9,)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert np.all(first != uniform(jax.random.key(2), 9))
-    np.testing.assert_array_equal(first[:4], uniform(jax.random.key(1), 4))
+    assert np.all(first != uniform(jax.random.key(2), (9,)))
+    np.testing.assert_array_equal(first[:4], uniform(jax.random.key(1), (4,)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
+def test_every_float_type(dtype):
+    u, z = (draw(jax.random.key(5), (300, 100), dtype) for draw in (uniform, normal))
+    assert u.dtype == z.dtype == dtype and u.shape == z.shape == (300, 100)
+    u, z = np.asarray(u, np.float64).ravel(), np.asarray(z, np.float64).ravel()
+    assert u.min() >= 0 and u.max() < 1
+    step = float(jnp.finfo(dtype).eps) / 2
+    np.testing.assert_array_equal(u, np.round(u / step) * step)
+    assert len(np.unique(u)) > min(0.5 / step, 0.99 * len(u))
+    np.testing.assert_allclose(u.mean(), 0.5, atol=4 / (12 * u.size) ** 0.5 + step)
+    np.testing.assert_allclose(z.std(), 1, atol=4 / (2 * z.size) ** 0.5 + step)
+
+
+def test_the_normal_law_and_its_tails():
+    z = np.asarray(jax.jit(lambda: normal(jax.random.key(6), (4_000_000,)))(), np.float64)
+    places = stats.norm.ppf(np.linspace(0, 1, 257))
+    assert stats.chisquare(np.histogram(z, places)[0]).pvalue > 1e-4
+    for power, moment in ((1, 0), (2, 1), (3, 0), (4, 3)):
+        spread = np.std(z**power) / z.size**0.5
+        np.testing.assert_allclose(np.mean(z**power), moment, atol=4 * spread)
+    for far in (3, 4, 4.5):
+        expected = z.size * 2 * stats.norm.sf(far)
+        np.testing.assert_allclose(np.sum(abs(z) > far), expected, atol=4.5 * expected**0.5)
+    wide = np.asarray(normal(jax.random.key(6), (9,), jnp.float64))
+    assert wide.dtype == np.float64 and np.all(np.float64(np.float32(wide)) != wide)
+
+
+def test_neighbouring_normals_are_independent():
+    z = np.asarray(normal(jax.random.key(8), (1_000_000,)), np.float64)
+    for lag in (1, 2, 7):
+        assert abs(np.mean(z[lag:] * z[:-lag])) < 4.5 / z.size**0.5
+        assert abs(np.mean(z[lag:] ** 2 * z[:-lag] ** 2) - 1) < 4.5 * 8**0.5 / z.size**0.5
