@@ -18,6 +18,7 @@ from rich.table import Table
 
 import eqprop as eq
 from benchmarks.timing import median_ms, peak_gflops
+from eqprop import noise
 from eqprop.energy import Clamped
 from eqprop.runs import surroundings, write_json
 from eqprop.samplers import Gibbs, Sampler, UnadjustedLangevin
@@ -150,7 +151,7 @@ def torch_langevin() -> Callable[[], object]:
 
 
 def drawing_ms(draw: Callable, count: int) -> float:
-    """Milliseconds to draw one number for each of ``count`` neurons of every chain, by JAX alone."""
+    """Milliseconds to draw one number for each of ``count`` neurons of every chain, alone."""
     keys = jax.random.split(jax.random.key(0), CHAINS)
     drawn = jax.jit(lambda keys: jax.vmap(lambda key: draw(key, (count,)))(keys))
     return median_ms(lambda: drawn(keys))
@@ -186,14 +187,14 @@ def main() -> None:
             f"block Gibbs sweep, {'-'.join(map(str, SPINS))} spins",
             spins,
             products(SPINS),
-            drawing_ms(jax.random.uniform, sum(SPINS)),
+            drawing_ms(noise.uniform, sum(SPINS)),
             peak,
         ),
         row(
             f"Langevin step, {'-'.join(map(str, NET))}",
             langevin,
             products(NET[1:]),
-            drawing_ms(jax.random.normal, sum(NET[1:])),
+            drawing_ms(noise.normal, sum(NET[1:])),
             peak,
         ),
     ]
