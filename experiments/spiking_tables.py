@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.committed import ROOT, read
+from experiments.committed import ROOT, over_seeds, read
 
 REPORTED = {
     "stochep-mnist": ("MNIST, 784-512-10", "–"),
@@ -23,8 +23,8 @@ def papers() -> list[str]:
         error = result["test_error_percent"]
         noise = max(run["test_error_std_over_noise"] for run in result["runs"])
         rows.append(
-            f"| {setting} | {reported} | {error['mean']:.2f} ± {error['std']:.2f} "
-            f"({len(result['seeds'])} seeds) | {noise:.2f} | {result['seconds']['mean']:.0f} | "
+            f"| {setting} | {reported} | {over_seeds(error['mean'], error['std'], result)} | "
+            f"{noise:.2f} | {result['seconds']['mean']:.0f} | "
             f"`eqprop reproduce {name}` |"
         )
     head = [

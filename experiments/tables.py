@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments import lagrangian_tables, residual_tables, spiking_tables, thermal_tables
-from experiments.committed import ROOT, read
+from experiments.committed import ROOT, over_seeds, read
 
 Section = Callable[[], list[str]]
 BEGIN, END = (
@@ -78,8 +78,8 @@ def papers() -> list[str]:
             continue
         error = result["test_error_percent"]
         rows.append(
-            f"| {setting} | {accuracy} | {100 - error['mean']:.2f} ± {error['std']:.2f} "
-            f"({len(result['seeds'])} seeds) | {time} | {result['seconds']['mean']:.0f} s a seed | "
+            f"| {setting} | {accuracy} | {over_seeds(100 - error['mean'], error['std'], result)} | "
+            f"{time} | {result['seconds']['mean']:.0f} s a seed | "
             f"`eqprop reproduce {name}` |"
         )
     head = [
