@@ -13,7 +13,7 @@ import eqprop as eq
 from eqprop.assemble import make_contrast, make_estimator, make_nudged_solver, make_solver
 from eqprop.data import Dataset, Split, load
 from eqprop.delta import DeltaPropagation
-from eqprop.feedback import nudge_scale, with_weak_feedback
+from eqprop.feedback import nudge_scale, with_stiff_layers, with_weak_feedback
 from eqprop.feedforward import FeedForward, forward
 from eqprop.names import parameter_names
 from eqprop.ops import Chain, Dense, Lateral, cast
@@ -172,6 +172,90 @@ def test_recipes_name_the_layers_of_their_networks(recipe):
     assert recipe.order == recipe.build(data).energy.order
 
 
+@pytest.mark.parametrize("feedback", [0.3, 1e-2])
+def test_stiff_layers_have_the_equilibrium_of_layers_that_are_kept_small(feedback):
+    model, x, y, layers = residual()
+    stiff, small = with_stiff_layers(model, feedback), with_weak_feedback(model, feedback)
+    contrast = eq.symmetric(1e-2 * nudge_scale(feedback, layers))
+    found = {}
+    for name, weak in (("stiff", stiff), ("small", small)):
+        state, info = eq.relax(weak, x, weak.rest(x), MANY)
+        energy = jax.vmap(weak.free(x[0]).__class__.__call__)(jax.vmap(weak.free)(x), state)
+        assert np.all(info.residual < 1e-12)
+        found[name] = jax.vmap(weak.predict)(state), energy
+    for one, other in zip(found["stiff"], found["small"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    gradients = [
+        gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y) for weak in (stiff, small)
+    ]
+    assert apart(*gradients) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "unit", [eq.Logistic(), eq.Tanh(), eq.Ramp()], ids=["logistic", "tanh", "ramp"]
+)
+def test_stiff_layers_hear_those_above_as_softly_as_asked(unit):
+    feedback, sizes = 0.2, [4, 6, 5, 3]
+    model = eq.with_biases(eq.layered(sizes, KEY, unit, unit, 2.0), jax.random.key(1), 0.4)
+    weak, x, y = (
+        with_stiff_layers(model, feedback),
+        normal(2, (5, 4)),
+        jnp.eye(3)[jnp.arange(5) % 3],
+    )
+    state, info = eq.relax(weak, x, weak.rest(x), MANY)
+    assert np.all(info.residual < 1e-12)
+    u = jax.vmap(lambda z: eq.units.embed(weak.energy.units, z))(state)
+    first, second, third = (
+        model.energy.edges[name].op.weight for name in ("x-h1", "h1-h2", "h2-out")
+    )
+    bias = {name: layer.bias for name, layer in model.energy.layers.items()}
+    heard = {
+        "h1": x @ first + bias["h1"] + feedback * u["h2"] @ second.T,
+        "h2": u["h1"] @ second + bias["h2"] + feedback * u["out"] @ third.T,
+        "out": u["h2"] @ third + bias["out"],
+    }
+    for name, field in heard.items():
+        np.testing.assert_allclose(u[name], unit.embed(unit.retract(field)), atol=1e-10)
+    contrast = eq.symmetric(1e-3 * nudge_scale(feedback, 3))
+    exact = gradient(eq.ImplicitDifferentiation(MANY), weak, x, y)
+    learned = gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y)
+    assert apart(learned, exact) < 1e-5
+
+
+def test_stiff_layers_back_propagate_at_last():
+    model = eq.layered([4, 6, 5, 3], KEY, eq.Logistic(), eq.Logistic(), 2.0)
+    x, y = normal(2, (5, 4)), jnp.eye(3)[jnp.arange(5) % 3]
+    exact = gradient(FeedForward(), model, x, y)
+    for feedback in (1e-2, 1e-4):
+        weak = with_stiff_layers(model, feedback)
+        contrast = eq.symmetric(1e-3 * nudge_scale(feedback, 3))
+        learned = gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y)
+        assert apart(learned, exact) < 3 * feedback
+
+
+def test_a_stiff_unit_at_a_temperature_is_its_unit_at_a_lower_one():
+    """The law of a linear one is known: a field over the stiffness, and ``T`` over it."""
+    c, temperature, field, dt = 0.3, 0.06, 0.4, 0.02
+    unit = eq.Stiff(eq.Linear(), c)
+    z = jnp.zeros(4000)
+    drawn = unit.sample(KEY, z, jnp.full(4000, field), jnp.zeros(()), jnp.asarray(temperature))
+
+    def step(z, key):
+        noise = jax.random.normal(key, z.shape)
+        return unit.diffuse(z, jnp.full(4000, field), dt, temperature, noise), None
+
+    diffused, _ = jax.lax.scan(step, z, jax.random.split(KEY, 600))
+    for seen in (unit.embed(drawn), unit.embed(diffused)):
+        error = (temperature / c / len(z)) ** 0.5
+        assert abs(jnp.mean(seen) - field / c) < 4 * error
+        assert abs(jnp.var(seen) / (temperature / c) - 1) < 4 * (2 / len(z)) ** 0.5 + dt
+    box = eq.Stiff(eq.Box(), c)
+    mean = box.mean(z[:1], jnp.full(1, field), jnp.zeros(()), jnp.asarray(temperature)) / c
+    grid = jnp.linspace(0, 1, 20001)
+    density = jnp.exp(-(c * grid**2 / 2 - field * grid) / temperature)
+    np.testing.assert_allclose(mean, jnp.sum(grid * density) / jnp.sum(density), rtol=1e-4)
+
+
 def test_a_recipe_with_weak_feedback_learns_by_the_gradient_of_its_equilibrium():
     recipe = DenseRecipe(
         hidden=(12, 8),
@@ -241,6 +325,11 @@ def test_refused():
             dataclasses.replace(TINY, feedback=feedback).check()
     smooth = eq.layered([4, 3, 2], KEY, eq.Logistic(), eq.Logistic())
     assert "layer 'h1' expected a Box or Linear unit" in refusal(smooth)
+    assert refusal(smooth).endswith("got Logistic; use with_stiff_layers.")
+    with pytest.raises(ValueError, match="Stiff: expected a finite stiffness > 0, got 0"):
+        eq.Stiff(eq.Logistic(), 0.0)
+    with pytest.raises(ValueError, match="Stiff: expected a unit of one number a neuron, got Osc"):
+        with_stiff_layers(eq.layered([4, 3, 2], KEY, eq.Oscillator(), eq.Oscillator()), 0.1)
     layers = {"h": eq.Layer(3, eq.Box()), "out": eq.Layer(3, eq.Linear())}
     dense = [eq.ops.Dense(jnp.ones((3, 3))) for _ in range(2)]
     edges = [("x", "h", dense[0]), ("h", "out", dense[1]), ("h", "h", Lateral(jnp.ones((3, 3))))]

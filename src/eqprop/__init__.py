@@ -26,7 +26,7 @@ from eqprop.estimators import (
     relax,
 )
 from eqprop.exact import Enumeration, Gaussian
-from eqprop.feedback import with_weak_feedback
+from eqprop.feedback import with_stiff_layers, with_weak_feedback
 from eqprop.marginal import ConditionalMeans, Draws
 from eqprop.model import Model, Nudged
 from eqprop.network import Edge, Layer, Network
@@ -55,6 +55,7 @@ from eqprop.solvers import (
     Spectral,
 )
 from eqprop.spins import Bernoulli, Spin
+from eqprop.stiff import Stiff
 from eqprop.thermal import Thermal
 from eqprop.units import Box, Linear, Unit, hard_tanh, relu, relu6
 
@@ -102,6 +103,7 @@ __all__ = [
     "Spectral",
     "Spin",
     "SquaredError",
+    "Stiff",
     "Tanh",
     "Thermal",
     "Unit",
@@ -136,5 +138,6 @@ __all__ = [
     "symmetric_nudge",
     "with_biases",
     "with_read_out",
+    "with_stiff_layers",
     "with_weak_feedback",
 ]

@@ -7,11 +7,13 @@ with ``m`` above. At ``feedback = 1`` it is the usual energy, whose weights must
 one minimum. Towards 0 the equilibrium is the forward pass, which one sweep from the input up finds, and
 weights may be of any size; equilibrium propagation is then back-propagation (Xie and Seung 2003).
 
-The network keeps ``y_l = sqrt(c_l) z_l``, whose energy is that of a `Network`: couplings and biases with
-factors, intervals that shrink. A nudge ``beta c_L`` (`nudge_scale`) asks of the last layer what beta would
-without. Responses fade on their way down and are lost in the rounding of states: use
-`eqprop.delta.DeltaPropagation`, which carries them apart, and a number of sweeps (a tolerance of ``None``),
-since a residual hardly counts layers that are kept small.
+Quadratic self-energies let the network keep ``y_l = sqrt(c_l) z_l``, whose energy is that of a `Network`:
+couplings and biases with factors, intervals that shrink (`with_weak_feedback`). Any other unit becomes
+``c_l`` times as stiff and shows what it always did (`with_stiff_layers`). A nudge ``beta c_L``
+(`nudge_scale`) asks of the last layer what beta would without. Responses fade on their way down and are
+lost in the rounding of states: use `eqprop.delta.DeltaPropagation`, which carries them apart, where the
+energy is quadratic, and a number of sweeps (a tolerance of ``None``), since a residual hardly counts layers
+that are kept small.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from eqprop.linear import is_homogeneous
 from eqprop.model import Model
 from eqprop.network import INPUT, Layer, Network, Op
 from eqprop.ops import Scaled
+from eqprop.stiff import Stiff
 from eqprop.units import Box, Linear, State, Unit
 
 
@@ -57,38 +60,16 @@ def with_weak_feedback(model: Model, feedback: float) -> Model:
     whose cost sees its last layer, couplings within a layer or down the order, and operators between layers
     that are not homogeneous: their answers to smaller layers would be others.
     """
-    network = model.energy
-    if not 0 < feedback <= 1:
-        raise ValueError(f"feedback: expected a number in (0, 1], got {feedback}.")
-    if not isinstance(network, Network):
-        raise ValueError(
-            f"with_weak_feedback: expected a Network, whose layers have an order, got "
-            f"{type(network).__name__}."
-        )
-    if model.cost.output != network.order[-1]:
-        raise ValueError(
-            f"with_weak_feedback: expected a cost of the last layer, {network.order[-1]!r}, got one of "
-            f"{model.cost.output!r}."
-        )
+    network = _from_below(model, feedback, "with_weak_feedback")
     sizes = {name: feedback ** (i / 2) for i, name in enumerate(network.order)}
-    if not sizes[model.cost.output]:
-        raise ValueError(
-            f"feedback: expected a number whose {len(sizes) - 1}th power is above 0, got {feedback}."
-        )
     layers = {}
     for name, size in sizes.items():
         layer = network.layers[name]
         layers[name] = Layer(
             layer.shape, _shrunk(name, layer.unit, size), layer.bias, size * layer.scale
         )
-    places = {name: i for i, name in enumerate((INPUT, *network.order))}
     edges: list[tuple[str, str, Op]] = []
     for name, edge in network.edges.items():
-        if places[edge.source] >= places[edge.target]:
-            raise ValueError(
-                f"with_weak_feedback: edge {name!r} expected a target above its source, in the order "
-                f"{network.order}."
-            )
         if edge.source != INPUT and not is_homogeneous(edge.op):
             raise ValueError(
                 f"with_weak_feedback: edge {name!r} expected an operator that is linear or pools, got one "
@@ -98,6 +79,57 @@ def with_weak_feedback(model: Model, feedback: float) -> Model:
         edges.append((edge.source, edge.target, Scaled(edge.op, ratio)))
     cost = Enlarged(model.cost, 1 / sizes[model.cost.output])  # type: ignore[call-arg]
     return Model(Network(network.input_shape, layers, edges), cost)
+
+
+def with_stiff_layers(model: Model, feedback: float) -> Model:
+    """The same parameters, in layers that lie one above another in the network's order, each ``feedback``
+    times as stiff as the one below. A nudge ``beta c_L`` (`nudge_scale`) asks of the last layer what beta
+    would without.
+
+    Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network whose cost sees its last
+    layer, and couplings within a layer or down the order.
+    """
+    network = _from_below(model, feedback, "with_stiff_layers")
+    sizes = {name: feedback**i for i, name in enumerate(network.order)}
+    layers = {}
+    for name, c in sizes.items():
+        layer = network.layers[name]
+        layers[name] = Layer(layer.shape, Stiff(layer.unit, c), layer.bias, c * layer.scale)
+    edges: list[tuple[str, str, Op]] = [
+        (edge.source, edge.target, Scaled(edge.op, sizes[edge.target]))
+        for edge in network.edges.values()
+    ]
+    return Model(Network(network.input_shape, layers, edges), model.cost)
+
+
+def _from_below(model: Model, feedback: float, caller: str) -> Network:
+    """The network of a model whose layers hear one another in their order alone, of which the cost sees the
+    last; else ``ValueError``."""
+    network = model.energy
+    if not 0 < feedback <= 1:
+        raise ValueError(f"feedback: expected a number in (0, 1], got {feedback}.")
+    if not isinstance(network, Network):
+        raise ValueError(
+            f"{caller}: expected a Network, whose layers have an order, got {type(network).__name__}."
+        )
+    last = network.order[-1]
+    if model.cost.output != last:
+        raise ValueError(
+            f"{caller}: expected a cost of the last layer, {last!r}, got one of {model.cost.output!r}."
+        )
+    if not (feedback ** (len(network.order) - 1)):
+        raise ValueError(
+            f"feedback: expected a number whose {len(network.order) - 1}th power is above 0, got "
+            f"{feedback}."
+        )
+    places = {name: i for i, name in enumerate((INPUT, *network.order))}
+    for name, edge in network.edges.items():
+        if places[edge.source] >= places[edge.target]:
+            raise ValueError(
+                f"{caller}: edge {name!r} expected a target above its source, in the order "
+                f"{network.order}."
+            )
+    return network
 
 
 def nudge_scale(feedback: float, layers: int) -> float:
@@ -111,6 +143,6 @@ def _shrunk(name: str, unit: Unit, size: float) -> Unit:
     if not isinstance(unit, Linear):
         raise ValueError(
             f"with_weak_feedback: layer {name!r} expected a Box or Linear unit, which may be scaled, got "
-            f"{type(unit).__name__}."
+            f"{type(unit).__name__}; use with_stiff_layers."
         )
     return unit

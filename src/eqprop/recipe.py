@@ -68,8 +68,8 @@ class Recipe:
     layer after another, from the input up when free and from the output down when nudged."""
     feedback: float = 1.0
     """How loud a layer is heard from the one below, of how loud it hears that one; 1 is the usual energy;
-    towards 0 equilibrium propagation becomes back-propagation, and weights may grow. Below 1 it needs a
-    tolerance of 0, a number of sweeps, and differences."""
+    towards 0 equilibrium propagation becomes back-propagation, and weights may grow. Below 1, without
+    spikes, it needs a tolerance of 0, a number of sweeps, and differences."""
     tolerance: float = 1e-3
     """Relative residual at which an example counts as settled; 0 takes exactly max_steps steps."""
     max_steps: int = 60
@@ -188,4 +188,8 @@ class Recipe:
             model = with_read_out(model, data.classes, read_out, self.gain[-1])
         else:
             model = Model(model.energy, SquaredError(model.cost.output, *self.target))
-        return with_weak_feedback(model, self.feedback) if self.feedback < 1 else model
+        return self.weakened(model) if self.feedback < 1 else model
+
+    def weakened(self, model: Model) -> Model:
+        """The model with the recipe's feedback."""
+        return with_weak_feedback(model, self.feedback)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from eqprop.chain_recipes import ConvRecipe, DenseRecipe
 from eqprop.choices import SPIKING, DataName, EstimatorName
 from eqprop.data import Dataset
+from eqprop.feedback import with_stiff_layers
 from eqprop.model import Model
 from eqprop.recipe import Recipe
 from eqprop.spiking import (
@@ -108,6 +109,10 @@ class Spikes:
         """The model at initialisation."""
         model = super().build(data)  # type: ignore[misc]
         return with_soft_reset(model, self.free_phase(), self.reset) if self.reset else model
+
+    def weakened(self, model: Model) -> Model:
+        """The model with the recipe's feedback, its spikes as large as ever."""
+        return with_stiff_layers(model, self._named("feedback"))
 
     @property
     def smaller(self) -> dict[str, Any]:

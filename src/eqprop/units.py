@@ -42,6 +42,10 @@ class Unit(eqx.Module):
     def embed(self, z: Array) -> Array:
         """What neighbours and costs see."""
 
+    def invert(self, u: Array) -> Array:
+        """The state that shows ``u``."""
+        return u
+
     @abstractmethod
     def potential(self, z: Array) -> Array:
         """Self-energy, elementwise, with ``d potential / d embed = z``."""

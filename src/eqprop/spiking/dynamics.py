@@ -30,8 +30,6 @@ from eqprop.energy import Clamped, field
 from eqprop.model import Nudged
 from eqprop.noise import uniform
 from eqprop.ops import MaxPool
-from eqprop.ramp import Ramp
-from eqprop.sigmoid import Sigmoid
 from eqprop.solvers import Info, Solver
 from eqprop.solvers._solver import report
 from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
@@ -224,4 +222,4 @@ def check_pooling(where: PyTree) -> None:
 
 def _showing(units: Units, name: str, u: Array) -> Array:
     unit = units[name]
-    return unit.invert(u) if isinstance(unit, Sigmoid | Ramp) else u
+    return unit.invert(u)

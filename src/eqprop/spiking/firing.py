@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from eqprop.ramp import Ramp
 from eqprop.sigmoid import Logistic
+from eqprop.stiff import Stiff
 from eqprop.units import Box, Unit, Units
 
 
@@ -46,6 +47,8 @@ def check_units(units: Units, graded: tuple[str, ...]) -> None:
 
 
 def _fires(unit: Unit) -> bool:
+    if isinstance(unit, Stiff):
+        return _fires(unit.unit)
     inside = isinstance(unit, Box) and 0 <= unit.low < unit.high <= 1
     return inside or isinstance(unit, Logistic | Ramp)
 

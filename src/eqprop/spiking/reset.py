@@ -14,6 +14,7 @@ from jaxtyping import Array
 from eqprop.model import Model
 from eqprop.network import Network
 from eqprop.spiking.dynamics import Spiking
+from eqprop.stiff import stiffness
 
 
 class SelfInhibition(eqx.Module):
@@ -41,9 +42,9 @@ def with_soft_reset(model: Model, solver: Spiking, theta: float) -> Model:
     if not isinstance(network, Network):
         raise ValueError(f"with_soft_reset: expected a Network, got {type(network).__name__}.")
     edges = [(e.source, e.target, e.op) for e in network.edges.values()]
-    strength = theta / solver.leak
     for name in network.order:
         if name not in solver.graded:
+            strength = theta / solver.leak * stiffness(network.layers[name].unit)
             edges.append((name, name, SelfInhibition(strength)))
     layers = {name: network.layers[name] for name in network.order}
     return Model(Network(network.input_shape, layers, edges), model.cost)
