@@ -99,10 +99,12 @@ def test_nothing_but_spikes_crosses(beta):
 
 @pytest.mark.parametrize("leak", [0.3, 1.0])
 @pytest.mark.parametrize("theta", [0.0, 0.2])
-@pytest.mark.parametrize("population", [1, 3])
-def test_a_step_is_the_equation(leak, theta, population):
+@pytest.mark.parametrize("populations", [(1, 1, 1), (3, 3, 3), (1, 2, 5)])
+def test_a_step_is_the_equation(leak, theta, populations):
     model, x, y = dense()
-    solver = Spiking(leak, 5, Rates(1), Bernoulli(population))
+    population = dict(zip(("h1", "h2", "out"), populations, strict=True))
+    rules = {name: Bernoulli(size) for name, size in population.items()}
+    solver = Spiking(leak, 5, Rates(1), rules if len(set(populations)) > 1 else rules["h1"])
     if theta:
         model = with_soft_reset(model, solver, theta)
     phase, beta = model.nudged(x[0], y[0], 0.7), 0.7
@@ -111,7 +113,7 @@ def test_a_step_is_the_equation(leak, theta, population):
         before = solver.step(phase, before)
     after = solver.step(phase, before)
     u = jax.tree.map(np.asarray, before.membrane)
-    s = {n: np.asarray(fired).reshape(population, -1).mean(0) for n, fired in before.spikes.items()}
+    s = {n: np.asarray(f).reshape(population[n], -1).mean(0) for n, f in before.spikes.items()}
     edges, layers = model.energy.edges, model.energy.layers
     w = [np.asarray(edges[n].op.weight) for n in ("x-h1", "h1-h2", "h2-out")]
     b = {n: np.asarray(layer.bias) for n, layer in layers.items()}
@@ -126,7 +128,7 @@ def test_a_step_is_the_equation(leak, theta, population):
         expected = (1 - leak) * u[name] + leak * g[name] - theta * s[name]
         np.testing.assert_allclose(after.membrane[name], expected, atol=1e-12)
         assert after.spikes[name].dtype == bool
-        assert after.spikes[name].size == population * u[name].size
+        assert after.spikes[name].size == population[name] * u[name].size
 
 
 def chains(model, x, solver, count=4000, coding=None):
@@ -388,6 +390,9 @@ def test_other_bad_input():
         SpikingPropagation(Spiking(firing=Threshold()), symmetric(0.5))
     with pytest.raises(ValueError, match="real nudges"):
         SpikingPropagation(solver, holomorphic(4, 0.3))(model, x, y, model.rest(x), KEY)
+    some = Spiking(0.3, 5, Rates(1), {"h1": Bernoulli()})
+    with pytest.raises(ValueError, match="a rule of firing for layer 'h2', got rules for .'h1'."):
+        some.start(model.free(x[0]), model.energy.rest(x.dtype), KEY)
     with pytest.raises(ValueError, match="expected graded layers among"):
         relax(model, x, model.rest(x), Spiking(graded=("h9",)), KEY)
     with pytest.raises(ValueError, match="random key"):

@@ -99,6 +99,8 @@ def test_a_spiking_run_is_audited_and_drawn(trained):
         (("--test-seeds", "0"), "test_seeds: expected a number >= 1"),
         (("--population", "0"), "population: expected a number >= 1"),
         (("--population", "4", "--firing", "sigma-delta"), "1 where firing is not drawn"),
+        (("--layer-populations", "2"), "layer_populations: expected 2 numbers, one for each of"),
+        (("--layer-populations", "0", "4"), "population: expected a number >= 1"),
     ],
 )
 def test_recipes_that_make_no_sense(change, message):
@@ -118,6 +120,9 @@ def test_every_field_builds_what_it_says():
     assert (free.steps, free.reading) == (30, Rates(15))
     assert (nudged.steps, nudged.reading) == (10, Rates(5))
     assert free.firing == SigmaDelta() and free.leak == 0.7 and free.graded == ("out",)
+    crowds = dataclasses.replace(recipe, population=2, layer_populations=(1, 8))
+    crowds.check()
+    assert crowds.free_phase().firing == {"h1": Bernoulli(2), "out": Bernoulli(16)}
 
 
 def test_silent_and_busy_neurons_are_warned_of():

@@ -56,6 +56,9 @@ class Spikes:
     """How a probability becomes spikes: drawn, or by sigma-delta, without noise."""
     population: int = 1
     """Neurons that share a membrane, each with draws of its own; neighbours see the share that fires."""
+    layer_populations: tuple[int, ...] = ()
+    """Population of each layer, in order from the input, as multiples of population; () is all 1. Small
+    layers take large ones at little cost, and answers fade less in their noise on the way down."""
     reading: SpikeReadingName = "probabilities"
     """What of a phase enters the gradient and the prediction: firing probabilities, or spike rates."""
     averaged: int = 5
@@ -86,10 +89,17 @@ class Spikes:
                 )
         if self.test_seeds < 1:
             raise ValueError(f"test_seeds: expected a number >= 1, got {self.test_seeds}.")
-        if self.population < 1 or (self.firing != "bernoulli" and self.population > 1):
+        sizes = (self.population, *self.layer_populations)
+        if min(sizes) < 1 or (self.firing != "bernoulli" and max(sizes) > 1):
             raise ValueError(
                 f"population: expected a number >= 1, and 1 where firing is not drawn (bernoulli), got "
-                f"{self.population} with {self.firing}."
+                f"{self.population} and {self.layer_populations} with {self.firing}."
+            )
+        layers = self._named("order")
+        if self.layer_populations and len(self.layer_populations) != len(layers):
+            raise ValueError(
+                f"layer_populations: expected {len(layers)} numbers, one for each of {layers}, got "
+                f"{len(self.layer_populations)}."
             )
         if self.reset < 0:
             raise ValueError(f"reset: expected a number >= 0, got {self.reset}.")
@@ -129,7 +139,12 @@ class Spikes:
     def _phase(self, steps: int, averaged: int) -> Spiking:
         shows = self._named("output") == GRADED and self._named("cost") == "squared-error"
         reading = READINGS[self.reading](averaged)  # type: ignore[call-arg]
-        firing = FIRINGS[self.firing](self.population)
+        rule, layers = FIRINGS[self.firing], self._named("order")
+        sizes = [
+            self.population * factor for factor in self.layer_populations or (1,) * len(layers)
+        ]
+        alike = len(set(sizes)) == 1
+        firing = rule(sizes[0]) if alike else dict(zip(layers, map(rule, sizes), strict=True))
         return Spiking(self.leak, steps, reading, firing, ("out",) if shows else ())
 
     def _named(self, field: str) -> Any:

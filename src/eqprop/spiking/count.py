@@ -71,7 +71,7 @@ def cost(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Cost:
             steps, batch = fired.shape[:2]
             spread = jnp.sum(fired, (0, 1), dtype=reached[name].dtype) * reached[name]
             operations += float(jnp.sum(spread)) / batch
-            draws += steps * solver.firing.draws * reached[name].size
+            draws += steps * solver.rule(name).draws * reached[name].size
             products += steps * float(jnp.sum(reached[name]))
     return Cost(operations, draws, products)
 

@@ -65,19 +65,21 @@ def nothing(carry: Carry) -> None:
 class Spiking(Solver):
     """The module's dynamics for ``steps`` steps; what settles is what ``reading`` reads.
 
-    ``leak`` lies in (0, 1]: small is slow and quiet, 1 has no memory. ``graded`` layers do not spike: they
+    ``leak`` lies in (0, 1]: small is slow and quiet, 1 has no memory. ``firing`` is one rule, or one for
+    each layer by name. ``graded`` layers do not spike: they
     are leaky integrators whose neighbours see the membrane, such as a `Linear` output. The cost is part of
     its layer: its nudge is the exact slope at that layer's own probability (a membrane, where graded).
     The residual reported is that of the network's energy, the mean-field one, in what was read.
 
     Raises ``ValueError`` for a leak outside (0, 1], a reading longer than the phase, units without a
-    firing probability, max pooling between layers, and energies that are not networks.
+    firing probability, layers without a rule, max pooling between layers, and energies that are not
+    networks.
     """
 
     leak: float = eqx.field(default=0.3, static=True)
     steps: int = eqx.field(default=100, static=True)
     reading: Reading = Probabilities(15)
-    firing: Firing = Bernoulli()
+    firing: Firing | dict[str, Firing] = Bernoulli()
     graded: tuple[str, ...] = eqx.field(default=(), static=True)
 
     def __check_init__(self):
@@ -90,6 +92,22 @@ class Spiking(Solver):
                 f"Spiking: expected a phase of at least the {self.reading.steps} steps that "
                 f"{type(self.reading).__name__} reads, got steps={self.steps}; raise steps, or read fewer."
             )
+
+    @property
+    def rules(self) -> tuple[Firing, ...]:
+        """All rules of firing."""
+        return tuple(self.firing.values()) if isinstance(self.firing, dict) else (self.firing,)
+
+    def rule(self, name: str) -> Firing:
+        """How a layer fires."""
+        if not isinstance(self.firing, dict):
+            return self.firing
+        if name not in self.firing:
+            raise ValueError(
+                f"Spiking: expected a rule of firing for layer {name!r}, got rules for "
+                f"{list(self.firing)}; give one for each layer that spikes, or one for all."
+            )
+        return self.firing[name]
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
@@ -104,7 +122,7 @@ class Spiking(Solver):
         self.check(phase)
         spiking = [name for name in state if name not in self.graded]
         silent = {name: jnp.zeros(state[name].shape, bool) for name in spiking}
-        memory = {name: self.firing.rest(state[name]) for name in spiking}
+        memory = {name: self.rule(name).rest(state[name]) for name in spiking}
         total = jax.tree.map(jnp.zeros_like, state)
         carry = Carry(state, state, silent, memory, total, key, jnp.zeros((), jnp.int32))
         return self._fire(phase.units, carry)
@@ -181,16 +199,17 @@ class Spiking(Solver):
     def _fire(self, units: Units, carry: Carry) -> Carry:
         """Spikes of all layers; one draw of numbers serves them all."""
         names = tuple(carry.spikes)
-        sizes = [carry.membrane[name].size * self.firing.draws for name in names]
+        sizes = [carry.membrane[name].size * self.rule(name).draws for name in names]
         total = sum(sizes)
         drawn = uniform(jax.random.fold_in(carry.key, carry.step), (total,))
         ends = np.cumsum(sizes)[:-1] if total else np.zeros(len(sizes) - 1, int)
         spikes, membrane, memory, own = {}, dict(carry.membrane), {}, dict(carry.membrane)
         for name, part in zip(names, jnp.split(drawn, ends), strict=True):
             u = carry.membrane[name]
-            draws = part.reshape(self.firing.spikes_of(u.shape)) if total else part
+            rule = self.rule(name)
+            draws = part.reshape(rule.spikes_of(u.shape)) if rule.draws else jnp.zeros(())
             own[name] = probability(units[name], u)
-            spikes[name], membrane[name], memory[name] = self.firing(
+            spikes[name], membrane[name], memory[name] = rule(
                 draws.astype(u.dtype), own[name], u, carry.memory[name]
             )
         return carry._replace(membrane=membrane, own=own, spikes=spikes, memory=memory)

@@ -61,11 +61,11 @@ class SpikingPropagation(Estimator):
 
     def __check_init__(self):
         for solver in (self.solver, self.nudged_solver or self.solver):
-            if not solver.firing.follows_energy:
+            for rule in (rule for rule in solver.rules if not rule.follows_energy):
                 raise ValueError(
-                    f"SpikingPropagation: expected firing that follows an energy, got "
-                    f"{solver.firing}, whose hard reset forgets what drove the neuron; use Bernoulli, and "
-                    "with_soft_reset where a reset is wanted."
+                    f"SpikingPropagation: expected firing that follows an energy, got {rule}, whose hard "
+                    "reset forgets what drove the neuron; use Bernoulli, and with_soft_reset where a reset "
+                    "is wanted."
                 )
 
     def __call__(

@@ -39,14 +39,15 @@ def to_nir(model: Model, solver: Spiking, without_feedback: bool = False) -> Any
         )
     chain = _chain(model, solver)
     assert isinstance(model.energy, Network)
-    network, firing = model.energy, solver.firing
-    assert isinstance(firing, Threshold)
+    network = model.energy
     shape = network.input_shape
     nodes: dict[str, Any] = {"input": nir.Input(np.array(_first(shape)))}
     for edge in chain:
         layer = network.layers[edge.target]
         bias = np.broadcast_to(np.asarray(layer.drive), layer.shape)
         nodes |= _edge(nir, edge, shape, bias)
+        firing = solver.rule(edge.target)
+        assert isinstance(firing, Threshold)
         nodes[edge.target] = _neurons(nir, layer.shape, solver.leak, firing, bias.dtype)
         shape = layer.shape
     nodes["output"] = nir.Output(np.array(_first(shape)))
@@ -70,12 +71,13 @@ def _chain(model: Model, solver: Spiking) -> list[Edge]:
     network = model.energy
     if not isinstance(network, Network):
         raise ValueError(f"to_nir: expected a Network, got {type(network).__name__}.")
-    if not isinstance(solver.firing, Threshold) or solver.graded:
+    others = [rule for rule in solver.rules if not isinstance(rule, Threshold)]
+    if others or solver.graded:
         raise ValueError(
             "to_nir: expected layers that all fire by a Threshold, got "
-            f"{type(solver.firing).__name__} and graded layers {list(solver.graded)}; NIR has no "
-            "stochastic neuron and none that subtracts its threshold. Try Threshold() with "
-            "`relax`, and export that."
+            f"{[type(rule).__name__ for rule in others]} and graded layers {list(solver.graded)}; NIR has "
+            "no stochastic neuron and none that subtracts its threshold. Try Threshold() with `relax`, "
+            "and export that."
         )
     found, at = list[Edge](), INPUT
     edges = list(network.edges.values())
