@@ -391,7 +391,7 @@ def test_other_bad_input():
     with pytest.raises(ValueError, match="real nudges"):
         SpikingPropagation(solver, holomorphic(4, 0.3))(model, x, y, model.rest(x), KEY)
     some = Spiking(0.3, 5, Rates(1), {"h1": Bernoulli()})
-    with pytest.raises(ValueError, match="a rule of firing for layer 'h2', got rules for .'h1'."):
+    with pytest.raises(ValueError, match=r"a rule of firing for layer 'h2', got rules for .'h1'."):
         some.start(model.free(x[0]), model.energy.rest(x.dtype), KEY)
     with pytest.raises(ValueError, match="expected graded layers among"):
         relax(model, x, model.rest(x), Spiking(graded=("h9",)), KEY)
