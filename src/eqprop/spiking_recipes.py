@@ -23,15 +23,17 @@ from eqprop.spiking import (
     Reading,
     SigmaDelta,
     Spiking,
+    Staggered,
     with_soft_reset,
 )
 
-FiringName = Literal["bernoulli", "sigma-delta"]
+FiringName = Literal["bernoulli", "staggered", "sigma-delta"]
 SpikeReadingName = Literal["probabilities", "rates"]
 CodingName = Literal["analog", "bernoulli"]
 GRADED, PROBABLE = "linear", ("logistic", "clip", "half-clip")
 FIRINGS: dict[FiringName, Callable[[int], Firing]] = {
     "bernoulli": Bernoulli,
+    "staggered": Staggered,
     "sigma-delta": lambda population: SigmaDelta(),
 }
 READINGS: dict[SpikeReadingName, type[Reading]] = {"probabilities": Probabilities, "rates": Rates}
@@ -53,9 +55,10 @@ class Spikes:
     leak: float = 0.3
     """Leak lambda in (0, 1]: u <- (1 - leak) u + leak * field; small is slow and quiet, 1 has no memory."""
     firing: FiringName = "bernoulli"
-    """How a probability becomes spikes: drawn, or by sigma-delta, without noise."""
+    """How a probability becomes spikes: drawn; drawn once for a population, whose neurons fire one after
+    another as the membrane rises; or by sigma-delta, without noise."""
     population: int = 1
-    """Neurons that share a membrane, each with draws of its own; neighbours see the share that fires."""
+    """Neurons that share a membrane; neighbours see the share that fires."""
     layer_populations: tuple[int, ...] = ()
     """Population of each layer, in order from the input, as multiples of population; () is all 1. Small
     layers take large ones at little cost, and answers fade less in their noise on the way down."""
@@ -90,9 +93,9 @@ class Spikes:
         if self.test_seeds < 1:
             raise ValueError(f"test_seeds: expected a number >= 1, got {self.test_seeds}.")
         sizes = (self.population, *self.layer_populations)
-        if min(sizes) < 1 or (self.firing != "bernoulli" and max(sizes) > 1):
+        if min(sizes) < 1 or (self.firing == "sigma-delta" and max(sizes) > 1):
             raise ValueError(
-                f"population: expected a number >= 1, and 1 where firing is not drawn (bernoulli), got "
+                f"population: expected a number >= 1, and 1 where firing is not drawn (sigma-delta), got "
                 f"{self.population} and {self.layer_populations} with {self.firing}."
             )
         layers = self._named("order")

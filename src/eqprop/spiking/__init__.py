@@ -6,7 +6,7 @@ from eqprop.spiking.count import Cost, cost, fan_out, rates
 from eqprop.spiking.dynamics import Carry, Spiking
 from eqprop.spiking.estimator import SpikingPropagation
 from eqprop.spiking.export import to_nir
-from eqprop.spiking.firing import Bernoulli, Firing, SigmaDelta, Threshold
+from eqprop.spiking.firing import Bernoulli, Firing, SigmaDelta, Staggered, Threshold
 from eqprop.spiking.gibbs import GibbsContrast, as_spins
 from eqprop.spiking.reading import Probabilities, Rates, Reading
 from eqprop.spiking.record import membranes, record, spikes
@@ -31,6 +31,7 @@ __all__ = [
     "Spiking",
     "SpikingPropagation",
     "SpikingReport",
+    "Staggered",
     "SurrogateBackpropagation",
     "Threshold",
     "activity",

@@ -207,7 +207,7 @@ class Spiking(Solver):
         for name, part in zip(names, jnp.split(drawn, ends), strict=True):
             u = carry.membrane[name]
             rule = self.rule(name)
-            draws = part.reshape(rule.spikes_of(u.shape)) if rule.draws else jnp.zeros(())
+            draws = part.reshape(-1, *u.shape) if rule.draws else jnp.zeros(())
             own[name] = probability(units[name], u)
             spikes[name], membrane[name], memory[name] = rule(
                 draws.astype(u.dtype), own[name], u, carry.memory[name]

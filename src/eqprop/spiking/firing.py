@@ -100,7 +100,8 @@ class Firing(eqx.Module):
     def __call__(
         self, uniform: Array, p: Array, membrane: Array, memory: Array
     ) -> tuple[Array, Array, Array]:
-        """Spikes, and the membrane and the memory after them. ``uniform`` lies in [0, 1)."""
+        """Spikes, and the membrane and the memory after them. ``uniform``, ``(draws, ...)``, lies in
+        [0, 1)."""
 
 
 class Bernoulli(Firing):
@@ -132,7 +133,40 @@ class Bernoulli(Firing):
     def __call__(
         self, uniform: Array, p: Array, membrane: Array, memory: Array
     ) -> tuple[Array, Array, Array]:
-        return uniform < p, membrane, memory
+        return (uniform < p).reshape(self.spikes_of(p.shape)), membrane, memory
+
+
+class Staggered(Firing):
+    """A population whose ``M`` neurons fire one after another as the membrane rises: neuron ``m`` where
+    ``(m + uniform) / M < p``, with probability ``clip(M p - m, 0, 1)``.
+
+    The share that fires has the mean ``p`` and a deviation of at most ``1 / (2 M)``, for one draw a
+    membrane. Spikes lie on a leading axis, as those of `Bernoulli`'s populations, whose share has the same
+    mean: no energy tells the two apart.
+    """
+
+    population: int = eqx.field(default=8, static=True)
+
+    def __check_init__(self):
+        if self.population < 1:
+            raise ValueError(f"Staggered: expected population >= 1, got {self.population}.")
+
+    @property
+    def draws(self) -> int:
+        return 1
+
+    def spikes_of(self, membranes: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.population, *membranes)
+
+    @property
+    def follows_energy(self) -> bool:
+        return True
+
+    def __call__(
+        self, uniform: Array, p: Array, membrane: Array, memory: Array
+    ) -> tuple[Array, Array, Array]:
+        rank = jnp.arange(self.population, dtype=p.dtype).reshape(-1, *(1 for _ in p.shape))
+        return (rank + uniform) / self.population < p, membrane, memory
 
 
 class SigmaDelta(Firing):
