@@ -115,25 +115,19 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
 
 
 def _conv_oscillators(name: DataName) -> ConvRecipe:
-    """Weak feedback: oscillators have no self-energy, so that couplings which are smaller the higher they
-    lie, and learn as much more slowly, are all it takes."""
     return ConvRecipe(
         data=name,
         unit="oscillator",
         output="oscillator",
         target=(-1.0, 1.0),
-        channels=(16, 32),
-        dense=(128,),
-        gain=(16.0, 0.3, 0.05, 0.001),
-        layer_rates=(1.0, 0.15, 0.02, 0.003),
-        beta=0.003,
+        gain=(16.0, 2.0, 0.25),
+        beta=1.0,
         tolerance=0.0,
         max_steps=15,
         nudged_steps=5,
         learning_rate=1e-3,
-        epochs=16,
+        epochs=8,
         batch_size=50,
-        shift=1,
     )
 
 
@@ -157,7 +151,7 @@ RECIPES: dict[str, Recipe] = {
         tolerance=5e-6,
         shift=1,
     ),
-    "mnist-conv-oscillators": _conv_oscillators("mnist"),
+    "mnist-conv-oscillators": dataclasses.replace(_conv_oscillators("mnist"), shift=1),
     "fashion-mnist-conv-oscillators": _conv_oscillators("fashion-mnist"),
     "mnist-oscillators": _oscillators("mnist", 3e-4, 1.0),
     "mnist-100-oscillators": dataclasses.replace(

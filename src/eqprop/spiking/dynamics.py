@@ -41,9 +41,9 @@ class Carry(NamedTuple):
     """Where the dynamics of one example are: all that goes on from here.
 
     ``membrane`` ``u`` of every layer, and what each neuron knows of itself, ``own``: its probability, or
-    the membrane of a graded layer; ``spikes``, booleans (of a population on a leading axis), and ``memory``
-    of the firing rule, of layers that spike; ``total``, the sum of the reading so far; ``key`` and
-    ``step``, which fix the draws to come.
+    the membrane of a graded layer; ``spikes``, booleans (of a population on a leading axis, or how many of
+    it fired: `Spiking.neurons`), and ``memory`` of the firing rule, of layers that spike; ``total``, the
+    sum of the reading so far; ``key`` and ``step``, which fix the draws to come.
     """
 
     membrane: State
@@ -109,6 +109,10 @@ class Spiking(Solver):
             )
         return self.firing[name]
 
+    def neurons(self, spikes: State) -> State:
+        """Booleans, of a population on a leading axis: which neurons fired."""
+        return {name: self.rule(name).neurons(fired) for name, fired in spikes.items()}
+
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, Info]:
@@ -132,7 +136,7 @@ class Spiking(Solver):
     ) -> tuple[Carry, Any]:
         """``steps`` steps, each in a landscape that may have draws of its own, and what ``hook`` makes of
         the carry after each, along a leading axis of time."""
-        check_spikes(carry.spikes)
+        check_spikes(self.neurons(carry.spikes))
 
         def advance(carry: Carry, index: Array) -> tuple[Carry, Any]:
             noise = jax.random.fold_in(jax.random.fold_in(carry.key, 1), carry.step)
@@ -144,7 +148,7 @@ class Spiking(Solver):
                 for name, value in self.measured(carry).items()
             }
             carry = carry._replace(total=total)
-            return carry, hook(carry)
+            return carry, hook(carry._replace(spikes=self.neurons(carry.spikes)))
 
         carry = carry._replace(total=jax.tree.map(jnp.zeros_like, carry.total))
         return lax.scan(advance, carry, jnp.arange(self.steps))
@@ -170,7 +174,14 @@ class Spiking(Solver):
     def measured(self, carry: Carry) -> State:
         """What the reading takes of this step; of graded layers the membrane."""
         own = carry.own
-        return own | {name: self.reading.of(s, own[name]) for name, s in carry.spikes.items()}
+        return own | {name: self.reading.of(u, own[name]) for name, u in self._shown(carry).items()}
+
+    def _shown(self, carry: Carry) -> State:
+        """The spikes of each layer as its neighbours see them."""
+        return {
+            name: numbers(spikes, carry.own[name], self.rule(name).population)
+            for name, spikes in carry.spikes.items()
+        }
 
     def check(self, phase: Clamped) -> None:
         """Raise ``ValueError`` for a landscape in which spikes do not mean what they should."""
@@ -184,7 +195,7 @@ class Spiking(Solver):
     def _currents(self, phase: Clamped, carry: Carry) -> State:
         """The field of every layer: of its neighbours' spikes, and of a nudge at its own probability."""
         own = carry.own
-        shown = own | {name: numbers(s, own[name]) for name, s in carry.spikes.items()}
+        shown = own | self._shown(carry)
         base = phase.base if isinstance(phase, Nudged) else phase
         fields = field(base, shown, tuple(shown))
         if isinstance(phase, Nudged):

@@ -8,6 +8,7 @@ of a `Ramp`.
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -18,6 +19,8 @@ from eqprop.ramp import Ramp
 from eqprop.sigmoid import Logistic
 from eqprop.stiff import Stiff
 from eqprop.units import Box, Unit, Units
+
+COUNTS = jnp.uint16
 
 
 def probability(unit: Unit, membrane: Array) -> Array:
@@ -53,32 +56,35 @@ def _fires(unit: Unit) -> bool:
     return inside or isinstance(unit, Logistic | Ramp)
 
 
-@jax.custom_jvp
-def numbers(spikes: Array, p: Array) -> Array:
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def numbers(spikes: Array, p: Array, population: int = 1) -> Array:
     """Spikes as 0.0 and 1.0, of a population the share that fired.
 
     Differentiated, the slope is that of ``p``: a straight-through surrogate, of which relaxation, which
     differentiates nothing, knows nothing.
     """
     shown = spikes.astype(p.dtype)
-    if shown.ndim == p.ndim:
-        return shown
-    return (
-        sum(shown[1:], shown[0]) / shown.shape[0]
-    )  # twice as fast as a reduction, which does not fuse
+    if shown.ndim > p.ndim:
+        shown = sum(shown[1:], shown[0])  # twice as fast as a reduction, which does not fuse
+    return shown / population if population > 1 else shown
 
 
 @numbers.defjvp
-def _numbers_jvp(primals, tangents):
-    return numbers(*primals), tangents[1]
+def _numbers_jvp(population, primals, tangents):
+    return numbers(*primals, population), tangents[1]
 
 
 class Firing(eqx.Module):
     """A rule of firing for one layer.
 
-    ``draws`` are the random numbers a membrane takes in a step. ``follows_energy`` says whether the mean
-    spike answers the field as the network's energy has it, which equilibrium propagation needs.
+    ``population`` neurons share a membrane, which takes ``draws`` random numbers in a step.
+    ``follows_energy`` says whether the mean spike answers the field as the network's energy has it, which
+    equilibrium propagation needs.
     """
+
+    @property
+    @abstractmethod
+    def population(self) -> int: ...
 
     @property
     def draws(self) -> int:
@@ -88,9 +94,9 @@ class Firing(eqx.Module):
     @abstractmethod
     def follows_energy(self) -> bool: ...
 
-    def spikes_of(self, membranes: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the spikes of membranes of that shape."""
-        return membranes
+    def neurons(self, spikes: Array) -> Array:
+        """Booleans, of a population on a leading axis: which neurons fired."""
+        return spikes
 
     def rest(self, membrane: Array) -> Array:
         """What the rule remembers of a neuron before its first step."""
@@ -123,9 +129,6 @@ class Bernoulli(Firing):
     def draws(self) -> int:
         return self.population
 
-    def spikes_of(self, membranes: tuple[int, ...]) -> tuple[int, ...]:
-        return membranes if self.population == 1 else (self.population, *membranes)
-
     @property
     def follows_energy(self) -> bool:
         return True
@@ -133,7 +136,8 @@ class Bernoulli(Firing):
     def __call__(
         self, uniform: Array, p: Array, membrane: Array, memory: Array
     ) -> tuple[Array, Array, Array]:
-        return (uniform < p).reshape(self.spikes_of(p.shape)), membrane, memory
+        fired = uniform < p
+        return fired if self.population > 1 else fired[0], membrane, memory
 
 
 class Staggered(Firing):
@@ -141,22 +145,28 @@ class Staggered(Firing):
     ``(m + uniform) / M < p``, with probability ``clip(M p - m, 0, 1)``.
 
     The share that fires has the mean ``p`` and a deviation of at most ``1 / (2 M)``, for one draw a
-    membrane. Spikes lie on a leading axis, as those of `Bernoulli`'s populations, whose share has the same
-    mean: no energy tells the two apart.
+    membrane and the cost of one neuron: how many fired says which. No energy tells it from a `Bernoulli`
+    population.
+
+    Raises ``ValueError`` for a population outside 1 to 65535.
     """
 
     population: int = eqx.field(default=8, static=True)
 
     def __check_init__(self):
-        if self.population < 1:
-            raise ValueError(f"Staggered: expected population >= 1, got {self.population}.")
+        most = jnp.iinfo(COUNTS).max
+        if not 1 <= self.population <= most:
+            raise ValueError(
+                f"Staggered: expected a population from 1 to {most}, got {self.population}."
+            )
 
     @property
     def draws(self) -> int:
         return 1
 
-    def spikes_of(self, membranes: tuple[int, ...]) -> tuple[int, ...]:
-        return (self.population, *membranes)
+    def neurons(self, spikes: Array) -> Array:
+        rank = jnp.arange(self.population, dtype=spikes.dtype)
+        return rank.reshape(-1, *(1 for _ in spikes.shape)) < spikes
 
     @property
     def follows_energy(self) -> bool:
@@ -165,13 +175,17 @@ class Staggered(Firing):
     def __call__(
         self, uniform: Array, p: Array, membrane: Array, memory: Array
     ) -> tuple[Array, Array, Array]:
-        rank = jnp.arange(self.population, dtype=p.dtype).reshape(-1, *(1 for _ in p.shape))
-        return (rank + uniform) / self.population < p, membrane, memory
+        fired = jnp.clip(jnp.ceil(self.population * p - uniform[0]), 0, self.population)
+        return fired.astype(COUNTS), membrane, memory
 
 
 class SigmaDelta(Firing):
     """First-order sigma-delta: ``e <- e + p``; a spike where ``e >= 1``; ``e <- e - spike``. No noise: the
     rate over ``K`` steps is the mean of ``p`` to ``1 / K``."""
+
+    @property
+    def population(self) -> int:
+        return 1
 
     @property
     def follows_energy(self) -> bool:
@@ -190,6 +204,10 @@ class SigmaDelta(Firing):
 
 class Threshold(Firing):
     """A spike where ``u >= threshold``; then ``u <- 0``, a hard reset. No energy has these dynamics."""
+
+    @property
+    def population(self) -> int:
+        return 1
 
     threshold: float = eqx.field(default=0.5, static=True)
 

@@ -6,10 +6,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array
-
-from eqprop.spiking.firing import numbers
 
 
 class Reading(eqx.Module):
@@ -22,8 +19,8 @@ class Reading(eqx.Module):
             raise ValueError(f"{type(self).__name__}: expected steps >= 1, got {self.steps}.")
 
     @abstractmethod
-    def of(self, spikes: Array, p: Array) -> Array:
-        """Of one layer in one step."""
+    def of(self, shown: Array, p: Array) -> Array:
+        """Of one layer in one step, which ``shown`` spikes, as numbers."""
 
 
 class Rates(Reading):
@@ -31,8 +28,8 @@ class Rates(Reading):
 
     steps: int = eqx.field(default=1, static=True)
 
-    def of(self, spikes: Array, p: Array) -> Array:
-        return numbers(spikes, p)
+    def of(self, shown: Array, p: Array) -> Array:
+        return shown
 
 
 class Probabilities(Reading):
@@ -41,5 +38,5 @@ class Probabilities(Reading):
 
     steps: int = eqx.field(default=1, static=True)
 
-    def of(self, spikes: Array, p: Array) -> Array:
-        return jnp.asarray(p)
+    def of(self, shown: Array, p: Array) -> Array:
+        return p
