@@ -172,23 +172,21 @@ def test_recipes_name_the_layers_of_their_networks(recipe):
     assert recipe.order == recipe.build(data).energy.order
 
 
-@pytest.mark.parametrize("feedback", [0.3, 1e-2])
-def test_stiff_layers_have_the_equilibrium_of_layers_that_are_kept_small(feedback):
-    model, x, y, layers = residual()
-    stiff, small = with_stiff_layers(model, feedback), with_weak_feedback(model, feedback)
-    contrast = eq.symmetric(1e-2 * nudge_scale(feedback, layers))
-    found = {}
-    for name, weak in (("stiff", stiff), ("small", small)):
+def test_stiff_layers_have_the_equilibrium_of_layers_that_are_kept_small():
+    feedback, sizes = 0.1, [4, 6, 5, 3]
+    model = eq.layered(sizes, KEY, eq.relu6(), eq.Linear(), 2.0)
+    model = eq.with_biases(model, jax.random.key(1), 0.4)
+    x, y = normal(2, (5, 4)), jnp.eye(3)[jnp.arange(5) % 3]
+    contrast = eq.symmetric(1e-2 * nudge_scale(feedback, 3))
+    found = []
+    for weak in (with_stiff_layers(model, feedback), with_weak_feedback(model, feedback)):
         state, info = eq.relax(weak, x, weak.rest(x), MANY)
-        energy = jax.vmap(weak.free(x[0]).__class__.__call__)(jax.vmap(weak.free)(x), state)
         assert np.all(info.residual < 1e-12)
-        found[name] = jax.vmap(weak.predict)(state), energy
-    for one, other in zip(found["stiff"], found["small"], strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
-    gradients = [
-        gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y) for weak in (stiff, small)
-    ]
-    assert apart(*gradients) < 1e-5
+        energy = jax.vmap(weak.energy)(state, x)
+        found.append((energy, jax.vmap(weak.predict)(state)))
+        found[-1] += (gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y),)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +293,18 @@ def test_recipes_that_would_learn_from_rounding_are_refused(recipe, words):
     WEAK.check()
     with pytest.raises(ValueError, match=f"feedback: {words}"):
         recipe.check()
+
+
+def test_spikes_keep_their_size_and_deterministic_phases_their_states_where_feedback_is_weak():
+    recipe = dataclasses.replace(
+        RECIPES["mnist-spiking"], data="digits", hidden=(6, 5), feedback=0.1, validation=100
+    )
+    model = recipe.build(load("digits"))
+    assert [unit.stiffness for unit in model.energy.units.values()] == pytest.approx([1, 0.1, 0.01])
+    recipe.check()
+    with pytest.raises(ValueError, match="feedback: expected a tolerance of 0"):
+        dataclasses.replace(recipe, estimator="ep", nudged_steps=0).check()
+    dataclasses.replace(recipe, estimator="ep", nudged_steps=0, tolerance=0.0).check()
 
 
 def test_the_recipes_nudge_is_what_the_last_layer_feels():

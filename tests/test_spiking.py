@@ -23,6 +23,7 @@ from eqprop import (
     relax,
     symmetric,
     with_read_out,
+    with_stiff_layers,
 )
 from eqprop.diagnose import compare
 from eqprop.energy import Clamped
@@ -37,6 +38,7 @@ from eqprop.spiking import (
     SigmaDelta,
     Spiking,
     SpikingPropagation,
+    Staggered,
     Threshold,
     cost,
     fan_out,
@@ -45,6 +47,7 @@ from eqprop.spiking import (
     record,
     with_soft_reset,
 )
+from eqprop.spiking.firing import numbers
 from eqprop.spiking.plots import firing_rates, raster
 from eqprop.units import Units, embed
 
@@ -195,6 +198,60 @@ def test_a_clip_in_its_linear_range_has_no_bias_at_any_leak():
     for leak in (1.0, 0.3):
         gap, error = distance(model, x, Spiking(leak, 200, Probabilities(100)))
         assert gap < 3 * error < 0.01
+
+
+@pytest.mark.parametrize("population", [1, 3, 8])
+def test_neurons_of_a_staggered_population_fire_one_after_another(population):
+    """Neuron ``m`` with probability ``clip(M p - m, 0, 1)``: the share has the mean ``p``, between the two
+    nearest multiples of ``1 / M``."""
+    rule, draws = Staggered(population), 20_000
+    p = jnp.asarray([0.0, 1e-3, 0.3, 0.5, 0.77, 1.0])
+    u = jax.random.uniform(KEY, (draws, 1, len(p)))
+    spikes = jax.vmap(lambda u: rule(u, p, p, p)[0])(u)
+    fired = np.asarray(jax.vmap(rule.neurons)(spikes))
+    assert fired.shape == (draws, population, len(p)) and fired.dtype == bool
+    ladder = np.clip(population * np.asarray(p) - np.arange(population)[:, None], 0, 1)
+    error = np.sqrt(ladder * (1 - ladder) / draws)
+    assert np.all(np.abs(fired.mean(0) - ladder) <= 4.5 * error)
+    share = np.asarray(jax.vmap(lambda s: numbers(s, p, population))(spikes))
+    np.testing.assert_allclose(share, fired.mean(1), atol=1e-6)
+    assert np.all(np.abs(share - np.asarray(p)) <= 1 / population)
+    assert np.all(np.std(share, 0) <= 0.51 / population)
+
+
+def test_staggered_populations_tend_to_the_fixed_point_and_say_nothing_but_spikes():
+    model, x, _ = dense()
+    steps = (200, Probabilities(100))
+    crowd = distance(model, x, Spiking(0.5, *steps, Staggered(8)), 400)[0]
+    apart = distance(model, x, Spiking(0.5, *steps, Bernoulli(8)), 400)[0]
+    assert crowd < 0.6 * apart
+    solver = Spiking(
+        0.5, 3, Rates(1), {"h1": Staggered(8), "h2": Bernoulli(2), "out": Staggered(5)}
+    )
+    carry = chains(model, x, solver, 20).carry
+    eighths = 8 * np.asarray(solver.read_out(jax.tree.map(lambda a: a[0], carry))["h1"])
+    np.testing.assert_allclose(eighths, np.round(eighths), atol=1e-6)
+    fired = solver.neurons(jax.tree.map(lambda a: a[0], carry.spikes))
+    assert {name: (s.shape, s.dtype) for name, s in fired.items()} == {
+        name: (shape, np.dtype(bool))
+        for name, shape in (("h1", (8, 8)), ("h2", (2, 5)), ("out", (5, 3)))
+    }
+
+
+@pytest.mark.parametrize("unit", [Logistic(), Box()], ids=["logistic", "clip"])
+def test_stiff_layers_spike_as_any_and_settle_at_once_where_feedback_is_weak(unit):
+    """The mean is that of the network's energy; with hardly any feedback it is the forward pass, and each
+    layer is there a step after the one below."""
+    model, x, _ = dense(unit)
+    solver = Spiking(1.0, 200, Probabilities(150), Staggered(64))
+    gap, error = distance(with_stiff_layers(model, 0.3), x, solver, 400)
+    assert gap < 3 * error + 2e-3
+    forward = with_stiff_layers(model, 1e-6)
+    few = Spiking(1.0, 4, Probabilities(1), Staggered(60_000))
+    seen = embed(forward.energy.units, chains(forward, x, few, 2).state)
+    settled, _ = relax(forward, x[:1], forward.rest(x[:1]), EXACT)
+    for name, fixed in embed(forward.energy.units, settled).items():
+        np.testing.assert_allclose(seen[name][0], fixed[0], atol=2e-3)
 
 
 def test_convolutions_with_average_pooling_tend_to_their_fixed_point():
@@ -390,6 +447,9 @@ def test_other_bad_input():
         SpikingPropagation(Spiking(firing=Threshold()), symmetric(0.5))
     with pytest.raises(ValueError, match="real nudges"):
         SpikingPropagation(solver, holomorphic(4, 0.3))(model, x, y, model.rest(x), KEY)
+    for size in (0, 70_000):
+        with pytest.raises(ValueError, match=f"population from 1 to 65535, got {size}"):
+            Staggered(size)
     some = Spiking(0.3, 5, Rates(1), {"h1": Bernoulli()})
     with pytest.raises(ValueError, match=r"a rule of firing for layer 'h2', got rules for .'h1'."):
         some.start(model.free(x[0]), model.energy.rest(x.dtype), KEY)
