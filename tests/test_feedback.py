@@ -220,6 +220,25 @@ def test_stiff_layers_hear_those_above_as_softly_as_asked(unit):
     assert apart(learned, exact) < 1e-5
 
 
+def test_stiff_oscillators_follow_the_gradient_of_their_equilibrium():
+    feedback, unit = 0.2, eq.Oscillator(-1.0)
+    model = eq.with_biases(eq.layered([4, 6, 5, 3], KEY, unit, unit, 1.0), jax.random.key(1), 0.4)
+    weak, x, y = (
+        with_stiff_layers(model, feedback),
+        normal(2, (5, 4)),
+        jnp.eye(3)[jnp.arange(5) % 3],
+    )
+    seen = [layer.unit.injection for layer in weak.energy.layers.values()]
+    np.testing.assert_allclose(seen, [-1, -0.2, -0.04])
+    state, info = eq.relax(weak, x, weak.rest(x), MANY)
+    assert np.all(info.residual < 1e-10)
+    for z in state.values():
+        np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-12)
+    contrast = eq.symmetric(1e-3 * nudge_scale(feedback, 3))
+    exact = gradient(eq.ImplicitDifferentiation(MANY), weak, x, y)
+    assert apart(gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y), exact) < 1e-4
+
+
 def test_stiff_layers_back_propagate_at_last():
     model = eq.layered([4, 6, 5, 3], KEY, eq.Logistic(), eq.Logistic(), 2.0)
     x, y = normal(2, (5, 4)), jnp.eye(3)[jnp.arange(5) % 3]
@@ -339,7 +358,7 @@ def test_refused():
     with pytest.raises(ValueError, match="Stiff: expected a finite stiffness > 0, got 0"):
         eq.Stiff(eq.Logistic(), 0.0)
     with pytest.raises(ValueError, match="Stiff: expected a unit of one number a neuron, got Osc"):
-        with_stiff_layers(eq.layered([4, 3, 2], KEY, eq.Oscillator(), eq.Oscillator()), 0.1)
+        eq.Stiff(eq.Oscillator(), 0.1)
     layers = {"h": eq.Layer(3, eq.Box()), "out": eq.Layer(3, eq.Linear())}
     dense = [eq.ops.Dense(jnp.ones((3, 3))) for _ in range(2)]
     edges = [("x", "h", dense[0]), ("h", "out", dense[1]), ("h", "h", Lateral(jnp.ones((3, 3))))]

@@ -248,7 +248,11 @@ def test_stiff_layers_spike_as_any_and_settle_at_once_where_feedback_is_weak(uni
     assert gap < 3 * error + 2e-3
     forward = with_stiff_layers(model, 1e-6)
     few = Spiking(1.0, 4, Probabilities(1), Staggered(60_000))
-    seen = embed(forward.energy.units, chains(forward, x, few, 2).state)
+    phase = chains(forward, x, few, 2)
+    assert np.all(phase.info.residual < 2e-3)
+    first = Spiking(1.0, 1, Probabilities(1), Staggered(60_000))
+    assert np.all(chains(forward, x, first, 2).info.residual > 0.05)
+    seen = embed(forward.energy.units, phase.state)
     settled, _ = relax(forward, x[:1], forward.rest(x[:1]), EXACT)
     for name, fixed in embed(forward.energy.units, settled).items():
         np.testing.assert_allclose(seen[name][0], fixed[0], atol=2e-3)

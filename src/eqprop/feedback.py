@@ -26,6 +26,7 @@ from eqprop.linear import is_homogeneous
 from eqprop.model import Model
 from eqprop.network import INPUT, Layer, Network, Op
 from eqprop.ops import Scaled
+from eqprop.oscillator import Oscillator
 from eqprop.stiff import Stiff
 from eqprop.units import Box, Linear, State, Unit
 
@@ -86,6 +87,9 @@ def with_stiff_layers(model: Model, feedback: float) -> Model:
     times as stiff as the one below. A nudge ``beta c_L`` (`nudge_scale`) asks of the last layer what beta
     would without.
 
+    All the self-energy that oscillators have is their injection: without one, to let the couplings of upper
+    layers be small, and learn slowly, is the same.
+
     Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network whose cost sees its last
     layer, and couplings within a layer or down the order.
     """
@@ -94,12 +98,18 @@ def with_stiff_layers(model: Model, feedback: float) -> Model:
     layers = {}
     for name, c in sizes.items():
         layer = network.layers[name]
-        layers[name] = Layer(layer.shape, Stiff(layer.unit, c), layer.bias, c * layer.scale)
+        layers[name] = Layer(layer.shape, _stiffened(layer.unit, c), layer.bias, c * layer.scale)
     edges: list[tuple[str, str, Op]] = [
         (edge.source, edge.target, Scaled(edge.op, sizes[edge.target]))
         for edge in network.edges.values()
     ]
     return Model(Network(network.input_shape, layers, edges), model.cost)
+
+
+def _stiffened(unit: Unit, stiffness: float) -> Unit:
+    if isinstance(unit, Oscillator):
+        return Oscillator(stiffness * unit.injection)
+    return Stiff(unit, stiffness)
 
 
 def _from_below(model: Model, feedback: float, caller: str) -> Network:

@@ -22,7 +22,7 @@ from eqprop.choices import (
 )
 from eqprop.costs import SquaredError
 from eqprop.data import Dataset
-from eqprop.feedback import nudge_scale, with_weak_feedback
+from eqprop.feedback import nudge_scale, with_stiff_layers, with_weak_feedback
 from eqprop.model import Model
 from eqprop.oscillator import Oscillator
 from eqprop.recipe_checks import check_recipe
@@ -69,7 +69,7 @@ class Recipe:
     feedback: float = 1.0
     """How loud a layer is heard from the one below, of how loud it hears that one; 1 is the usual energy;
     towards 0 equilibrium propagation becomes back-propagation, and weights may grow. Below 1, without
-    spikes, it needs a tolerance of 0, a number of sweeps, and differences."""
+    spikes or oscillators, it needs a tolerance of 0, a number of sweeps, and differences."""
     tolerance: float = 1e-3
     """Relative residual at which an example counts as settled; 0 takes exactly max_steps steps."""
     max_steps: int = 60
@@ -192,4 +192,7 @@ class Recipe:
 
     def weakened(self, model: Model) -> Model:
         """The model with the recipe's feedback."""
-        return with_weak_feedback(model, self.feedback)
+        weaken = (
+            with_stiff_layers if "oscillator" in (self.unit, self.output) else with_weak_feedback
+        )
+        return weaken(model, self.feedback)

@@ -105,7 +105,7 @@ def _check_weak_feedback(recipe: Any) -> None:
             f"count in a residual, got {recipe.tolerance}; take max_steps sweeps, such as 4 with ordered."
         )
     few = recipe.precision not in ("full", "tf32")
-    stiff = hasattr(recipe, "leak")
+    stiff = hasattr(recipe, "leak") or "oscillator" in (recipe.unit, recipe.output)
     if recipe.estimator == "ep" and not stiff and (few or not recipe.differences):
         raise ValueError(
             "feedback: expected differences (--differences), in the precision full or tf32, below 1, "

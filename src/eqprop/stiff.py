@@ -29,8 +29,8 @@ class Stiff(Unit):
             raise ValueError(f"Stiff: expected a finite stiffness > 0, got {self.stiffness}.")
         if self.unit.components:
             raise ValueError(
-                f"Stiff: expected a unit of one number a neuron, got {type(self.unit).__name__}; smaller "
-                "initial gains and rates of the upper layers do the same to oscillators."
+                f"Stiff: expected a unit of one number a neuron, got {type(self.unit).__name__}; multiply "
+                "the injection of oscillators instead."
             )
 
     @property

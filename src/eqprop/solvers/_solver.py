@@ -157,7 +157,11 @@ class Iterative(Solver, Generic[C]):
 
 def report(phase: Clamped, state: State, steps: Array, tolerance: float | None) -> Info:
     """The true residual of the state returned, and what it means."""
-    value = residual(phase, state)
+    return judge(residual(phase, state), steps, tolerance)
+
+
+def judge(value: Array, steps: Array, tolerance: float | None) -> Info:
+    """What a residual means."""
     if tolerance is None:
         ended = jnp.full_like(steps, FIXED_STEPS)
     else:

@@ -26,12 +26,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.energy import Clamped, field
+from eqprop.energy import Clamped, field, relative
 from eqprop.model import Nudged
 from eqprop.noise import uniform
 from eqprop.ops import MaxPool
 from eqprop.solvers import Info, Solver
-from eqprop.solvers._solver import report
+from eqprop.solvers._solver import judge
 from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
 from eqprop.spiking.reading import Probabilities, Reading
 from eqprop.units import State, Units, read
@@ -69,7 +69,7 @@ class Spiking(Solver):
     each layer by name. ``graded`` layers do not spike: they
     are leaky integrators whose neighbours see the membrane, such as a `Linear` output. The cost is part of
     its layer: its nudge is the exact slope at that layer's own probability (a membrane, where graded).
-    The residual reported is that of the network's energy, the mean-field one, in what was read.
+    The residual reported is that of the network's energy, the mean-field one, in what was read and shown.
 
     Raises ``ValueError`` for a leak outside (0, 1], a reading longer than the phase, units without a
     firing probability, layers without a rule, max pooling between layers, and energies that are not
@@ -164,8 +164,9 @@ class Spiking(Solver):
 
     def conclude(self, phase: Clamped, carry: Carry) -> tuple[State, Info]:
         """The state that shows what was read, and the report of it."""
-        state = {name: _showing(phase.units, name, u) for name, u in self.read_out(carry).items()}
-        return state, report(phase, state, jnp.asarray(self.steps, jnp.int32), None)
+        shown = self.read_out(carry)
+        state = {name: phase.units[name].invert(u) for name, u in shown.items()}
+        return state, judge(_residual(phase, shown), jnp.asarray(self.steps, jnp.int32), None)
 
     def read_out(self, carry: Carry) -> State:
         """What was read of every layer over the last phase, as its neighbours would see it."""
@@ -250,6 +251,9 @@ def check_pooling(where: PyTree) -> None:
         )
 
 
-def _showing(units: Units, name: str, u: Array) -> Array:
-    unit = units[name]
-    return unit.invert(u)
+def _residual(phase: Clamped, shown: State) -> Array:
+    """How far what is shown is from what it would answer, relative to it; saturated membranes, which show
+    nothing of how far they are, do not count."""
+    fields = field(phase, shown, tuple(shown))
+    missed = {name: probability(phase.units[name], a) - shown[name] for name, a in fields.items()}
+    return relative(missed, shown)
