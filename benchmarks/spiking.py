@@ -17,9 +17,10 @@ from benchmarks import generators
 from benchmarks.timing import median_ms
 from eqprop.runs import surroundings, write_json
 from eqprop.solvers import Solver
-from eqprop.spiking import Bernoulli, Probabilities, Rates, Spiking
+from eqprop.spiking import Bernoulli, Probabilities, Rates, Spiking, Staggered
 
-BATCH, STEPS, LEAK, POPULATION = 64, 50, 0.3, 8
+BATCH, STEPS, LEAK = 64, 50, 0.3
+POPULATION, STAGGERED = 8, 64
 IMAGE, CHANNELS, KERNEL = (28, 28, 1), (32, 64), 5
 
 console = Console()
@@ -55,6 +56,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "probabilities": lambda: Spiking(LEAK, STEPS, Probabilities(15)),
     "rates": lambda: Spiking(LEAK, STEPS, Rates(15)),
     "population": lambda: Spiking(LEAK, STEPS, Probabilities(15), Bernoulli(POPULATION)),
+    "staggered": lambda: Spiking(LEAK, STEPS, Probabilities(15), Staggered(STAGGERED)),
 }
 
 
@@ -77,6 +79,7 @@ def main() -> None:
         "spiking (µs)",
         "rates read (µs)",
         f"populations of {POPULATION} (µs)",
+        f"staggered, of {STAGGERED} (µs)",
         "ratio",
     )
     for row in rows:
@@ -93,6 +96,7 @@ def main() -> None:
         "batch": BATCH,
         "steps": STEPS,
         "population": POPULATION,
+        "staggered": STAGGERED,
         "rows": rows,
         "generators": drawn,
         **about,

@@ -137,14 +137,15 @@ def speed() -> list[str]:
         f"One relaxation step at batch {result['batch']} (`python -m benchmarks.spiking`):",
         "",
         "| network | deterministic (µs) | spiking (µs) | ratio | populations of "
-        f"{result['population']} (µs) | ratio |",
-        "|---|---|---|---|---|---|",
+        f"{result['population']} (µs) | ratio | staggered, of {result['staggered']} (µs) | ratio |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
         rows.append(
             f"| {row['net']} | {row['deterministic_us']:.0f} | {row['probabilities_us']:.0f} | "
             f"{row['ratio']:.2f} | {row['population_us']:.0f} | "
-            f"{row['population_us'] / row['deterministic_us']:.2f} |"
+            f"{row['population_us'] / row['deterministic_us']:.2f} | {row['staggered_us']:.0f} | "
+            f"{row['staggered_us'] / row['deterministic_us']:.2f} |"
         )
     rows += [
         "",

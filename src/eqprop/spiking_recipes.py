@@ -212,5 +212,5 @@ NETWORKS: dict[str, Recipe] = {
         batch_size=64,
     ),
     "mnist-spiking-conv": _spiking_images("mnist", 10),
-    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist", 11),
+    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist", 24),
 }

@@ -28,20 +28,26 @@ from eqprop.solvers import Momentum
 from eqprop.spiking import SurrogateBackpropagation
 from eqprop.task import prepare
 
-RULES = {
-    "last spikes": ("rates", 20, 1, 1),
-    "last probabilities": ("probabilities", 20, 1, 1),
-    "spike rates, K = 5": ("rates", 20, 5, 1),
-    "probabilities, K = 5": ("probabilities", 20, 5, 1),
-    "spike rates, K = 15": ("rates", 20, 15, 1),
-    "probabilities, K = 15": ("probabilities", 20, 15, 1),
-    "spike rates, K = 15, populations of 8": ("rates", 20, 15, 8),
-    "probabilities, K = 15, populations of 8": ("probabilities", 20, 15, 8),
-    "spike rates, T2 = 100, K = 90": ("rates", 100, 90, 1),
-    "probabilities, T2 = 100, K = 90": ("probabilities", 100, 90, 1),
+RULES: dict[str, dict[str, Any]] = {
+    "last spikes": {"reading": "rates", "averaged": 1},
+    "last probabilities": {"averaged": 1},
+    "spike rates, K = 5": {"reading": "rates", "averaged": 5},
+    "probabilities, K = 5": {"averaged": 5},
+    "spike rates, K = 15": {"reading": "rates"},
+    "probabilities, K = 15": {},
+    "spike rates, K = 15, populations of 8": {"reading": "rates", "population": 8},
+    "probabilities, K = 15, populations of 8": {"population": 8},
+    "spike rates, K = 15, staggered populations of 64": {
+        "reading": "rates",
+        "firing": "staggered",
+        "population": 64,
+    },
+    "probabilities, K = 15, staggered populations of 64": {"firing": "staggered", "population": 64},
+    "spike rates, T2 = 100, K = 90": {"reading": "rates", "nudged_steps": 100, "averaged": 90},
+    "probabilities, T2 = 100, K = 90": {"nudged_steps": 100, "averaged": 90},
 }
-"""What is read, the steps T2 of a nudged phase, the steps K read at its end, and the neurons that share a
-membrane."""
+"""What each rule changes in the recipe, of 20 nudged steps with K = 15 probabilities read."""
+USUAL: dict[str, Any] = {"nudged_steps": 20, "averaged": 15}
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,9 @@ class SpikingGradients:
         settled = EquilibriumPropagation(Momentum(1e-6, 500), make_contrast(self.recipe))
         reference = estimate(model, x, y, settled, jax.random.key(0)).gradient
         rows = []
-        for rule, (reading, steps, averaged, population) in rules.items():
+        for rule, change in rules.items():
             for independent in (False, True):
-                changed: dict[str, Any] = {
-                    "reading": reading,
-                    "nudged_steps": steps,
-                    "averaged": averaged,
-                    "population": population,
-                    "independent_noise": independent,
-                }
+                changed = USUAL | change | {"independent_noise": independent}
                 recipe = dataclasses.replace(self.recipe, **changed)
                 found = agreement(model, x, y, make_spiking(recipe), reference, repeats)
                 noise = "independent noise" if independent else "common noise"
@@ -122,10 +122,11 @@ def _drawn(rows: list[dict[str, Any]]) -> Any:
     """Cosines of all parameters against K, of single neurons."""
     lines: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
-        reading, _, averaged, population = RULES.get(row["rule"], ("", 0, 0, 0))
-        if population == 1:
+        change = RULES.get(row["rule"])
+        if change is not None and "population" not in change:
+            reading = change.get("reading", "probabilities")
             places, values = lines.setdefault(f"{reading}, {row['noise']}", ([], []))
-            places.append(averaged)
+            places.append(change.get("averaged", USUAL["averaged"]))
             values.append(row["cosine"][ALL])
     return charts.curves(
         {"": lines}, ("steps K read",), "cosine with deterministic EP", ("log", "linear")
