@@ -258,6 +258,13 @@ def test_stiff_layers_spike_as_any_and_settle_at_once_where_feedback_is_weak(uni
         np.testing.assert_allclose(seen[name][0], fixed[0], atol=2e-3)
 
 
+def test_a_soft_reset_takes_its_share_of_a_stiff_membrane():
+    model = with_stiff_layers(dense()[0], 0.5)
+    reset = with_soft_reset(model, Spiking(0.5, 5, Rates(1)), 0.2).energy
+    strengths = [reset.edges[f"{name}-{name}"].op.strength for name in ("h1", "h2", "out")]
+    np.testing.assert_allclose(strengths, [0.4, 0.2, 0.1])
+
+
 def test_convolutions_with_average_pooling_tend_to_their_fixed_point():
     model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(6), Logistic(), Logistic(), gain=1.5)
     x = jax.random.uniform(KEY, (1, 8, 4, 1))
