@@ -461,6 +461,10 @@ def test_other_bad_input():
     for size in (0, 70_000):
         with pytest.raises(ValueError, match=f"population from 1 to 65535, got {size}"):
             Staggered(size)
+    with pytest.raises(
+        ValueError, match="expected spikes as how many of a population fired, uint16"
+    ):
+        Staggered(4).neurons(jnp.ones(3))
     some = Spiking(0.3, 5, Rates(1), {"h1": Bernoulli()})
     with pytest.raises(ValueError, match=r"a rule of firing for layer 'h2', got rules for .'h1'."):
         some.start(model.free(x[0]), model.energy.rest(x.dtype), KEY)

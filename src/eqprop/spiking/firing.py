@@ -165,6 +165,11 @@ class Staggered(Firing):
         return 1
 
     def neurons(self, spikes: Array) -> Array:
+        if spikes.dtype != COUNTS:
+            raise ValueError(
+                f"Staggered: expected spikes as how many of a population fired, {COUNTS.__name__}, got "
+                f"{spikes.dtype}; a rate converts by `(rate * population).astype('uint16')`."
+            )
         rank = jnp.arange(self.population, dtype=spikes.dtype)
         return rank.reshape(-1, *(1 for _ in spikes.shape)) < spikes
 
