@@ -69,7 +69,7 @@ class Recipe:
     feedback: float = 1.0
     """How loud a layer is heard from the one below, of how loud it hears that one; 1 is the usual energy;
     towards 0 equilibrium propagation becomes back-propagation, and weights may grow. Below 1, without
-    spikes or oscillators, it needs a tolerance of 0, a number of sweeps, and differences."""
+    spikes, it needs a tolerance of 0, a number of sweeps, and, but for oscillators, differences."""
     tolerance: float = 1e-3
     """Relative residual at which an example counts as settled; 0 takes exactly max_steps steps."""
     max_steps: int = 60

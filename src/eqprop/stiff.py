@@ -8,10 +8,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.units import Unit
+from eqprop.units import Unit, Wrapped
 
 
-class Stiff(Unit):
+class Stiff(Wrapped):
     """``unit`` with ``stiffness`` times its potential, showing the same.
 
     The state is ``stiffness`` times that of ``unit``, so that ``dE/du = z - a`` as ever: all it does in a
@@ -21,7 +21,6 @@ class Stiff(Unit):
     components, whose states lie on a circle of radius 1.
     """
 
-    unit: Unit
     stiffness: float = eqx.field(static=True)
 
     def __check_init__(self):
@@ -32,18 +31,6 @@ class Stiff(Unit):
                 f"Stiff: expected a unit of one number a neuron, got {type(self.unit).__name__}; multiply "
                 "the injection of oscillators instead."
             )
-
-    @property
-    def smooth(self) -> bool:  # type: ignore[override]
-        return self.unit.smooth
-
-    @property
-    def walled(self) -> bool:  # type: ignore[override]
-        return self.unit.walled
-
-    @property
-    def discrete(self) -> bool:  # type: ignore[override]
-        return self.unit.discrete
 
     def embed(self, z: Array) -> Array:
         return self.unit.embed(z / self.stiffness)

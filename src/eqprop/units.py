@@ -121,6 +121,28 @@ class Unit(eqx.Module):
         return z
 
 
+class Wrapped(Unit):
+    """A unit around another, of the same kind."""
+
+    unit: Unit
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return self.unit.smooth
+
+    @property
+    def walled(self) -> bool:  # type: ignore[override]
+        return self.unit.walled
+
+    @property
+    def discrete(self) -> bool:  # type: ignore[override]
+        return self.unit.discrete
+
+    @property
+    def components(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.unit.components
+
+
 class Linear(Unit):
     """The whole real line: ``u = z``, potential ``z^2 / 2``."""
 

@@ -13,29 +13,11 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.hardware.program import Program, _network
 from eqprop.model import Model
 from eqprop.oscillator import Oscillator
-from eqprop.units import Unit
+from eqprop.units import Unit, Wrapped
 
 
-class Faulty(Unit):
+class Faulty(Wrapped):
     """A unit that does all that another does; faults change some of it."""
-
-    unit: Unit
-
-    @property
-    def smooth(self) -> bool:  # type: ignore[override]
-        return self.unit.smooth
-
-    @property
-    def walled(self) -> bool:  # type: ignore[override]
-        return self.unit.walled
-
-    @property
-    def discrete(self) -> bool:  # type: ignore[override]
-        return self.unit.discrete
-
-    @property
-    def components(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.unit.components
 
     def embed(self, z: Array) -> Array:
         return self.unit.embed(z)

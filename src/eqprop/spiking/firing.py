@@ -210,15 +210,15 @@ class SigmaDelta(Firing):
 class Threshold(Firing):
     """A spike where ``u >= threshold``; then ``u <- 0``, a hard reset. No energy has these dynamics."""
 
-    @property
-    def population(self) -> int:
-        return 1
-
     threshold: float = eqx.field(default=0.5, static=True)
 
     def __check_init__(self):
         if not self.threshold > 0:
             raise ValueError(f"Threshold: expected threshold > 0, got {self.threshold}.")
+
+    @property
+    def population(self) -> int:
+        return 1
 
     @property
     def follows_energy(self) -> bool:
