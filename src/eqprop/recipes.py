@@ -115,8 +115,7 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
 
 
 def _conv_oscillators(name: DataName, epochs: int) -> ConvRecipe:
-    """Couplings and rates fall by about .15 a layer, which makes the feedback weak: otherwise deep
-    oscillators lock at each other's phases before the images reach them."""
+    """Weak feedback: otherwise the first oscillators follow those above, and not the image."""
     return ConvRecipe(
         data=name,
         unit="oscillator",
@@ -124,13 +123,13 @@ def _conv_oscillators(name: DataName, epochs: int) -> ConvRecipe:
         target=(-1.0, 1.0),
         channels=(32, 64),
         dense=(128,),
-        gain=(16.0, 0.3, 0.05, 0.001),
-        beta=0.003,
+        gain=(16.0, 2.0, 2.0, 0.3),
+        beta=1.0,
+        feedback=0.15,
         tolerance=0.0,
         max_steps=6,
         nudged_steps=3,
         learning_rate=1e-3,
-        layer_rates=(1.0, 0.15, 0.02, 0.003),
         epochs=epochs,
         batch_size=50,
         shift=1,
