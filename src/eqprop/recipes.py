@@ -121,7 +121,7 @@ def _conv_oscillators(name: DataName, epochs: int) -> ConvRecipe:
         unit="oscillator",
         output="oscillator",
         target=(-1.0, 1.0),
-        channels=(32, 64),
+        channels=(24, 48),
         dense=(128,),
         gain=(16.0, 2.0, 2.0, 0.3),
         beta=1.0,
