@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from eqprop.chain_recipes import ConvRecipe, DenseRecipe
@@ -200,6 +200,22 @@ def _spiking_images(name: DataName, epochs: int) -> SpikingConvRecipe:
     )
 
 
+def _spiking_cifar(channels: tuple[int, ...], epochs: int) -> SpikingConvRecipe:
+    """Four convolutions and a dense layer, as in Lin, Jiang and Sengupta (arXiv 2511.11320)."""
+    return replace(
+        _spiking_images("cifar-10", epochs),
+        channels=channels,
+        kernel=(3, 3, 3, 3),
+        dense=(),
+        gain=(10.0, 3.0, 3.0, 3.0, 1.0),
+        layer_populations=(1, 1, 4, 8, 16),
+        max_steps=10,
+        nudged_steps=10,
+        learning_rate=0.05,
+        layer_rates=(10.0, 4.0, 2.0, 1.0, 0.5),
+    )
+
+
 NETWORKS: dict[str, Recipe] = {
     "mnist-spiking": SpikingRecipe(
         data="mnist",
@@ -212,5 +228,14 @@ NETWORKS: dict[str, Recipe] = {
         batch_size=64,
     ),
     "mnist-spiking-conv": _spiking_images("mnist", 10),
-    "fashion-mnist-spiking-conv": _spiking_images("fashion-mnist", 24),
+    "fashion-mnist-spiking-conv": replace(
+        _spiking_images("fashion-mnist", 20),
+        beta=1.0,
+        feedback=0.1,
+        population=1024,
+        layer_populations=(1, 4, 4, 4),
+        learning_rate=0.07,
+    ),
+    "cifar-10-spiking-conv": _spiking_cifar((128, 256, 512, 512), 60),
+    "cifar-10-spiking-conv-narrow": replace(_spiking_cifar((16, 32, 64, 64), 12), examples=10000),
 }
