@@ -38,6 +38,27 @@ def papers() -> list[str]:
     return [*head, *rows] if rows else []
 
 
+def cifar() -> list[str]:
+    """Four convolutions on a part of CIFAR-10, with and without spikes."""
+    result = read(ROOT / "experiments/stochep-cifar-10/result.json")
+    if result is None:
+        return []
+    recipe = result["recipe"]
+    rows = [
+        "",
+        f"{recipe['examples']} images of CIFAR-10, convolutions of "
+        f"{'-'.join(map(str, recipe['channels']))} channels, {recipe['epochs']} epochs, "
+        f"{len(result['seeds'])} seed (`eqprop reproduce stochep-cifar-10`):",
+        "",
+        "| trained and tested by | test error % | seconds |",
+        "|---|---|---|",
+    ]
+    for case in result["cases"]:
+        error, seconds = case["test_error_percent"]["mean"], case["seconds"]
+        rows.append(f"| {case['line']} | {error:.2f} | {seconds:.0f} |")
+    return rows
+
+
 def gradients() -> list[str]:
     """Agreement with deterministic EP by what enters the rule."""
     result = read(ROOT / "experiments/stochep-gradient/result.json")

@@ -258,6 +258,7 @@ HEADLINES: tuple[Section, ...] = (
     papers,
     thermal_tables.ways,
     spiking_tables.papers,
+    spiking_tables.cifar,
     residual_tables.ways,
     lagrangian_tables.responses,
     lagrangian_tables.sequences,

@@ -7,7 +7,7 @@ from typing import Any
 from eqprop.recipes import RECIPES, SpikingRecipe
 from eqprop.reproduce import Experiment
 from eqprop.stochep import Baselines, MeanField, Memory, SpikingGradients
-from eqprop.studies import Study
+from eqprop.studies import Comparison, Study
 
 SPIKES = RECIPES["mnist-spiking"]
 assert isinstance(SPIKES, SpikingRecipe)
@@ -17,6 +17,11 @@ TRAINED: dict[str, dict[str, Any]] = {
     "spiking EP, spike rates read": {"reading": "rates"},
     "deterministic EP": NO_SPIKES,
     "surrogate-gradient BPTT": {"estimator": "surrogate", "nudged_steps": 0},
+}
+FOUR_CONVOLUTIONS: dict[str, dict[str, Any]] = {
+    "spiking EP": {},
+    "deterministic EP": {"estimator": "ep", "beta": 0.5, "tolerance": 0.0, "nudged_steps": 0},
+    "back-propagation": {"estimator": "backprop", "nudged_steps": 0},
 }
 
 SPIKING: tuple[Study, ...] = (
@@ -47,6 +52,13 @@ SPIKING: tuple[Study, ...] = (
         "stochep-fashion-mnist-conv",
         "the same on Fashion-MNIST",
         RECIPES["fashion-mnist-spiking-conv"],
+        (0,),
+    ),
+    Comparison(
+        "stochep-cifar-10",
+        "10,000 images of CIFAR-10, four narrow convolutions: spiking EP beside EP without spikes",
+        RECIPES["cifar-10-spiking-conv-narrow"],
+        FOUR_CONVOLUTIONS,
         (0,),
     ),
 )
