@@ -114,25 +114,20 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
     )
 
 
-def _conv_oscillators(name: DataName, epochs: int) -> ConvRecipe:
-    """Weak feedback: otherwise the first oscillators follow those above, and not the image."""
+def _conv_oscillators(name: DataName) -> ConvRecipe:
     return ConvRecipe(
         data=name,
         unit="oscillator",
         output="oscillator",
         target=(-1.0, 1.0),
-        channels=(24, 48),
-        dense=(128,),
-        gain=(16.0, 2.0, 2.0, 0.3),
+        gain=(16.0, 2.0, 0.25),
         beta=1.0,
-        feedback=0.15,
         tolerance=0.0,
-        max_steps=6,
-        nudged_steps=3,
+        max_steps=15,
+        nudged_steps=5,
         learning_rate=1e-3,
-        epochs=epochs,
+        epochs=8,
         batch_size=50,
-        shift=1,
     )
 
 
@@ -156,8 +151,8 @@ RECIPES: dict[str, Recipe] = {
         tolerance=5e-6,
         shift=1,
     ),
-    "mnist-conv-oscillators": _conv_oscillators("mnist", 12),
-    "fashion-mnist-conv-oscillators": _conv_oscillators("fashion-mnist", 20),
+    "mnist-conv-oscillators": dataclasses.replace(_conv_oscillators("mnist"), shift=1),
+    "fashion-mnist-conv-oscillators": _conv_oscillators("fashion-mnist"),
     "mnist-oscillators": _oscillators("mnist", 3e-4, 1.0),
     "mnist-100-oscillators": dataclasses.replace(
         _oscillators("mnist-100", 1e-3, 2.0),
