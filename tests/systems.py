@@ -189,9 +189,9 @@ def oscillators():
 
 @cache
 def mixed():
-    """Oscillators on images between layers of numbers: canted by a negative injection."""
+    """Oscillators on images between layers of numbers: canted by a negative injection and a quadrature."""
     layers = {
-        "c": Layer((3, 2, 3), Oscillator(normal(150, (3,), 0.1) - 0.7)),
+        "c": Layer((3, 2, 3), Oscillator(normal(150, (3,), 0.1) - 0.7, 0.3)),
         "h": Layer(5, Tanh()),
         "out": Layer(3, Linear()),
     }

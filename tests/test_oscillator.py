@@ -32,24 +32,24 @@ def along(injection, a, b):
     return lambda phi: -a * jnp.cos(phi) - b * jnp.sin(phi) - 0.5 * injection * jnp.cos(2 * phi)
 
 
-@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS)
-def test_force_is_minus_the_slope(phi, a, b, injection):
-    unit, field = Oscillator(injection), jnp.asarray([a, b])
-    slope = jax.grad(along(injection, a, b))(phi)
+@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, ahead=PULLS)
+def test_force_is_minus_the_slope(phi, a, b, injection, ahead):
+    unit, field = Oscillator(injection, ahead), jnp.asarray([a, b])
+    slope = jax.grad(along(injection, a, b + ahead))(phi)
     z = from_phases(jnp.asarray(phi))
     np.testing.assert_allclose(unit.force(z, field), -slope, atol=1e-12)
-    np.testing.assert_allclose(unit.potential(z), along(injection, 0, 0)(phi), atol=1e-12)
+    np.testing.assert_allclose(unit.potential(z), along(injection, 0, ahead)(phi), atol=1e-12)
     moving = unit.velocity(z, field)
     np.testing.assert_allclose(moving, -slope * jnp.stack([-z[1], z[0]]), atol=1e-12)
 
 
-@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, q=st.floats(0, 3), target=PULLS)
-def test_minimise_never_raises_the_energy(phi, a, b, injection, q, target):
+@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, ahead=PULLS, q=st.floats(0, 3), target=PULLS)
+def test_minimise_never_raises_the_energy(phi, a, b, injection, ahead, q, target):
     """On ``V`` with a nudge ``q (cos phi - target)^2 / 2``."""
-    unit = Oscillator(injection)
+    unit = Oscillator(injection, ahead)
 
     def energy(phi):
-        return along(injection, a, b)(phi) + 0.5 * q * (jnp.cos(phi) - target) ** 2
+        return along(injection, a, b + ahead)(phi) + 0.5 * q * (jnp.cos(phi) - target) ** 2
 
     z = from_phases(jnp.asarray(phi))
     field = jnp.asarray([a - q * (z[0] - target), b])
@@ -138,6 +138,16 @@ def test_fields_alone_lock_and_a_negative_injection_cants():
         assert info.converged == 1
         np.testing.assert_allclose(state["out"][0, 0], expected, atol=1e-6)
         assert np.all(model.energy.units["out"].saturation(state["out"][0]) >= 0)
+
+
+def test_a_quadrature_keeps_oscillators_canted():
+    """``cos phi = h / sqrt(h^2 + q^2)``, found in one sweep."""
+    drive = jnp.asarray([-0.3, 0.1, 0.5, 1.5])
+    model = Model(Network(1, {"out": Layer(4, Oscillator(0.0, 0.4), drive)}, []), SquaredError())
+    x = jnp.zeros((1, 1))
+    state, info = relax(model, x, model.rest(x), Blockwise(1e-9, 2))
+    assert info.converged == 1
+    np.testing.assert_allclose(state["out"][0, 0], drive / jnp.hypot(drive, 0.4), atol=1e-12)
 
 
 def test_costs_read_the_cosine():

@@ -10,7 +10,7 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.costs import CrossEntropy, SquaredError
 from eqprop.feedback import Enlarged
@@ -116,11 +116,11 @@ def with_injections(model: Model, value: float) -> Model:
     if not names:
         raise ValueError("with_injections: expected a Network with oscillators, got none.")
 
-    def units(model: Model) -> list[Unit]:
-        return [model.energy.layers[name].unit for name in names]  # type: ignore[attr-defined]
+    def injections(model: Model) -> list[Array | float]:
+        return [model.energy.layers[name].unit.injection for name in names]  # type: ignore[attr-defined]
 
-    made = [Oscillator(jnp.full(layers[name].shape, value)) for name in names]
-    return eqx.tree_at(units, model, made)
+    made = [jnp.full(layers[name].shape, value) for name in names]
+    return eqx.tree_at(injections, model, made)
 
 
 def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:

@@ -87,8 +87,8 @@ def with_stiff_layers(model: Model, feedback: float) -> Model:
     times as stiff as the one below. A nudge ``beta c_L`` (`nudge_scale`) asks of the last layer what beta
     would without.
 
-    All the self-energy that oscillators have is their injection: without one, to let the couplings of upper
-    layers be small, and learn slowly, is the same.
+    All the self-energy that oscillators have is their injection and quadrature: without them, to let the
+    couplings of upper layers be small, and learn slowly, is the same.
 
     Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network whose cost sees its last
     layer, and couplings within a layer or down the order.
@@ -108,7 +108,7 @@ def with_stiff_layers(model: Model, feedback: float) -> Model:
 
 def _stiffened(unit: Unit, stiffness: float) -> Unit:
     if isinstance(unit, Oscillator):
-        return Oscillator(stiffness * unit.injection)
+        return Oscillator(stiffness * unit.injection, stiffness * unit.quadrature)
     return Stiff(unit, stiffness)
 
 

@@ -147,7 +147,7 @@ def warn_if_locked(saturated: float, epoch: int) -> None:
         warnings.warn(
             f"Epoch {epoch}: {saturated:.2%} of all neurons are saturated (oscillators locked at 0 or pi, "
             "units at the ends of their interval); they answer no nudge and learn nothing. Lower the "
-            "learning rate or the gain; give oscillators a negative injection.",
+            "learning rate or the gain; give oscillators a negative injection or a quadrature.",
             stacklevel=2,
         )
 

@@ -1,17 +1,20 @@
 """Oscillators: phases on a circle, pulled to 0 and pi by a second-harmonic injection.
 
-    V(phi) = - sum_(i<j) J_ij cos(phi_i - phi_j) - sum_i h_i cos phi_i - sum_i (S_i / 2) cos 2 phi_i
+    V(phi) = - sum_(i<j) J_ij cos(phi_i - phi_j) - sum_i h_i cos phi_i - sum_i q_i sin phi_i
+             - sum_i (S_i / 2) cos 2 phi_i
 
 An oscillator is the point ``z = (cos phi, sin phi)``, on a leading axis of two. Since
 ``cos(a - b) = cos a cos b + sin a sin b``, every edge of a network couples oscillators component by
 component, the fields ``h`` and the cost see the cosine, and no trigonometric function is left.
-Gower, arXiv 2510.12934.
+Gower, arXiv 2510.12934, who has no ``q``: a reference a quarter period ahead, ours, that keeps an
+oscillator from locking at 0 and pi. Alone in a field ``h`` it shows ``cos phi = h / sqrt(h^2 + q^2)``.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -20,13 +23,16 @@ from eqprop.units import Unit
 
 
 class Oscillator(Unit):
-    """The circle: ``u = z = (cos phi, sin phi)``, shape (2, ...); potential ``-(S / 2) cos 2 phi``.
+    """The circle: ``u = z = (cos phi, sin phi)``, shape (2, ...); potential
+    ``-(S / 2) cos 2 phi - q sin phi``.
 
     ``injection`` is ``S``, an array that broadcasts to the layer's shape and learns, or a number that does
-    not. It relaxes by ``dphi/dt = -dV/dphi``, and rests at ``phi = pi / 2``.
+    not; ``quadrature`` is the number ``q``. It relaxes by ``dphi/dt = -dV/dphi``, and rests at
+    ``phi = pi / 2``.
     """
 
     injection: Array | float = 0.0
+    quadrature: float = eqx.field(default=0.0, static=True)
     smooth: ClassVar[bool] = True
     components: ClassVar[tuple[int, ...]] = (2,)
 
@@ -38,7 +44,7 @@ class Oscillator(Unit):
 
     def potential(self, z: Array) -> Array:
         cos, sin = z
-        return -0.5 * self.injection * (cos * cos - sin * sin)
+        return -0.5 * self.injection * (cos * cos - sin * sin) - self.quadrature * sin
 
     def retract(self, z: Array) -> Array:
         square = z[0] * z[0] + z[1] * z[1]
@@ -48,16 +54,20 @@ class Oscillator(Unit):
         return jnp.where(known, unit, upright)
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
-        """The minimiser over the circle of ``-<a + S (cos, -sin) + (|S| + |q|) z, u>``, which bounds the
-        energy from above and touches it at ``z``."""
-        pull = self.injection * jnp.concatenate([z[:1], -z[1:]])
+        """The minimiser over the circle of ``-<a + (0, q) + S (cos, -sin) + (|S| + |c|) z, u>``, which
+        bounds the energy from above and touches it at ``z``."""
+        pull = self.injection * jnp.concatenate([z[:1], -z[1:]]) + self._reference(z)
         hold = (jnp.abs(self.injection) + jnp.abs(curvature)).astype(z.dtype)
         return self.retract(field + pull + hold * z)
 
     def force(self, z: Array, field: Array) -> Array:
-        """``-dV/dphi = a_sin cos phi - a_cos sin phi - S sin 2 phi``, in the layer's shape."""
+        """``-dV/dphi = (a_sin + q) cos phi - a_cos sin phi - S sin 2 phi``, in the layer's shape."""
         cos, sin = z
-        return field[1] * cos - field[0] * sin - 2.0 * self.injection * sin * cos
+        ahead = field[1] + self.quadrature
+        return ahead * cos - field[0] * sin - 2.0 * self.injection * sin * cos
+
+    def _reference(self, z: Array) -> Array:
+        return jnp.stack([jnp.zeros_like(z[0]), jnp.full_like(z[1], self.quadrature)])
 
     def velocity(self, z: Array, field: Array) -> Array:
         """``dz/dt``: the force along the circle, and a pull back to it where rounding left it."""

@@ -45,6 +45,8 @@ class Recipe:
     """Second-harmonic injection of oscillators; a negative one keeps them from locking at 0 and pi."""
     train_injection: bool = False
     """Whether each oscillator's injection learns."""
+    quadrature: float = 0.0
+    """Field on the sine of each oscillator, which keeps it from locking too."""
     cost: Literal["squared-error", "cross-entropy"] = "squared-error"
     """Cost; cross-entropy replaces the output layer by a trained softmax read-out."""
     target: tuple[float, float] = (0.0, 1.0)
@@ -175,8 +177,10 @@ class Recipe:
         raise TypeError("Recipe is abstract: use DenseRecipe or ConvRecipe.")
 
     def make_unit(self, name: UnitName) -> Unit:
-        """The unit of that name, an oscillator with the recipe's injection."""
-        return Oscillator(self.injection) if name == "oscillator" else UNITS[name]()
+        """The unit of that name, an oscillator with the recipe's injection and quadrature."""
+        if name == "oscillator":
+            return Oscillator(self.injection, self.quadrature)
+        return UNITS[name]()
 
     def build(self, data: Dataset) -> Model:
         """The model at initialisation."""

@@ -64,10 +64,11 @@ def check_recipe(recipe: Any) -> None:
     if recipe.stochastic_rounding and not recipe.without_master:
         raise ValueError("stochastic_rounding: expected without_master, whose updates it rounds.")
     oscillators = "oscillator" in (recipe.unit, recipe.output)
-    if (recipe.injection or recipe.train_injection) and not oscillators:
-        raise ValueError(
-            f"injection: expected oscillators, got the units {recipe.unit} and {recipe.output}."
-        )
+    for name in ("injection", "train_injection", "quadrature"):
+        if getattr(recipe, name) and not oscillators:
+            raise ValueError(
+                f"{name}: expected oscillators, got the units {recipe.unit} and {recipe.output}."
+            )
     if recipe.noise and recipe.solver != "langevin":
         raise ValueError(
             f"noise: expected the solver langevin with noise {recipe.noise}, got {recipe.solver}."

@@ -198,7 +198,14 @@ def _places(network: Network) -> dict[str, slice]:
 
 def _injection(network: Network, name: str) -> Numbers:
     layer = network.layers[name]
-    return np.ravel(np.broadcast_to(bare(layer.unit).injection, layer.shape))  # type: ignore[attr-defined]
+    unit = bare(layer.unit)
+    assert isinstance(unit, Oscillator)
+    if unit.quadrature:
+        raise ValueError(
+            f"programmed: layer {name!r} expected oscillators with a quadrature of 0, since machines know "
+            f"J, h and S, got {unit.quadrature}."
+        )
+    return np.ravel(np.broadcast_to(unit.injection, layer.shape))
 
 
 def _nudge(model: Model, places, fields, injections, y: Array, beta: float):
