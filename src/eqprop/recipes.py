@@ -114,20 +114,26 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
     )
 
 
-def _conv_oscillators(name: DataName) -> ConvRecipe:
+def _conv_oscillators(name: DataName, epochs: int) -> ConvRecipe:
+    """Phases kept canted by a quadrature field, and settled in a few sweeps by weak feedback."""
     return ConvRecipe(
         data=name,
         unit="oscillator",
         output="oscillator",
+        quadrature=1.0,
         target=(-1.0, 1.0),
-        gain=(16.0, 2.0, 0.25),
+        channels=(24, 48),
+        dense=(128,),
+        gain=(8.0, 6.0, 6.0, 3.0),
         beta=1.0,
+        feedback=0.05,
         tolerance=0.0,
-        max_steps=15,
-        nudged_steps=5,
-        learning_rate=1e-3,
-        epochs=8,
+        max_steps=5,
+        nudged_steps=3,
+        learning_rate=3e-3,
+        epochs=epochs,
         batch_size=50,
+        shift=1,
     )
 
 
@@ -151,8 +157,8 @@ RECIPES: dict[str, Recipe] = {
         tolerance=5e-6,
         shift=1,
     ),
-    "mnist-conv-oscillators": dataclasses.replace(_conv_oscillators("mnist"), shift=1),
-    "fashion-mnist-conv-oscillators": _conv_oscillators("fashion-mnist"),
+    "mnist-conv-oscillators": _conv_oscillators("mnist", 10),
+    "fashion-mnist-conv-oscillators": _conv_oscillators("fashion-mnist", 16),
     "mnist-oscillators": _oscillators("mnist", 3e-4, 1.0),
     "mnist-100-oscillators": dataclasses.replace(
         _oscillators("mnist-100", 1e-3, 2.0),

@@ -56,7 +56,7 @@ SPIKING: tuple[Study, ...] = (
     ),
     Comparison(
         "stochep-cifar-10",
-        "10,000 images of CIFAR-10, four narrow convolutions: spiking EP beside EP without spikes",
+        "5,000 images of CIFAR-10, four narrow convolutions: spiking EP beside EP without spikes",
         RECIPES["cifar-10-spiking-conv-narrow"],
         FOUR_CONVOLUTIONS,
         (0,),
