@@ -375,6 +375,11 @@ def test_what_a_machine_cannot_take_is_refused(tmp_path):
         hardware.programmed(model, x[0], beta=0.1)
     with pytest.raises(ValueError, match="one target y of"):
         hardware.programmed(model, x[0], y, 0.1)
+    ahead = layered((5, 4, 2), KEY, Oscillator(0.0, 0.5), Oscillator())
+    with pytest.raises(
+        ValueError, match="'h1' expected oscillators with a quadrature of 0.*got 0.5"
+    ):
+        hardware.programmed(ahead, jnp.ones(5))
     chain = layered((5, 4, 2), KEY, Oscillator(), Oscillator())
     for program in (hardware.stuck(chain, 0.5, KEY), hardware.Asymmetry.draw(chain, 0.1, KEY)):
         with pytest.raises(ValueError, match="without faults and asymmetry"):
@@ -433,6 +438,7 @@ PERFECT = {
     "state_bits": 0,
     "noise": 0.0,
     "train_injection": False,
+    "quadrature": 0.0,
 }
 
 
@@ -450,8 +456,17 @@ PERFECT = {
         {"state_bits": 4},
         {"solver": "langevin", "noise": 0.2, "step_size": 0.1},
         {"train_injection": True, "injection_rate": 0.5, "bias_rate": 0.1},
+        {"quadrature": 0.5},
     ],
-    ids=["master", "without_master", "stochastic", "state_bits", "noise", "injection"],
+    ids=[
+        "master",
+        "without_master",
+        "stochastic",
+        "state_bits",
+        "noise",
+        "injection",
+        "quadrature",
+    ],
 )
 def test_a_recipe_runs_on_its_device(change, tmp_path):
     """To its end, and not as on a perfect device."""
@@ -520,6 +535,7 @@ def test_locked_oscillators_are_said():
         {"without_master": True},
         {"stochastic_rounding": True},
         {"injection": 0.5, "unit": "clip", "output": "linear"},
+        {"quadrature": 0.5, "unit": "clip", "output": "linear"},
         {"tolerance": 0.0, "solver": "flow"},
     ],
     ids=str,
