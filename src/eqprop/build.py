@@ -10,7 +10,7 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from eqprop.costs import CrossEntropy, SquaredError
 from eqprop.feedback import Enlarged
@@ -116,7 +116,7 @@ def with_injections(model: Model, value: float) -> Model:
     if not names:
         raise ValueError("with_injections: expected a Network with oscillators, got none.")
 
-    def injections(model: Model) -> list[Array | float]:
+    def injections(model: Model) -> list[object]:
         return [model.energy.layers[name].unit.injection for name in names]  # type: ignore[attr-defined]
 
     made = [jnp.full(layers[name].shape, value) for name in names]
