@@ -221,7 +221,7 @@ def test_stiff_layers_hear_those_above_as_softly_as_asked(unit):
 
 
 def test_stiff_oscillators_follow_the_gradient_of_their_equilibrium():
-    feedback, unit = 0.2, eq.Oscillator(-1.0)
+    feedback, unit = 0.2, eq.Oscillator(-1.0, 0.3)
     model = eq.with_biases(eq.layered([4, 6, 5, 3], KEY, unit, unit, 1.0), jax.random.key(1), 0.4)
     weak, x, y = (
         with_stiff_layers(model, feedback),
@@ -230,6 +230,8 @@ def test_stiff_oscillators_follow_the_gradient_of_their_equilibrium():
     )
     seen = [layer.unit.injection for layer in weak.energy.layers.values()]
     np.testing.assert_allclose(seen, [-1, -0.2, -0.04])
+    ahead = [layer.unit.quadrature for layer in weak.energy.layers.values()]
+    np.testing.assert_allclose(ahead, [0.3, 0.06, 0.012])
     state, info = eq.relax(weak, x, weak.rest(x), MANY)
     assert np.all(info.residual < 1e-10)
     for z in state.values():

@@ -56,7 +56,8 @@ class Oscillator(Unit):
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         """The minimiser over the circle of ``-<a + (0, q) + S (cos, -sin) + (|S| + |c|) z, u>``, which
         bounds the energy from above and touches it at ``z``."""
-        pull = self.injection * jnp.concatenate([z[:1], -z[1:]]) + self._reference(z)
+        cos, sin = z
+        pull = jnp.stack([self.injection * cos, self.quadrature - self.injection * sin])
         hold = (jnp.abs(self.injection) + jnp.abs(curvature)).astype(z.dtype)
         return self.retract(field + pull + hold * z)
 
@@ -65,9 +66,6 @@ class Oscillator(Unit):
         cos, sin = z
         ahead = field[1] + self.quadrature
         return ahead * cos - field[0] * sin - 2.0 * self.injection * sin * cos
-
-    def _reference(self, z: Array) -> Array:
-        return jnp.stack([jnp.zeros_like(z[0]), jnp.full_like(z[1], self.quadrature)])
 
     def velocity(self, z: Array, field: Array) -> Array:
         """``dz/dt``: the force along the circle, and a pull back to it where rounding left it."""
