@@ -283,6 +283,15 @@ def test_sweep_draws_a_line_over_values_in_order():
     assert "1" in title(axes)
 
 
+@pytest.mark.parametrize(("least", "plain"), [(2.0, True), (0.02, False)])
+def test_a_short_logarithmic_axis_has_numbers_without_powers(least, plain):
+    figure = charts.curves({"": {"a": ((1, 2), (least, 40.0))}}, ("T",), "error (%)")
+    figure.draw_without_rendering()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels(which="both")]
+    assert ("10" in labels) is plain
+    assert any("^" in label for label in labels) is not plain
+
+
 def test_updates_need_a_norm_a_step():
     with pytest.raises(ValueError, match="updates: expected 2 norms, one a step, got 1 and 2"):
         charts.updates([1, 2], [0.5], [0.5, 1.0])

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+from matplotlib.ticker import LogFormatter
 
 Numbers = np.ndarray | Array | Sequence[float]
 COLOURS = cycler(color=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"))
@@ -68,8 +70,18 @@ def dress(axes: Axes, x: str, y: str, *shown: np.ndarray, title: str = "") -> No
     axes.tick_params(which="both", labelsize=8)
     axes.grid(color="0.9", lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        _in_plain_numbers(axis)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
+
+
+def _in_plain_numbers(axis: Axis) -> None:
+    """No powers of ten on a logarithmic axis that spans less than two decades above 1."""
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and 1 <= low < high < 100 * low:
+        axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
+        axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def finite(values: Any, scale: str = "linear") -> np.ndarray:
