@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.committed import ROOT, read
+from experiments.committed import ROOT, by_case, read, seeds
 
 SOLVERS = ("published", "blockwise", "momentum", "spectral")
 TITLES = {
@@ -14,12 +14,6 @@ TITLES = {
     "hopfield-resnet-ablation": "The narrow network of weak feedback, trained by momentum and "
     "RandAugment as published, changed in one thing",
 }
-
-
-def seeds(result: dict[str, Any]) -> str:
-    """How many, in words."""
-    count = len(result["seeds"])
-    return f"{count} seed" + "s" * (count > 1)
 
 
 def ways() -> list[str]:
@@ -35,16 +29,8 @@ def ways() -> list[str]:
             "",
             f"{title}; width {recipe['width']}, {recipe['epochs']} epochs{subset}, {seeds(result)} "
             f"(`{result['command']}`):",
-            "",
-            "| | test accuracy % | seconds a run |",
-            "|---|---|---|",
+            *by_case(result),
         ]
-        for case in result["cases"]:
-            error = case["test_error_percent"]
-            spread = f" ± {error['std']:.2f}" if len(result["seeds"]) > 1 else ""
-            rows.append(
-                f"| {case['line']} | {100 - error['mean']:.2f}{spread} | {case['seconds']:.0f} |"
-            )
     return rows
 
 

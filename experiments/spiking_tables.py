@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.committed import ROOT, over_seeds, read
+from experiments.committed import ROOT, by_case, over_seeds, read, seeds
 
 REPORTED = {
     "stochep-mnist": ("MNIST, 784-512-10", "–"),
@@ -44,19 +44,15 @@ def cifar() -> list[str]:
     if result is None:
         return []
     recipe = result["recipe"]
-    rows = [
+    nudges = {case["line"]: case["change"].get("beta", recipe["beta"]) for case in result["cases"]}
+    head = [
         "",
-        f"{recipe['examples']} images of CIFAR-10, convolutions of "
-        f"{'-'.join(map(str, recipe['channels']))} channels, {recipe['epochs']} epochs, "
-        f"{len(result['seeds'])} seed (`eqprop reproduce stochep-cifar-10`):",
-        "",
-        "| trained and tested by | test error % | seconds |",
-        "|---|---|---|",
+        f"{recipe['examples']:,} images of CIFAR-10, convolutions of "
+        f"{'-'.join(map(str, recipe['channels']))} channels, {recipe['epochs']} epochs, {seeds(result)}; "
+        f"nudges of ±{nudges['spiking EP']:g} with spikes and of "
+        f"±{nudges['deterministic EP']:g} without (`{result['command']}`):",
     ]
-    for case in result["cases"]:
-        error, seconds = case["test_error_percent"]["mean"], case["seconds"]
-        rows.append(f"| {case['line']} | {error:.2f} | {seconds:.0f} |")
-    return rows
+    return [*head, *by_case(result)]
 
 
 def gradients() -> list[str]:

@@ -230,8 +230,8 @@ def test_stiff_oscillators_follow_the_gradient_of_their_equilibrium():
     )
     seen = [layer.unit.injection for layer in weak.energy.layers.values()]
     np.testing.assert_allclose(seen, [-1, -0.2, -0.04])
-    ahead = [layer.unit.quadrature for layer in weak.energy.layers.values()]
-    np.testing.assert_allclose(ahead, [0.3, 0.06, 0.012])
+    quadratures = [layer.unit.quadrature for layer in weak.energy.layers.values()]
+    np.testing.assert_allclose(quadratures, [0.3, 0.06, 0.012])
     state, info = eq.relax(weak, x, weak.rest(x), MANY)
     assert np.all(info.residual < 1e-10)
     for z in state.values():

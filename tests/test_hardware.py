@@ -375,9 +375,9 @@ def test_what_a_machine_cannot_take_is_refused(tmp_path):
         hardware.programmed(model, x[0], beta=0.1)
     with pytest.raises(ValueError, match="one target y of"):
         hardware.programmed(model, x[0], y, 0.1)
-    ahead = layered((5, 4, 2), KEY, Oscillator(0.0, 0.5), Oscillator())
-    with pytest.raises(ValueError, match="with a quadrature of 0"):
-        hardware.programmed(ahead, jnp.ones(5))
+    canted = layered((5, 4, 2), KEY, Oscillator(0.0, 0.5), Oscillator())
+    with pytest.raises(ValueError, match=r"with a quadrature of 0.*others in \['h1'\]"):
+        hardware.programmed(canted, jnp.ones(5))
     chain = layered((5, 4, 2), KEY, Oscillator(), Oscillator())
     for program in (hardware.stuck(chain, 0.5, KEY), hardware.Asymmetry.draw(chain, 0.1, KEY)):
         with pytest.raises(ValueError, match="without faults and asymmetry"):
@@ -534,6 +534,8 @@ def test_locked_oscillators_are_said():
         {"stochastic_rounding": True},
         {"injection": 0.5, "unit": "clip", "output": "linear"},
         {"quadrature": 0.5, "injection": 0.0, "unit": "clip", "output": "linear"},
+        {"quadrature": -0.5},
+        {"quadrature": float("nan")},
         {"tolerance": 0.0, "solver": "flow"},
     ],
     ids=str,

@@ -1,5 +1,7 @@
 """Oscillators: the energy on the circle, its force, and how a layer moves."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,14 +17,17 @@ from eqprop import (
     Network,
     Oscillator,
     SquaredError,
+    layered,
     relax,
     symmetric,
 )
+from eqprop.build import with_injections
 from eqprop.diagnose import follow_updates
 from eqprop.network import Layer
 from eqprop.ops import Dense
 from eqprop.oscillator import from_phases, phases
 
+KEY = jax.random.key(0)
 ANGLES = st.floats(-3.1, 3.1)
 PULLS = st.floats(-3, 3)
 
@@ -32,24 +37,26 @@ def along(injection, a, b):
     return lambda phi: -a * jnp.cos(phi) - b * jnp.sin(phi) - 0.5 * injection * jnp.cos(2 * phi)
 
 
-@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, ahead=PULLS)
-def test_force_is_minus_the_slope(phi, a, b, injection, ahead):
-    unit, field = Oscillator(injection, ahead), jnp.asarray([a, b])
-    slope = jax.grad(along(injection, a, b + ahead))(phi)
+@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, quadrature=st.floats(0, 3))
+def test_force_is_minus_the_slope(phi, a, b, injection, quadrature):
+    unit, field = Oscillator(injection, quadrature), jnp.asarray([a, b])
+    slope = jax.grad(along(injection, a, b + quadrature))(phi)
     z = from_phases(jnp.asarray(phi))
     np.testing.assert_allclose(unit.force(z, field), -slope, atol=1e-12)
-    np.testing.assert_allclose(unit.potential(z), along(injection, 0, ahead)(phi), atol=1e-12)
+    np.testing.assert_allclose(unit.potential(z), along(injection, 0, quadrature)(phi), atol=1e-12)
     moving = unit.velocity(z, field)
     np.testing.assert_allclose(moving, -slope * jnp.stack([-z[1], z[0]]), atol=1e-12)
 
 
-@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, ahead=PULLS, q=st.floats(0, 3), target=PULLS)
-def test_minimise_never_raises_the_energy(phi, a, b, injection, ahead, q, target):
+@given(
+    phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, quadrature=PULLS, q=st.floats(0, 3), target=PULLS
+)
+def test_minimise_never_raises_the_energy(phi, a, b, injection, quadrature, q, target):
     """On ``V`` with a nudge ``q (cos phi - target)^2 / 2``."""
-    unit = Oscillator(injection, ahead)
+    unit = Oscillator(injection, quadrature)
 
     def energy(phi):
-        return along(injection, a, b + ahead)(phi) + 0.5 * q * (jnp.cos(phi) - target) ** 2
+        return along(injection, a, b + quadrature)(phi) + 0.5 * q * (jnp.cos(phi) - target) ** 2
 
     z = from_phases(jnp.asarray(phi))
     field = jnp.asarray([a - q * (z[0] - target), b])
@@ -148,6 +155,19 @@ def test_a_quadrature_keeps_oscillators_canted():
     state, info = relax(model, x, model.rest(x), Blockwise(1e-9, 2))
     assert info.converged == 1
     np.testing.assert_allclose(state["out"][0, 0], drive / jnp.hypot(drive, 0.4), atol=1e-12)
+
+
+def test_injections_that_learn_leave_the_quadrature():
+    model = with_injections(layered((3, 2, 2), KEY, Oscillator(0.0, 0.4), Oscillator()), -0.5)
+    units = model.energy.units
+    np.testing.assert_allclose(units["h1"].injection, [-0.5, -0.5])
+    assert [unit.quadrature for unit in units.values()] == [0.4, 0.0]
+
+
+@pytest.mark.parametrize("quadrature", [-0.1, math.nan, math.inf])
+def test_a_quadrature_that_turns_no_oscillator_upward_is_refused(quadrature):
+    with pytest.raises(ValueError, match="expected a quadrature >= 0, got"):
+        Oscillator(0.0, quadrature)
 
 
 def test_costs_read_the_cosine():

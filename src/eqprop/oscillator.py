@@ -7,11 +7,13 @@ An oscillator is the point ``z = (cos phi, sin phi)``, on a leading axis of two.
 ``cos(a - b) = cos a cos b + sin a sin b``, every edge of a network couples oscillators component by
 component, the fields ``h`` and the cost see the cosine, and no trigonometric function is left.
 Gower, arXiv 2510.12934, who has no ``q``: a reference a quarter period ahead, ours, that keeps an
-oscillator from locking at 0 and pi. Alone in a field ``h`` it shows ``cos phi = h / sqrt(h^2 + q^2)``.
+oscillator from locking at 0 and pi. Alone in a field ``h`` it shows ``cos phi = h / sqrt(h^2 + q^2)``; in
+a network the sines of its neighbours add to ``q``.
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -28,13 +30,17 @@ class Oscillator(Unit):
 
     ``injection`` is ``S``, an array that broadcasts to the layer's shape and learns, or a number that does
     not; ``quadrature`` is the number ``q``. It relaxes by ``dphi/dt = -dV/dphi``, and rests at
-    ``phi = pi / 2``.
+    ``phi = pi / 2``. ``ValueError`` where ``q`` is negative, under which that is no minimum.
     """
 
     injection: Array | float = 0.0
     quadrature: float = eqx.field(default=0.0, static=True)
     smooth: ClassVar[bool] = True
     components: ClassVar[tuple[int, ...]] = (2,)
+
+    def __check_init__(self):
+        if not 0 <= self.quadrature < math.inf:
+            raise ValueError(f"Oscillator: expected a quadrature >= 0, got {self.quadrature}.")
 
     def embed(self, z: Array) -> Array:
         return z
@@ -64,8 +70,8 @@ class Oscillator(Unit):
     def force(self, z: Array, field: Array) -> Array:
         """``-dV/dphi = (a_sin + q) cos phi - a_cos sin phi - S sin 2 phi``, in the layer's shape."""
         cos, sin = z
-        ahead = field[1] + self.quadrature
-        return ahead * cos - field[0] * sin - 2.0 * self.injection * sin * cos
+        upward = field[1] + self.quadrature
+        return upward * cos - field[0] * sin - 2.0 * self.injection * sin * cos
 
     def velocity(self, z: Array, field: Array) -> Array:
         """``dz/dt``: the force along the circle, and a pull back to it where rounding left it."""

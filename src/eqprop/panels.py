@@ -77,9 +77,9 @@ def dress(axes: Axes, x: str, y: str, *shown: np.ndarray, title: str = "") -> No
 
 
 def _in_plain_numbers(axis: Axis) -> None:
-    """No powers of ten on a logarithmic axis that spans less than two decades above 1."""
+    """No powers of ten on a logarithmic axis that spans less than two decades from 1 to 10,000."""
     low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and 1 <= low < high < 100 * low:
+    if axis.get_scale() == "log" and 1 <= low < high < min(100 * low, 1e4):
         axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 

@@ -69,6 +69,8 @@ def check_recipe(recipe: Any) -> None:
             raise ValueError(
                 f"{name}: expected oscillators, got the units {recipe.unit} and {recipe.output}."
             )
+    if not 0 <= recipe.quadrature < math.inf:
+        raise ValueError(f"quadrature: expected a number >= 0, got {recipe.quadrature}.")
     if recipe.noise and recipe.solver != "langevin":
         raise ValueError(
             f"noise: expected the solver langevin with noise {recipe.noise}, got {recipe.solver}."

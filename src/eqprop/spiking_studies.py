@@ -11,7 +11,7 @@ from eqprop.studies import Comparison, Study
 
 SPIKES = RECIPES["mnist-spiking"]
 assert isinstance(SPIKES, SpikingRecipe)
-NO_SPIKES = {"estimator": "ep", "nudged_steps": 0}
+NO_SPIKES: dict[str, Any] = {"estimator": "ep", "nudged_steps": 0}
 TRAINED: dict[str, dict[str, Any]] = {
     "spiking EP, probabilities read": {},
     "spiking EP, spike rates read": {"reading": "rates"},
@@ -20,7 +20,7 @@ TRAINED: dict[str, dict[str, Any]] = {
 }
 FOUR_CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "spiking EP": {},
-    "deterministic EP": {"estimator": "ep", "beta": 0.5, "tolerance": 0.0, "nudged_steps": 0},
+    "deterministic EP": {**NO_SPIKES, "beta": 0.5, "tolerance": 0.0},
     "back-propagation": {"estimator": "backprop", "nudged_steps": 0},
 }
 
@@ -56,7 +56,7 @@ SPIKING: tuple[Study, ...] = (
     ),
     Comparison(
         "stochep-cifar-10",
-        "5,000 images of CIFAR-10, four narrow convolutions: spiking EP beside EP without spikes",
+        "5,000 images of CIFAR-10, four narrow convolutions: EP with and without spikes, and backprop",
         RECIPES["cifar-10-spiking-conv-narrow"],
         FOUR_CONVOLUTIONS,
         (0,),

@@ -122,6 +122,12 @@ def programmed(model: Model, x: Array, y: Array | None = None, beta: float = 0.0
             "programmed: expected a model without faults and asymmetry, which are the machine's own and no "
             f"numbers to send it, got {faulty or 'asymmetric couplings'}."
         )
+    canted = [name for name in network.order if _oscillator(network, name).quadrature]
+    if canted:
+        raise ValueError(
+            "programmed: expected oscillators with a quadrature of 0, since machines know J, h and S, got "
+            f"others in {canted}."
+        )
     places = _places(network)
     size = sum(int(np.prod(shape)) for _, shape in _layers(network))
     landscape = network.clamp(x)
@@ -197,15 +203,14 @@ def _places(network: Network) -> dict[str, slice]:
 
 
 def _injection(network: Network, name: str) -> Numbers:
-    layer = network.layers[name]
-    unit = bare(layer.unit)
+    injection = _oscillator(network, name).injection
+    return np.ravel(np.broadcast_to(injection, network.layers[name].shape))
+
+
+def _oscillator(network: Network, name: str) -> Oscillator:
+    unit = bare(network.layers[name].unit)
     assert isinstance(unit, Oscillator)
-    if unit.quadrature:
-        raise ValueError(
-            f"programmed: layer {name!r} expected oscillators with a quadrature of 0, since machines know "
-            f"J, h and S, got {unit.quadrature}."
-        )
-    return np.ravel(np.broadcast_to(unit.injection, layer.shape))
+    return unit
 
 
 def _nudge(model: Model, places, fields, injections, y: Array, beta: float):

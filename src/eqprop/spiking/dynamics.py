@@ -10,8 +10,8 @@ network's own energy: ``potential`` is ``p / 2 + (p log p + (1 - p) log(1 - p)) 
 ``sup |sigma''| Var(u) / 2``, where ``Var(u_i)`` is about ``leak / (2 - leak) sum_j w_ij^2 p_j (1 - p_j)``,
 over the population of neurons that share a membrane where there are several.
 
-In the style of Lin, Jiang and Sengupta, "StochEP", arXiv 2511.11320, whose equations are not public; the
-leak, the order of updates, the readings and what a nudge sees are choices of this package.
+In the style of Lin, Jiang and Sengupta, "StochEP", arXiv 2511.11320; the leak, the order of
+updates, the readings and what a nudge sees are choices of this package.
 """
 
 from __future__ import annotations
