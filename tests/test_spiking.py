@@ -1,5 +1,8 @@
 """Spiking networks: what crosses between layers, the mean-field limit, and what the learning rule reads."""
 
+import re
+import subprocess
+import sys
 from functools import cache
 
 import equinox as eqx
@@ -30,6 +33,7 @@ from eqprop.energy import Clamped
 from eqprop.forecast import forecast
 from eqprop.ops import MaxPool
 from eqprop.panels import save
+from eqprop.solvers._solver import DIVERGED
 from eqprop.spiking import (
     Bernoulli,
     BernoulliCoded,
@@ -39,6 +43,7 @@ from eqprop.spiking import (
     Spiking,
     SpikingPropagation,
     Staggered,
+    SurrogateBackpropagation,
     Threshold,
     cost,
     fan_out,
@@ -452,15 +457,25 @@ def test_other_bad_input():
     solver = Spiking(0.3, 20, Rates(5))
     with pytest.raises(ValueError, match="at least the 30 steps"):
         Spiking(0.3, 20, Probabilities(30))
-    with pytest.raises(ValueError, match="expected steps >= 1"):
+    with pytest.raises(ValueError, match="Rates: expected steps >= 1, a whole number, got 0"):
         Rates(0)
+    with pytest.raises(ValueError, match="Spiking: expected steps >= 1"):
+        Spiking(steps=0)
+    for rule in (Bernoulli, Staggered):
+        with pytest.raises(ValueError, match="population >= 1, a whole number, got 0"):
+            rule(0)
+    hard = Spiking(firing=Threshold())
     with pytest.raises(ValueError, match="hard reset"):
-        SpikingPropagation(Spiking(firing=Threshold()), symmetric(0.5))
+        SpikingPropagation(hard, symmetric(0.5))
+    with pytest.raises(ValueError, match="hard reset"):
+        EquilibriumPropagation(hard, symmetric(0.5))(model, x, y, model.rest(x), KEY)
+    for other in (Spiking(0.5), Spiking(firing=Bernoulli(8)), Spiking(graded=("out",))):
+        with pytest.raises(ValueError, match="in both phases, of the same neurons"):
+            SpikingPropagation(Spiking(), symmetric(0.5), other)
     with pytest.raises(ValueError, match="real nudges"):
         SpikingPropagation(solver, holomorphic(4, 0.3))(model, x, y, model.rest(x), KEY)
-    for size in (0, 70_000):
-        with pytest.raises(ValueError, match=f"population from 1 to 65535, got {size}"):
-            Staggered(size)
+    with pytest.raises(ValueError, match="population from 1 to 65535, got 70000"):
+        Staggered(70_000)
     with pytest.raises(
         ValueError, match="expected spikes as how many of a population fired, uint16"
     ):
@@ -468,6 +483,9 @@ def test_other_bad_input():
     some = Spiking(0.3, 5, Rates(1), {"h1": Bernoulli()})
     with pytest.raises(ValueError, match=r"a rule of firing for layer 'h2', got rules for .'h1'."):
         some.start(model.free(x[0]), model.energy.rest(x.dtype), KEY)
+    rules = dict.fromkeys(("h1", "h2", "out", "h9"), Bernoulli())
+    with pytest.raises(ValueError, match=r"rules of firing for layers among .* got some for"):
+        relax(model, x, model.rest(x), Spiking(firing=rules), KEY)
     with pytest.raises(ValueError, match="expected graded layers among"):
         relax(model, x, model.rest(x), Spiking(graded=("h9",)), KEY)
     with pytest.raises(ValueError, match="random key"):
@@ -479,6 +497,43 @@ def test_other_bad_input():
     wrong = carry._replace(spikes=jax.tree.map(lambda s: s.astype(float), carry.spikes))
     with pytest.raises(ValueError, match="expected booleans"):
         solver.run(lambda key: phase, wrong)
+
+
+WRONG_TYPES = """
+from eqprop import Blockwise, EquilibriumPropagation, finite_nudge, symmetric
+from eqprop.spiking import Spiking, SpikingPropagation, Staggered, record
+
+contrast = symmetric(0.1)
+for make in (
+    lambda: Spiking(steps=7.5),
+    lambda: Staggered(2.5),
+    lambda: Spiking(firing="bernoulli"),
+    lambda: SpikingPropagation(Blockwise(), contrast),
+    lambda: SpikingPropagation(Spiking(), finite_nudge(0.1)),
+    lambda: record(EquilibriumPropagation(Blockwise(), contrast), 0, 0, 0, 0),
+):
+    try:
+        make()
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_wrong_types_are_said_where_no_checker_runs():
+    done = subprocess.run([sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True)
+    for said, expected in zip(
+        done.stdout.splitlines(),
+        (
+            "expected steps >= 1, a whole number, got 7.5",
+            "expected population >= 1, a whole number, got 2.5",
+            "expected rules of firing, .* got .'bernoulli'",
+            "expected Spiking as the solver of its phases, got Blockwise",
+            "expected a contrast, .* got eqprop.rules",
+            "whose phases spike, got EquilibriumPropagation",
+        ),
+        strict=True,
+    ):
+        assert re.search(expected, said), said
 
 
 def synapses(model, name):
@@ -525,7 +580,34 @@ def test_costs_are_spikes_times_fan_out(population):
     assert found.synaptic_operations < found.dense_operations * population
     np.testing.assert_allclose(rates(kept["free"])["h1"], np.mean(kept["free"]["h1"], 0), rtol=1e-6)
     with pytest.raises(ValueError, match="expected booleans"):
-        cost(model, estimator.solver, {"free": {"h1": jnp.ones((2, 3, 8))}})
+        cost(model, solver, {"free": kept["free"] | {"h1": jnp.ones((2, 3, 8))}})
+    with pytest.raises(ValueError, match="expected 8 neurons a membrane"):
+        cost(model, Spiking(0.3, 20, Rates(5), Bernoulli(8)), kept)
+    with pytest.raises(ValueError, match="expected spikes of the layers"):
+        cost(model, solver, {"free": {"h1": kept["free"]["h1"]}})
+
+
+def test_phases_of_any_firing_are_recorded():
+    model, x, y = dense()
+    solver = Spiking(0.3, 12, Rates(5), Threshold())
+    kept = record(SurrogateBackpropagation(solver), model, x, y, KEY)
+    assert list(kept) == ["free"] and kept["free"]["h1"].shape == (12, 4, 8)
+    assert cost(model, solver, kept).synaptic_operations > 0
+
+
+@pytest.mark.parametrize("reading", [Rates(5), Probabilities(5)])
+@pytest.mark.parametrize("where", ["weights", "input"])
+def test_what_is_not_finite_is_seen_behind_spikes(reading, where):
+    model, x, y = dense()
+    if where == "weights":
+        model = jax.tree.map(lambda a: a * jnp.nan if eqx.is_inexact_array(a) else a, model)
+    else:
+        x = x.at[0, 0].set(jnp.nan)
+    solver = Spiking(0.3, 20, reading)
+    for estimator in (SpikingPropagation(solver, symmetric(0.5)), SurrogateBackpropagation(solver)):
+        found = estimator(model, x, y, model.rest(x), KEY)
+        assert np.isnan(found.value)
+        assert found.report.free.outcome[0] == DIVERGED
 
 
 def test_plots_show_the_spikes_given(tmp_path):
@@ -540,6 +622,9 @@ def test_plots_show_the_spikes_given(tmp_path):
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0, 1]])
     assert "64 of 630 neurons" in axes.get_title(loc="left")
     figure = firing_rates(phases)
+    assert [len(stairs.get_data().values) for stairs in figure.axes[0].patches] == [7, 4]
+    density = figure.axes[0].patches[0].get_data().values
+    np.testing.assert_allclose(density, [4.5, 0.75, 0.75, 0, 0, 0, 0])
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["free: mean 0.06", "beta = 0.5: mean 0.04"]
     assert save(figure, tmp_path / "rates.png").exists()

@@ -9,11 +9,21 @@ import numpy as np
 import pytest
 
 import systems
-from eqprop import Box, Layer, Model, Network, SquaredError, convolutional, layered
+from eqprop import (
+    Box,
+    Layer,
+    Model,
+    Network,
+    SquaredError,
+    Tanh,
+    convolutional,
+    layered,
+    with_read_out,
+)
 from eqprop.ops import MaxPool
 from eqprop.spiking import Bernoulli, Rates, Spiking, Threshold, to_nir, with_soft_reset
 
-nir = pytest.importorskip("nir", reason="NIR NOT TESTED: pip install 'eqprop[nir]'")
+nir = pytest.importorskip("nir", reason="NIR NOT TESTED: pip install nir")
 
 KEY, STEPS = jax.random.key(0), 40
 SOLVER = Spiking(0.25, STEPS, Rates(1), Threshold(0.4))
@@ -152,6 +162,13 @@ def per_pixel():
     [
         (networks()["dense"], Spiking(firing=Bernoulli()), "stochastic neuron"),
         (skip(), SOLVER, "expected a chain of layers"),
+        (layered((4, 3, 2), KEY, Tanh(), Tanh()), SOLVER, "a unit that shows a probability"),
+        (layered((4, 3, 2), KEY, Box()), SOLVER, "layer 'out' expected a unit that shows"),
+        (
+            with_read_out(layered((4, 3, 2), KEY, Box(), Box()), 2, KEY),
+            SOLVER,
+            "a cost without parameters, got CrossEntropy",
+        ),
         (with_soft_reset(networks()["dense"], SOLVER, 0.1), SOLVER, "soft resets cannot"),
         (systems.quadratic().model, SOLVER, "expected a Network"),
         (
@@ -174,5 +191,5 @@ def test_the_approximation_must_be_declared():
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "nir", None)
-    with pytest.raises(ImportError, match=r"pip install 'eqprop\[nir\]'"):
+    with pytest.raises(ImportError, match="pip install nir"):
         to_nir(networks()["dense"], SOLVER, without_feedback=True)

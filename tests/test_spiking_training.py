@@ -94,7 +94,9 @@ def test_a_spiking_run_is_audited_and_drawn(trained):
         (("--estimator", "spiking"), "expected a recipe of a spiking network"),
         (("--leak", "0"), r"expected a leak in \(0, 1\]"),
         (("--unit", "tanh"), "unit: expected one of logistic"),
-        (("--averaged", "11"), "phase of at least the 11 steps"),
+        (("--averaged", "11"), "averaged: expected at most the 10 steps of its phase, got 11"),
+        (("--max-steps", "8"), "predicted: expected at most the 8 steps of its phase, got 15"),
+        (("--estimator", "surrogate"), "nudged_steps: expected the estimator ep, .*; set it to 0"),
         (("--reset", "-1"), "reset: expected a number >= 0"),
         (("--test-seeds", "0"), "test_seeds: expected a number >= 1"),
         (("--population", "0"), "population: expected a number >= 1"),
@@ -104,7 +106,7 @@ def test_a_spiking_run_is_audited_and_drawn(trained):
     ],
 )
 def test_recipes_that_make_no_sense(change, message):
-    name = "digits" if "--estimator" in change else "mnist-spiking"
+    name = "digits" if change[-1] == "spiking" else "mnist-spiking"
     line = refusal(call("train", name, "--data", "digits", *change))
     assert re.search(message, line), line
 

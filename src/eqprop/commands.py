@@ -249,7 +249,7 @@ def _tensorboard(folder: Path):
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise ImportError(
-            "--tensorboard needs tensorboardX; install it with pip install 'eqprop[tensorboard]'."
+            "--tensorboard needs tensorboardX; install it with pip install tensorboardX."
         ) from error
 
     @cache

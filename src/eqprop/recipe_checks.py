@@ -32,9 +32,11 @@ def check_recipe(recipe: Any) -> None:
         )
     for name in EP_ONLY:
         phased = recipe.estimator == "spiking" and name == "nudged_steps"
-        if getattr(recipe, name) and recipe.estimator != "ep" and not phased:
+        value = getattr(recipe, name)
+        if value and recipe.estimator != "ep" and not phased:
             raise ValueError(
-                f"{name}: expected the estimator ep, whose phases it acts on, got {recipe.estimator}."
+                f"{name}: expected the estimator ep, whose phases it acts on, got {recipe.estimator}; set "
+                f"it to {type(value)(0)}."
             )
     if recipe.estimator == "thermal" and not hasattr(recipe, "temperature"):
         raise ValueError(

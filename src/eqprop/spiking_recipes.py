@@ -106,6 +106,12 @@ class Spikes:
             )
         if self.reset < 0:
             raise ValueError(f"reset: expected a number >= 0, got {self.reset}.")
+        steps = {"predicted": self.max_steps, "averaged": self.nudged_steps or self.max_steps}
+        for field, most in steps.items():
+            if self.estimator in SPIKING and self._named(field) > most:
+                raise ValueError(
+                    f"{field}: expected at most the {most} steps of its phase, got {self._named(field)}."
+                )
         if self.estimator in SPIKING:
             self.free_phase()
             self.nudged_phase()

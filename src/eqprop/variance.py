@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.estimators import Estimator
 from eqprop.model import Model
+from eqprop.ops import cast
 
 
 class Spread(NamedTuple):
@@ -44,7 +45,7 @@ def spread(
     what they report. At least 2 repeats."""
     if repeats < 2:
         raise ValueError(f"spread: expected 2 repeats or more for a variance, got {repeats}.")
-    flat = {name: ravel_pytree(reference)[0] for name, reference in references.items()}
+    flat = {name: ravel_pytree(cast(r, x.dtype))[0] for name, r in references.items()}
     found, seen = _spread(model, x, y, estimator, flat, jax.random.split(key, repeats))
     spreads = {name: Spread(*map(float, one)) for name, one in found.items()}
     return spreads, {name: float(value) for name, value in seen.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -62,11 +63,13 @@ def fan_out(model: Model) -> State:
 
 def cost(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Cost:
     """Of recorded spikes, booleans of (time, batch, ...) by phase and layer: mean over the batch, all
-    phases together. Inputs, graded layers and soft resets are not counted."""
+    phases together. Inputs, graded layers, soft resets and a read-out of the cost are not counted.
+
+    Raises ``ValueError`` for recordings of other layers or populations than the solver's."""
     reached = fan_out(model)
     operations = draws = products = 0.0
-    for spikes in phases.values():
-        check_spikes(spikes)
+    for phase, spikes in phases.items():
+        _check(phase, spikes, reached, solver)
         for name, fired in spikes.items():
             steps, batch = fired.shape[:2]
             spread = jnp.sum(fired, (0, 1), dtype=reached[name].dtype) * reached[name]
@@ -74,6 +77,25 @@ def cost(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Cost:
             draws += steps * solver.rule(name).draws * reached[name].size
             products += steps * float(jnp.sum(reached[name]))
     return Cost(operations, draws, products)
+
+
+def _check(phase: str, spikes: State, reached: State, solver: Spiking) -> None:
+    """Raise ``ValueError`` for what is no recording of these neurons."""
+    expected = [name for name in reached if name not in solver.graded]
+    if not isinstance(spikes, Mapping) or sorted(spikes) != sorted(expected):
+        raise ValueError(
+            f"cost: phase {phase!r} expected spikes of the layers {expected}, got "
+            f"{sorted(spikes) if isinstance(spikes, Mapping) else type(spikes).__name__}; give what "
+            "`record` returns."
+        )
+    check_spikes(spikes)
+    for name, fired in spikes.items():
+        population = math.prod(fired.shape[2:]) / reached[name].size
+        if population != solver.rule(name).population:
+            raise ValueError(
+                f"cost: phase {phase!r} expected {solver.rule(name).population} neurons a membrane of "
+                f"layer {name!r}, got spikes of shape {fired.shape}, {population:g} a membrane."
+            )
 
 
 def _ones(op: Any) -> tuple[Any, int]:

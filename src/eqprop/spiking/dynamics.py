@@ -32,7 +32,14 @@ from eqprop.noise import uniform
 from eqprop.ops import MaxPool
 from eqprop.solvers import Info, Solver
 from eqprop.solvers._solver import judge
-from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
+from eqprop.spiking.firing import (
+    Bernoulli,
+    Firing,
+    check_count,
+    check_units,
+    numbers,
+    probability,
+)
 from eqprop.spiking.reading import Probabilities, Reading
 from eqprop.units import State, Units, read
 
@@ -71,9 +78,11 @@ class Spiking(Solver):
     its layer: its nudge is the exact slope at that layer's own probability (a membrane, where graded).
     The residual reported is that of the network's energy, the mean-field one, in what was read and shown.
 
+    What was read is NaN where a membrane is not finite.
+
     Raises ``ValueError`` for a leak outside (0, 1], a reading longer than the phase, units without a
-    firing probability, layers without a rule, max pooling between layers, and energies that are not
-    networks.
+    firing probability, layers without a rule and rules without a layer, max pooling between layers,
+    nudges where no energy describes the firing, and energies that are not networks.
     """
 
     leak: float = eqx.field(default=0.3, static=True)
@@ -86,6 +95,11 @@ class Spiking(Solver):
         if not 0 < self.leak <= 1:
             raise ValueError(
                 f"Spiking: expected a leak in (0, 1], got {self.leak}; 1 is memoryless, 0.2 to 0.5 usual."
+            )
+        check_count("Spiking: expected steps", self.steps)
+        if strange := [rule for rule in self.rules if not isinstance(rule, Firing)]:
+            raise ValueError(
+                f"Spiking: expected rules of firing, such as Bernoulli() or a dict of them, got {strange}."
             )
         if self.steps < self.reading.steps:
             raise ValueError(
@@ -169,8 +183,11 @@ class Spiking(Solver):
         return state, judge(_residual(phase, shown), jnp.asarray(self.steps, jnp.int32), None)
 
     def read_out(self, carry: Carry) -> State:
-        """What was read of every layer over the last phase, as its neighbours would see it."""
-        return {name: total / self.reading.steps for name, total in carry.total.items()}
+        """What was read of every layer over the last phase, as its neighbours would see it. A spike is true
+        or false whatever its membrane, so that one that is not finite is told apart here."""
+        finite = jnp.stack([jnp.all(jnp.isfinite(u)) for u in carry.membrane.values()])
+        shown = jax.tree.map(lambda total: total / self.reading.steps, carry.total)
+        return jax.tree.map(lambda u: jnp.where(jnp.all(finite), u, jnp.nan), shown)
 
     def measured(self, carry: Carry) -> State:
         """What the reading takes of this step; of graded layers the membrane."""
@@ -191,7 +208,25 @@ class Spiking(Solver):
                 f"Spiking: expected a Network, whose layers couple by products, got {type(phase).__name__}."
             )
         check_units(phase.units, self.graded)
+        if isinstance(self.firing, dict) and (
+            unknown := sorted(set(self.firing) - set(phase.units))
+        ):
+            raise ValueError(
+                f"Spiking: expected rules of firing for layers among {list(phase.units)}, got some for "
+                f"{unknown}."
+            )
+        if isinstance(phase, Nudged):
+            self.require_energy()
         check_pooling(phase)
+
+    def require_energy(self) -> None:
+        """Raise ``ValueError`` for a rule that no energy describes, whose nudges teach nothing."""
+        for rule in (rule for rule in self.rules if not rule.follows_energy):
+            raise ValueError(
+                f"Spiking: expected firing that follows an energy in nudged phases, got {rule}, whose "
+                "hard reset forgets what drove the neuron; use Bernoulli, and with_soft_reset where a "
+                "reset is wanted."
+            )
 
     def _currents(self, phase: Clamped, carry: Carry) -> State:
         """The field of every layer: of its neighbours' spikes, and of a nudge at its own probability."""

@@ -49,8 +49,8 @@ class SpikingPropagation(Estimator):
     The gradient is that of the network's energy in what ``solver.reading`` reads; the value is the mean
     cost there. Nudged phases share their random numbers unless ``common_noise`` is false.
 
-    Raises ``ValueError`` for a firing rule that no energy describes, such as a hard reset, and where the
-    solver does.
+    Raises ``ValueError`` for a firing rule that no energy describes, such as a hard reset, for phases of
+    other neurons than the free one's, and where the solver does.
     """
 
     solver: Spiking
@@ -60,12 +60,26 @@ class SpikingPropagation(Estimator):
     common_noise: bool = eqx.field(default=True, static=True)
 
     def __check_init__(self):
-        for solver in (self.solver, self.nudged_solver or self.solver):
-            for rule in (rule for rule in solver.rules if not rule.follows_energy):
+        nudged = self.nudged_solver or self.solver
+        for solver in (self.solver, nudged):
+            if not isinstance(solver, Spiking):
                 raise ValueError(
-                    f"SpikingPropagation: expected firing that follows an energy, got {rule}, whose hard "
-                    "reset forgets what drove the neuron; use Bernoulli, and with_soft_reset where a reset "
-                    "is wanted."
+                    "SpikingPropagation: expected Spiking as the solver of its phases, got "
+                    f"{type(solver).__name__}; EquilibriumPropagation takes the others."
+                )
+            solver.require_energy()
+        if not isinstance(self.contrast, Contrast):
+            kind = type(self.contrast)
+            raise ValueError(
+                "SpikingPropagation: expected a contrast, such as symmetric(0.2), got "
+                f"{kind.__module__}.{kind.__name__}."
+            )
+        for field in ("leak", "firing", "graded"):
+            free, other = getattr(self.solver, field), getattr(nudged, field)
+            if free != other:
+                raise ValueError(
+                    f"SpikingPropagation: expected the same {field} in both phases, of the same neurons, "
+                    f"got {free} and {other}."
                 )
 
     def __call__(

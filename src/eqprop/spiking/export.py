@@ -12,13 +12,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import equinox as eqx
+import jax
 import numpy as np
 
 from eqprop.model import Model
 from eqprop.network import INPUT, Edge, Network
 from eqprop.ops import AveragePool, Chain, Conv, Dense
 from eqprop.spiking.dynamics import Spiking
-from eqprop.spiking.firing import Threshold
+from eqprop.spiking.firing import Threshold, check_units
 
 NOTE = "feed-forward half of an energy-based network: feedback dropped, dt = 1, spikes are 1 a step"
 
@@ -28,8 +30,9 @@ def to_nir(model: Model, solver: Spiking, without_feedback: bool = False) -> Any
     has them.
 
     Raises ``ImportError`` without the package ``nir``; and ``ValueError`` unless ``without_feedback`` is
-    true, for firing other than `Threshold`, graded layers, and whatever is no chain of `Dense`, `Conv` and
-    `AveragePool` (skips, lateral couplings and soft resets, other operators).
+    true, for firing other than `Threshold`, graded layers, units that do not spike, a trained read-out, and
+    whatever is no chain of `Dense`, `Conv` and `AveragePool` (skips, lateral couplings and soft resets,
+    other operators).
     """
     nir = _package()
     if not without_feedback:
@@ -61,7 +64,7 @@ def _package() -> Any:
         import nir
     except ImportError as error:
         raise ImportError(
-            "to_nir needs the package nir; install it with pip install 'eqprop[nir]'."
+            "to_nir needs the package nir; install it with pip install nir."
         ) from error
     return nir
 
@@ -71,6 +74,12 @@ def _chain(model: Model, solver: Spiking) -> list[Edge]:
     network = model.energy
     if not isinstance(network, Network):
         raise ValueError(f"to_nir: expected a Network, got {type(network).__name__}.")
+    check_units(network.units, solver.graded)
+    if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)):
+        raise ValueError(
+            f"to_nir: expected a cost without parameters, got {type(model.cost).__name__}, whose read-out "
+            "is no layer that spikes; use SquaredError."
+        )
     others = [rule for rule in solver.rules if not isinstance(rule, Threshold)]
     if others or solver.graded:
         raise ValueError(

@@ -23,6 +23,12 @@ from eqprop.units import Box, Unit, Units
 COUNTS = jnp.uint16
 
 
+def check_count(name: str, value: float) -> None:
+    """Raise ``ValueError`` for a number that counts nothing."""
+    if value != int(value) or value < 1:
+        raise ValueError(f"{name} >= 1, a whole number, got {value}.")
+
+
 def probability(unit: Unit, membrane: Array) -> Array:
     """``p = sigma(u)``, in the shape of ``u``."""
     return unit.embed(unit.retract(membrane))
@@ -122,8 +128,7 @@ class Bernoulli(Firing):
     population: int = eqx.field(default=1, static=True)
 
     def __check_init__(self):
-        if self.population < 1:
-            raise ValueError(f"Bernoulli: expected population >= 1, got {self.population}.")
+        check_count("Bernoulli: expected population", self.population)
 
     @property
     def draws(self) -> int:
@@ -154,8 +159,9 @@ class Staggered(Firing):
     population: int = eqx.field(default=8, static=True)
 
     def __check_init__(self):
+        check_count("Staggered: expected population", self.population)
         most = jnp.iinfo(COUNTS).max
-        if not 1 <= self.population <= most:
+        if self.population > most:
             raise ValueError(
                 f"Staggered: expected a population from 1 to {most}, got {self.population}."
             )

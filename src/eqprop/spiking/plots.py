@@ -39,18 +39,25 @@ def raster(phases: Recording, example: int = 0) -> Figure:
 
 
 def firing_rates(phases: Recording, bins: int = 20) -> Figure:
-    """Histograms of the neurons' firing rates over each phase, one panel a layer."""
+    """Histograms of the neurons' firing rates over each phase, one panel a layer; a bin for each rate of a
+    phase that is too short for ``bins`` of them."""
     layers = _checked("firing_rates", phases)
     require(bins > 0, "firing_rates: bins", "a positive number", bins, "use 20")
-    figure, panels = sheet(3.4, 2.7, len(layers), 3)
-    edges = np.linspace(0, 1, bins + 1)
+    figure, panels = sheet(3.4, 2.7, len(layers), min(3, len(layers)))
     for axes, (name, parts) in zip(panels, layers.items(), strict=True):
         for phase, part in zip(phases, parts, strict=True):
             found = np.ravel(part.mean(0))
-            shares = np.histogram(found, edges)[0] / found.size
-            axes.stairs(shares, edges, label=f"{phase}: mean {found.mean():.2f}")
-        dress(axes, "firing rate", "fraction of neurons", title=name)
+            edges = _edges(len(part), bins)
+            density = np.histogram(found, edges, density=True)[0]
+            axes.stairs(density, edges, label=f"{phase}: mean {found.mean():.2f}")
+        dress(axes, "firing rate", "density of neurons", title=name)
     return figure
+
+
+def _edges(steps: int, bins: int) -> np.ndarray:
+    """Whole numbers of a phase's ``steps + 1`` rates in each bin."""
+    each = -(-(steps + 1) // bins)
+    return (np.arange(0, steps + 1 + each, each) - 0.5) / steps
 
 
 def _checked(where: str, phases: Recording) -> dict[str, list[np.ndarray]]:

@@ -8,6 +8,8 @@ from abc import abstractmethod
 import equinox as eqx
 from jaxtyping import Array
 
+from eqprop.spiking.firing import check_count
+
 
 class Reading(eqx.Module):
     """A number in [0, 1] a neuron: the mean over the last ``steps`` steps of what `of` takes of each."""
@@ -15,8 +17,7 @@ class Reading(eqx.Module):
     steps: eqx.AbstractVar[int]
 
     def __check_init__(self):
-        if self.steps < 1:
-            raise ValueError(f"{type(self).__name__}: expected steps >= 1, got {self.steps}.")
+        check_count(f"{type(self).__name__}: expected steps", self.steps)
 
     @abstractmethod
     def of(self, shown: Array, p: Array) -> Array:

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.model import Model
+from eqprop.ops import freeze
 from eqprop.spiking.dynamics import Carry, Hook
-from eqprop.spiking.estimator import SpikingPropagation
+from eqprop.spiking.estimator import SpikingPropagation, free_phase
+from eqprop.spiking.surrogate import SurrogateBackpropagation
 from eqprop.units import State
 
 
@@ -24,7 +26,7 @@ def membranes(carry: Carry) -> State:
 
 
 def record(
-    estimator: SpikingPropagation,
+    estimator: SpikingPropagation | SurrogateBackpropagation,
     model: Model,
     x: Array,
     y: Array,
@@ -32,11 +34,32 @@ def record(
     hook: Hook = spikes,
 ) -> dict[str, PyTree]:
     """What ``hook`` keeps of each phase of an estimate from rest, by the phase's name: ``free``, then
-    ``beta = ...``; the phases are those of the estimate with the same key. The hook must be traceable."""
+    ``beta = ...`` where there are nudges; the phases are those of the estimate with the same key. The hook
+    must be traceable.
+
+    Raises ``ValueError`` for estimators whose phases do not spike.
+    """
+    if isinstance(estimator, SurrogateBackpropagation):
+        return {"free": _free(estimator, model, x, key, hook)}
+    if not isinstance(estimator, SpikingPropagation):
+        raise ValueError(
+            "record: expected SpikingPropagation or SurrogateBackpropagation, whose phases spike, got "
+            f"{type(estimator).__name__}."
+        )
     betas, free, nudged = _recorded(estimator, model, x, y, key, hook)
     parts = [jax.tree.map(lambda a, i=index: a[i], nudged) for index in range(len(betas))]
     names = [f"beta = {float(beta):.3g}" for beta in betas]
     return {"free": free, **dict(zip(names, parts, strict=True))}
+
+
+@eqx.filter_jit
+def _free(
+    estimator: SurrogateBackpropagation, model: Model, x: Array, key: PRNGKeyArray, hook: Hook
+) -> PyTree:
+    phase = free_phase(
+        estimator.solver, estimator.coding, freeze(model), x, model.rest(x), key, hook
+    )
+    return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), phase.records)
 
 
 @eqx.filter_jit
