@@ -133,6 +133,23 @@ def test_a_program_changes_the_states_and_the_gradient_reaches_the_master():
         np.testing.assert_array_equal(layer.bias, system.model.energy.layers[name].bias)
 
 
+def test_layers_have_ranges_of_their_own():
+    """Couplings by the layer where they end; of written updates as of parameters."""
+    model = systems.excited(layered((5, 4, 3), KEY, gain=9.0), 1, 9.0)
+    limits = hardware.Ranges(0.2, (("out", 3.0),))
+    made = hardware.Quantise(2, limits)(model)
+    params = eqx.filter(model, eqx.is_inexact_array)
+    write = hardware.on_grid(2, limits)
+    updates, _ = write.update(jax.tree.map(jnp.zeros_like, params), write.init(params), params)
+    for quantised in (made, eqx.apply_updates(model, updates)):
+        network = quantised.energy
+        for name, edge, limit in (("h1", "x-h1", 0.2), ("out", "h1-out", 0.6)):
+            for held in (network.edges[edge].op.weight, network.layers[name].bias):
+                np.testing.assert_allclose(np.max(np.abs(held)), limit)
+                levels = (np.unique(held) + limit) * 3 / (2 * limit)
+                np.testing.assert_allclose(levels, np.round(levels), atol=1e-9)
+
+
 def test_couplings_inside_a_layer_are_rounded_as_pairs():
     model = hardware.Quantise(3, 0.5)(systems.lateral().model)
     matrices = [e.op.matrix for e in model.energy.edges.values() if e.source == e.target]
@@ -398,6 +415,10 @@ def test_what_a_machine_cannot_take_is_refused(tmp_path):
     [
         (lambda: hardware.Quantise(0, 1.0), "1 to 24 bits"),
         (lambda: hardware.Quantise(4, 0.0), "limit > 0"),
+        (
+            lambda: hardware.Quantise(4, hardware.Ranges(1.0, (("h1", -1.0),))),
+            "limit > 0, got -1.0",
+        ),
         (lambda: hardware.ReadBits(0), "1 to 24 bits"),
         (lambda: hardware.on_grid(0, 1.0), "1 to 24 bits"),
         (lambda: hardware.on_grid(4, -1.0), "limit > 0"),
@@ -451,6 +472,7 @@ PERFECT = {
             "without_master": True,
             "stochastic_rounding": True,
         },
+        {"parameter_bits": 4, "parameter_range": 0.3, "layer_ranges": (1.0, 2.0)},
         {"state_bits": 4},
         {"solver": "langevin", "noise": 0.2, "step_size": 0.1},
         {"train_injection": True, "injection_rate": 0.5, "bias_rate": 0.1},
@@ -460,6 +482,7 @@ PERFECT = {
         "master",
         "without_master",
         "stochastic",
+        "layer_ranges",
         "state_bits",
         "noise",
         "injection",
@@ -535,6 +558,7 @@ def test_locked_oscillators_are_said():
         {"injection": 0.5, "unit": "clip", "output": "linear"},
         {"quadrature": 0.5, "injection": 0.0, "unit": "clip", "output": "linear"},
         {"quadrature": -0.5},
+        {"layer_ranges": (1.0, 2.0, 3.0), "parameter_bits": 4},
         {"quadrature": float("nan")},
         {"tolerance": 0.0, "solver": "flow"},
     ],

@@ -125,7 +125,7 @@ def make_program(recipe: Recipe) -> Program:
     """What the recipe's device makes of the parameters."""
     if not recipe.parameter_bits:
         return Sequence()
-    return Quantise(recipe.parameter_bits, recipe.parameter_range)
+    return Quantise(recipe.parameter_bits, recipe.ranges)
 
 
 def make_contrast(recipe: Recipe, beta: float | None = None) -> Contrast:

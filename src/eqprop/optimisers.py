@@ -89,7 +89,7 @@ def _write(recipe: Recipe) -> optax.GradientTransformation:
         return optax.identity()
     key = jax.random.fold_in(jax.random.key(recipe.seed), WRITES)
     draw = key if recipe.stochastic_rounding else None
-    return on_grid(recipe.parameter_bits, recipe.parameter_range, draw)
+    return on_grid(recipe.parameter_bits, recipe.ranges, draw)
 
 
 def _decays(parameters: PyTree) -> PyTree:

@@ -23,6 +23,7 @@ from eqprop.choices import (
 from eqprop.costs import SquaredError
 from eqprop.data import Dataset
 from eqprop.feedback import nudge_scale, with_stiff_layers, with_weak_feedback
+from eqprop.hardware import Ranges
 from eqprop.model import Model
 from eqprop.oscillator import Oscillator
 from eqprop.recipe_checks import check_recipe
@@ -127,6 +128,9 @@ class Recipe:
     """Bits of every parameter on the device; 0 is floating point."""
     parameter_range: float = 1.0
     """Quantised parameters lie in +- this."""
+    layer_ranges: tuple[float, ...] = ()
+    """Range of each layer's couplings and fields, in order from the input, as multiples of parameter_range;
+    () is all 1."""
     without_master: bool = False
     """Round every update to the device's levels, instead of keeping floating-point parameters beside it."""
     stochastic_rounding: bool = False
@@ -157,6 +161,12 @@ class Recipe:
     def order(self) -> tuple[str, ...]:
         """The names of the layers from the input; a read-out is none."""
         return (*self.hidden_layers, OUTPUT) if self.cost == "squared-error" else self.hidden_layers
+
+    @property
+    def ranges(self) -> Ranges:
+        """The ranges of quantised parameters."""
+        factors = dict(zip(self.order, self.layer_ranges, strict=False))
+        return Ranges(self.parameter_range, tuple(factors.items()))
 
     @property
     def normalisation(self) -> tuple[Channels, Channels]:

@@ -65,6 +65,11 @@ def check_recipe(recipe: Any) -> None:
         raise ValueError("without_master: expected parameter_bits of 1 or more, got 0.")
     if recipe.stochastic_rounding and not recipe.without_master:
         raise ValueError("stochastic_rounding: expected without_master, whose updates it rounds.")
+    if recipe.layer_ranges and len(recipe.layer_ranges) != len(recipe.order):
+        raise ValueError(
+            f"layer_ranges: expected {len(recipe.order)} numbers, one for each of {recipe.order}, got "
+            f"{recipe.layer_ranges}."
+        )
     oscillators = "oscillator" in (recipe.unit, recipe.output)
     for name in ("injection", "train_injection", "quadrature"):
         if getattr(recipe, name) and not oscillators:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,32 @@ def check_bits(name: str, bits: int) -> None:
         raise ValueError(f"{name}: expected 1 to 24 bits, got {bits}.")
 
 
-def check_limit(name: str, limit: float) -> None:
+@dataclass(frozen=True)
+class Ranges:
+    """A range for each layer: ``limit`` times its factor, for the couplings that end there, its fields and
+    its injections; ``limit`` for whatever is in none of them. Called with a parameter's name."""
+
+    limit: float
+    factors: tuple[tuple[str, float], ...] = ()
+
+    def __call__(self, name: str) -> float:
+        layer = name.split(".")[0].split("-")[-1]
+        return self.limit * dict(self.factors).get(layer, 1.0)
+
+
+def ranges(limit: float | Ranges) -> Ranges:
+    """One range for all, or those given."""
+    return limit if isinstance(limit, Ranges) else Ranges(limit)
+
+
+def check_limit(name: str, limit: float | Ranges) -> None:
     """Raise ``ValueError`` for a range that holds nothing."""
-    if not (limit > 0 and math.isfinite(limit)):
-        raise ValueError(f"{name}: expected a range [-limit, limit] with limit > 0, got {limit}.")
+    given = ranges(limit)
+    for value in (given.limit, *(given.limit * factor for _, factor in given.factors)):
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(
+                f"{name}: expected a range [-limit, limit] with limit > 0, got {value}."
+            )
 
 
 def to_grid(

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.estimators import Batch, EquilibriumPropagation, Estimate, Estimator
-from eqprop.hardware.grid import check_bits, check_limit, to_grid
+from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
 from eqprop.model import Model
 from eqprop.names import parameter_names
 from eqprop.network import INPUT, Edge, Network, Op
@@ -83,11 +83,11 @@ class Quantise(Program):
     """``2^bits`` levels in ``[-limit, limit]``, symmetric about zero, which is none of them.
 
     With ``where=couplings`` biases stay as they are. The couplings inside a layer (`Lateral`) are rounded
-    as the pairs that they are.
+    as the pairs that they are. A machine whose layers have ranges of their own takes `Ranges` as the limit.
     """
 
     bits: int = eqx.field(static=True)
-    limit: float = eqx.field(static=True)
+    limit: float | Ranges = eqx.field(static=True)
     where: Where = eqx.field(default=everything, static=True)
 
     def __check_init__(self):
@@ -95,8 +95,10 @@ class Quantise(Program):
         check_limit("Quantise", self.limit)
 
     def __call__(self, model: Model) -> Model:
-        def made(value: Array) -> Array:
-            return to_grid(value, self.bits, -self.limit, self.limit)
+        limit = ranges(self.limit)
+
+        def made(name: str, value: Array) -> Array:
+            return to_grid(value, self.bits, -limit(name), limit(name))
 
         return _each(_paired(model), self.where, made)
 
@@ -111,7 +113,7 @@ class Limit(Program):
         check_limit("Limit", self.limit)
 
     def __call__(self, model: Model) -> Model:
-        return _each(model, self.where, lambda value: jnp.clip(value, -self.limit, self.limit))
+        return _each(model, self.where, lambda _, value: jnp.clip(value, -self.limit, self.limit))
 
 
 class Mismatch(Program):
@@ -237,10 +239,10 @@ def _paired(model: Model) -> Model:
     return jax.tree.map(lambda n: Lateral(n.matrix) if lateral(n) else n, model, is_leaf=lateral)
 
 
-def _each(model: Model, where: Where, made: Callable[[Array], Array]) -> Model:
+def _each(model: Model, where: Where, made: Callable[[str, Array], Array]) -> Model:
     values, rest = eqx.partition(model, eqx.is_inexact_array)
     chosen = jax.tree.map(
-        lambda name, v: straight_through(v, made(v)) if _set(name, where) else v,
+        lambda name, v: straight_through(v, made(name, v)) if _set(name, where) else v,
         parameter_names(model),
         values,
     )

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.hardware.grid import check_bits, check_limit, to_grid
+from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
+from eqprop.names import parameter_names
 
 
 class Draws(NamedTuple):
@@ -29,17 +30,22 @@ def clipped(limit: float) -> optax.GradientTransformation:
 
 
 def on_grid(
-    bits: int, limit: float, key: PRNGKeyArray | None = None
+    bits: int, limit: float | Ranges, key: PRNGKeyArray | None = None
 ) -> optax.GradientTransformation:
     """No master copy: what is written is the nearest of ``2^bits`` levels in ``[-limit, limit]``, so that
     an update below half a step is lost. With a key, rounding is stochastic and loses nothing on average."""
     check_bits("on_grid", bits)
     check_limit("on_grid", limit)
+    limits = ranges(limit)
 
-    def written(value: Array, draw: PRNGKeyArray | None) -> Array:
-        return to_grid(value, bits, -limit, limit, draw)
+    def written(name: str, u: Array, p: Array, draw: PRNGKeyArray | None = None) -> Array:
+        return to_grid(p + u, bits, -limits(name), limits(name), draw) - p
 
-    return _writing(written, key)
+    if key is None:
+        return optax.stateless(
+            lambda updates, params: jax.tree.map(written, parameter_names(params), updates, params)
+        )
+    return _with_draws(written, key)
 
 
 def pulsed(
@@ -54,7 +60,7 @@ def pulsed(
     if not pulse > 0 or not spread >= 0:
         raise ValueError(f"pulsed: expected pulse > 0 and spread >= 0, got {pulse} and {spread}.")
 
-    def write(update: Array, value: Array, draw: PRNGKeyArray) -> Array:
+    def write(name: str, update: Array, value: Array, draw: PRNGKeyArray) -> Array:
         dither, blur = jax.random.split(draw)
         pulses = jnp.floor(update / pulse + jax.random.uniform(dither, update.shape, update.dtype))
         room = 1.0 - jnp.sign(pulses) * value / limit
@@ -65,20 +71,11 @@ def pulsed(
     return _with_draws(write, key)
 
 
-def _writing(written: Any, key: PRNGKeyArray | None) -> optax.GradientTransformation:
-    if key is None:
-        return optax.stateless(
-            lambda updates, params: jax.tree.map(
-                lambda u, p: written(p + u, None) - p, updates, params
-            )
-        )
-    return _with_draws(lambda u, p, draw: written(p + u, draw) - p, key)
-
-
 def _with_draws(write: Any, key: PRNGKeyArray) -> optax.GradientTransformation:
     def update(updates: PyTree, state: Draws, params: PyTree = None) -> tuple[PyTree, Draws]:
         now, later = jax.random.split(jax.random.wrap_key_data(state.key))
         draws = optax.tree.split_key_like(now, updates)
-        return jax.tree.map(write, updates, params, draws), Draws(jax.random.key_data(later))
+        written = jax.tree.map(write, parameter_names(params), updates, params, draws)
+        return written, Draws(jax.random.key_data(later))
 
     return optax.GradientTransformation(lambda params: Draws(jax.random.key_data(key)), update)
