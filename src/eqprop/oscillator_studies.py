@@ -27,19 +27,20 @@ def _unrolled(name: str) -> Recipe:
 
 
 def _bits() -> tuple[Case, ...]:
-    """Parameter bits with a floating-point master copy, and without one by either rounding."""
+    """Parameter bits with a floating-point master copy, and without one by either rounding. Ranges were chosen
+    on other training images."""
     ways: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
-        "master": ((0, 8, 6, 4, 3, 2), {}),
-        "no master, nearest": ((10, 8, 6), {"without_master": True}),
+        "master": ((0, 8, 4, 3, 2), {"parameter_range": 0.14}),
+        "no master, nearest": ((10, 8), {"without_master": True}),
         "no master, stochastic": (
-            (10, 8, 6, 4),
+            (10, 8, 6),
             {"without_master": True, "stochastic_rounding": True},
         ),
     }
     settings: dict[str, dict[str, Any]] = {
         "β = 0.5": {"beta": 0.5},
         "β = 1": {"beta": 1.0},
-        "β = 1, longer and faster": LONGER | {"beta": 1.0},
+        "β = 1, longer": {"beta": 1.0, "epochs": 300, "learning_rate": 1.0},
     }
     return tuple(
         Case(f"{way}, {name}", bits, setting | {"parameter_bits": bits} | how)
@@ -95,7 +96,7 @@ OSCILLATORS: tuple[Study, ...] = (
     Sweep(
         "oim-parameter-bits",
         "the same with quantised parameters (0: floating point)",
-        dataclasses.replace(HARDWARE, parameter_range=0.1),
+        dataclasses.replace(HARDWARE, parameter_range=0.1, layer_ranges=(1.0, 2.5)),
         "parameter bits",
         _bits(),
     ),
