@@ -27,8 +27,8 @@ def _unrolled(name: str) -> Recipe:
 
 
 def _bits() -> tuple[Case, ...]:
-    """Parameter bits with a floating-point master copy, and without one by either rounding. Ranges were chosen
-    on other training images."""
+    """Parameter bits with a floating-point master copy, and without one by either rounding. Ranges were
+    chosen on other training images."""
     ways: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
         "master": ((0, 8, 4, 3, 2), {"parameter_range": 0.14}),
         "no master, nearest": ((10, 8), {"without_master": True}),
