@@ -150,6 +150,17 @@ def test_layers_have_ranges_of_their_own():
                 np.testing.assert_allclose(levels, np.round(levels), atol=1e-9)
 
 
+def test_a_range_of_no_layer_is_refused():
+    model, limits = layered((5, 4, 3), KEY), hardware.Ranges(0.2, (("h2", 3.0),))
+    params = eqx.filter(model, eqx.is_inexact_array)
+    for used in (
+        lambda: hardware.Quantise(2, limits)(model),
+        lambda: hardware.on_grid(2, limits).update(params, optax.EmptyState(), params),
+    ):
+        with pytest.raises(ValueError, match=r"layers among \['h1', 'out'\], got \['h2'\]"):
+            used()
+
+
 def test_couplings_inside_a_layer_are_rounded_as_pairs():
     model = hardware.Quantise(3, 0.5)(systems.lateral().model)
     matrices = [e.op.matrix for e in model.energy.edges.values() if e.source == e.target]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 
 def check_bits(name: str, bits: int) -> None:
@@ -25,8 +25,18 @@ class Ranges:
     factors: tuple[tuple[str, float], ...] = ()
 
     def __call__(self, name: str) -> float:
-        layer = name.split(".")[0].split("-")[-1]
-        return self.limit * dict(self.factors).get(layer, 1.0)
+        return self.limit * dict(self.factors).get(_layer(name), 1.0)
+
+    def check(self, names: PyTree) -> None:
+        """Raise ``ValueError`` for a factor of a layer that no parameter belongs to."""
+        known = {_layer(name) for name in jax.tree.leaves(names)}
+        if unknown := sorted(layer for layer, _ in self.factors if layer not in known):
+            raise ValueError(f"Ranges: expected layers among {sorted(known)}, got {unknown}.")
+
+
+def _layer(name: str) -> str:
+    """Where a coupling ends, or whose a field is."""
+    return name.split(".")[0].split("-")[-1]
 
 
 def ranges(limit: float | Ranges) -> Ranges:

@@ -96,6 +96,7 @@ class Quantise(Program):
 
     def __call__(self, model: Model) -> Model:
         limit = ranges(self.limit)
+        limit.check(parameter_names(model))
 
         def made(name: str, value: Array) -> Array:
             return to_grid(value, self.bits, -limit(name), limit(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -41,11 +42,16 @@ def on_grid(
     def written(name: str, u: Array, p: Array, draw: PRNGKeyArray | None = None) -> Array:
         return to_grid(p + u, bits, -limits(name), limits(name), draw) - p
 
+    def named(params: PyTree) -> PyTree:
+        names = parameter_names(params)
+        limits.check(names)
+        return names
+
     if key is None:
         return optax.stateless(
-            lambda updates, params: jax.tree.map(written, parameter_names(params), updates, params)
+            lambda updates, params: jax.tree.map(written, named(params), updates, params)
         )
-    return _with_draws(written, key)
+    return _with_draws(written, key, named)
 
 
 def pulsed(
@@ -71,11 +77,13 @@ def pulsed(
     return _with_draws(write, key)
 
 
-def _with_draws(write: Any, key: PRNGKeyArray) -> optax.GradientTransformation:
+def _with_draws(
+    write: Any, key: PRNGKeyArray, named: Callable[[PyTree], PyTree] = parameter_names
+) -> optax.GradientTransformation:
     def update(updates: PyTree, state: Draws, params: PyTree = None) -> tuple[PyTree, Draws]:
         now, later = jax.random.split(jax.random.wrap_key_data(state.key))
         draws = optax.tree.split_key_like(now, updates)
-        written = jax.tree.map(write, parameter_names(params), updates, params, draws)
+        written = jax.tree.map(write, named(params), updates, params, draws)
         return written, Draws(jax.random.key_data(later))
 
     return optax.GradientTransformation(lambda params: Draws(jax.random.key_data(key)), update)
