@@ -30,6 +30,7 @@ from eqprop.oscillator import from_phases, phases
 KEY = jax.random.key(0)
 ANGLES = st.floats(-3.1, 3.1)
 PULLS = st.floats(-3, 3)
+QUADRATURES = st.floats(0, 3)
 
 
 def along(injection, a, b):
@@ -37,7 +38,7 @@ def along(injection, a, b):
     return lambda phi: -a * jnp.cos(phi) - b * jnp.sin(phi) - 0.5 * injection * jnp.cos(2 * phi)
 
 
-@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, quadrature=st.floats(0, 3))
+@given(phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, quadrature=QUADRATURES)
 def test_force_is_minus_the_slope(phi, a, b, injection, quadrature):
     unit, field = Oscillator(injection, quadrature), jnp.asarray([a, b])
     slope = jax.grad(along(injection, a, b + quadrature))(phi)
@@ -49,7 +50,13 @@ def test_force_is_minus_the_slope(phi, a, b, injection, quadrature):
 
 
 @given(
-    phi=ANGLES, a=PULLS, b=PULLS, injection=PULLS, quadrature=PULLS, q=st.floats(0, 3), target=PULLS
+    phi=ANGLES,
+    a=PULLS,
+    b=PULLS,
+    injection=PULLS,
+    quadrature=QUADRATURES,
+    q=st.floats(0, 3),
+    target=PULLS,
 )
 def test_minimise_never_raises_the_energy(phi, a, b, injection, quadrature, q, target):
     """On ``V`` with a nudge ``q (cos phi - target)^2 / 2``."""
