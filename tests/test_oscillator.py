@@ -55,19 +55,19 @@ def test_force_is_minus_the_slope(phi, a, b, injection, quadrature):
     b=PULLS,
     injection=PULLS,
     quadrature=QUADRATURES,
-    q=st.floats(0, 3),
+    c=st.floats(0, 3),
     target=PULLS,
 )
-def test_minimise_never_raises_the_energy(phi, a, b, injection, quadrature, q, target):
-    """On ``V`` with a nudge ``q (cos phi - target)^2 / 2``."""
+def test_minimise_never_raises_the_energy(phi, a, b, injection, quadrature, c, target):
+    """On ``V`` with a nudge ``c (cos phi - target)^2 / 2``."""
     unit = Oscillator(injection, quadrature)
 
     def energy(phi):
-        return along(injection, a, b + quadrature)(phi) + 0.5 * q * (jnp.cos(phi) - target) ** 2
+        return along(injection, a, b + quadrature)(phi) + 0.5 * c * (jnp.cos(phi) - target) ** 2
 
     z = from_phases(jnp.asarray(phi))
-    field = jnp.asarray([a - q * (z[0] - target), b])
-    end = unit.minimise(z, field, jnp.asarray(q))
+    field = jnp.asarray([a - c * (z[0] - target), b])
+    end = unit.minimise(z, field, jnp.asarray(c))
     np.testing.assert_allclose(jnp.sum(end**2), 1.0, rtol=1e-12)
     assert energy(phases(end)) <= energy(phi) + 1e-10
 
