@@ -18,8 +18,7 @@ from eqprop.ops import Conv, Dense
 from eqprop.runs import surroundings, write_json
 from eqprop.train import Images, evaluate, start, train_epoch
 
-TOLERANCE, MOST, EPOCHS, WIDTH, CHANNELS = 1e-4, 4000, 15, 256, 8
-RATE = 1e-4
+TOLERANCE, MOST, EPOCHS, WIDTH, CHANNELS = 1e-4, 4000, 5, 256, 8
 DEPTHS = (2, 4, 8)
 SOLVERS = {
     "gradient descent": eq.GradientDescent(TOLERANCE, MOST),
@@ -31,13 +30,12 @@ SOLVERS = {
 console = Console()
 
 
-def dense(depth: int, first: float = 1.0, gain: float = 1.0) -> eq.Model:
+def dense(depth: int) -> eq.Model:
     """Hidden layers of one width, clipped to [0, 6]."""
-    sizes, gains = (784, *[WIDTH] * depth, CLASSES), (first, *[gain] * depth)
-    return eq.layered(sizes, jax.random.key(0), eq.relu6(), gain=gains)
+    return eq.layered((784, *[WIDTH] * depth, CLASSES), jax.random.key(0), eq.relu6())
 
 
-def convolutional(depth: int, first: float = 1.0, gain: float = 1.0) -> eq.Model:
+def convolutional(depth: int) -> eq.Model:
     """3x3 convolutions, the first two of stride 2, clipped to [0, 6]."""
     keys = jax.random.split(jax.random.key(0), depth + 1)
     layers, edges, source, size, features = {}, [], "x", 28, 1
@@ -45,18 +43,17 @@ def convolutional(depth: int, first: float = 1.0, gain: float = 1.0) -> eq.Model
         stride = 2 if i <= 2 else 1
         size, name = size // stride, f"c{i}"
         layers[name] = eq.Layer((size, size, CHANNELS), eq.relu6())
-        edge = Conv.init(keys[i], features, CHANNELS, stride=stride, gain=first if i == 1 else gain)
-        edges.append((source, name, edge))
+        edges.append((source, name, Conv.init(keys[i], features, CHANNELS, stride=stride)))
         source, features = name, CHANNELS
     layers["out"] = eq.Layer(CLASSES, eq.Linear())
-    edges.append((source, "out", Dense.init(keys[0], size * size * CHANNELS, CLASSES, gain)))
+    edges.append((source, "out", Dense.init(keys[0], size * size * CHANNELS, CLASSES)))
     return eq.Model(eq.Network((28, 28, 1), layers, edges), eq.SquaredError())
 
 
 def train(model: eq.Model, images: Images) -> eq.Model:
-    """Some epochs of equilibrium propagation."""
-    optimiser = optax.adam(RATE)
-    learner = eq.DeltaPropagation(eq.Spectral(1e-5, 1000), eq.symmetric(0.1))
+    """A few epochs of equilibrium propagation."""
+    optimiser = optax.adam(1e-3)
+    learner = eq.EquilibriumPropagation(eq.Momentum(1e-3, 300), eq.symmetric(0.1))
     state = start(model, optimiser)
     for _ in range(EPOCHS):
         *_, (state, _) = train_epoch(state, images, learner, optimiser, BATCH, jax.random.key(2))
