@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
@@ -109,6 +110,10 @@ class ConvRecipe(Recipe):
     def hidden_layers(self) -> tuple[str, ...]:
         convolved = (f"c{i + 1}" for i in range(len(self.channels)))
         return (*convolved, *(f"h{i + 1}" for i in range(len(self.dense))))
+
+    @property
+    def smaller(self) -> dict[str, Any]:
+        return {"channels": tuple(max(1, n // 4) for n in self.channels)}
 
     def check(self) -> None:
         super().check()

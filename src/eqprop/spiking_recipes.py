@@ -138,6 +138,7 @@ class Spikes:
         """What `--quick` changes besides: short phases, and one test."""
         nudged = min(self.nudged_steps, 4)
         return {
+            **super().smaller,  # type: ignore[misc]
             "max_steps": 8,
             "nudged_steps": nudged,
             "averaged": 2,
@@ -171,10 +172,6 @@ class SpikingConvRecipe(Spikes, ConvRecipe):
 
     dense: tuple[int, ...] = (128,)
     """Sizes of the dense layers before the output."""
-
-    @property
-    def smaller(self) -> dict[str, Any]:
-        return {**super().smaller, "channels": tuple(n // 4 for n in self.channels)}
 
 
 def _spiking_images(name: DataName, epochs: int) -> SpikingConvRecipe:
