@@ -22,8 +22,9 @@ def _local(name: str, rates: tuple[float, float], epochs: int) -> Recipe:
 
 
 def _unrolled(name: str) -> Recipe:
-    """The same by back-propagation through the free phase's steps."""
-    return changed(name, estimator="bptt", nudged_steps=0)
+    """The same by back-propagation through the free phase's steps, at a rate that its longer gradients
+    bear."""
+    return changed(name, estimator="bptt", nudged_steps=0, learning_rate=1e-4)
 
 
 def _bits() -> tuple[Case, ...]:
