@@ -116,7 +116,8 @@ def _oscillators(name: DataName, learning_rate: float, weight_decay: float) -> D
 
 def _conv_oscillators(name: DataName, epochs: int) -> ConvRecipe:
     """Phases kept from locking by a quadrature field. Of weak feedback, they are near an equilibrium after
-    a few sweeps; far from it where weights have grown."""
+    a few sweeps from the input up, and one sweep down takes a nudge to the first layer; far from it where
+    weights have grown."""
     return ConvRecipe(
         data=name,
         unit="oscillator",
@@ -128,9 +129,10 @@ def _conv_oscillators(name: DataName, epochs: int) -> ConvRecipe:
         gain=(8.0, 6.0, 6.0, 3.0),
         beta=1.0,
         feedback=0.05,
+        solver="ordered",
         tolerance=0.0,
-        max_steps=5,
-        nudged_steps=3,
+        max_steps=3,
+        nudged_steps=1,
         learning_rate=3e-3,
         epochs=epochs,
         batch_size=50,
