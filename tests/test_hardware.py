@@ -150,12 +150,31 @@ def test_layers_have_ranges_of_their_own():
                 np.testing.assert_allclose(levels, np.round(levels), atol=1e-9)
 
 
+def test_limits_are_the_layers_own():
+    model = systems.excited(layered((5, 4, 3), KEY, gain=9.0), 1, 9.0)
+    limits = hardware.Ranges(0.2, (("out", 3.0),))
+    params = eqx.filter(model, eqx.is_inexact_array)
+    large = jax.tree.map(lambda p: jnp.where(p < 0, -9.0, 9.0), params)
+    found = [hardware.Limit(limits)(model)]
+    for write in (hardware.clipped(limits), hardware.pulsed(0.1, limits, KEY)):
+        updates, _ = write.update(large, write.init(params), found[0])
+        found.append(eqx.apply_updates(found[0], updates))
+    for made in found:
+        for name, edge, limit in (("h1", "x-h1", 0.2), ("out", "h1-out", 0.6)):
+            for held in (made.energy.edges[edge].op.weight, made.energy.layers[name].bias):
+                np.testing.assert_allclose(np.max(np.abs(held)), limit)
+
+
 def test_a_range_of_no_layer_is_refused():
     model, limits = layered((5, 4, 3), KEY), hardware.Ranges(0.2, (("h2", 3.0),))
     params = eqx.filter(model, eqx.is_inexact_array)
+    pulsed = hardware.pulsed(0.1, limits, KEY)
     for used in (
         lambda: hardware.Quantise(2, limits)(model),
+        lambda: hardware.Limit(limits)(model),
         lambda: hardware.on_grid(2, limits).update(params, optax.EmptyState(), params),
+        lambda: hardware.clipped(limits).update(params, optax.EmptyState(), params),
+        lambda: pulsed.update(params, pulsed.init(params), params),
     ):
         with pytest.raises(ValueError, match=r"layers among \['h1', 'out'\], got \['h2'\]"):
             used()

@@ -38,10 +38,12 @@ from eqprop import (
 )
 from eqprop.assemble import make_estimator, make_precise_solver, make_solver
 from eqprop.diagnose import exact_gradient
+from eqprop.energy import field
 from eqprop.ops import Chain, Dense, cast
 from eqprop.precision import ROUNDING, smallest_nudge, warn_if_unresolved
 from eqprop.recipes import DenseRecipe
 from eqprop.solvers import MatmulPrecision
+from eqprop.solvers.displaced import about, settled
 
 KEY = jax.random.key(0)
 TIGHT = Blockwise(None, 200)
@@ -60,7 +62,9 @@ def cosine(one, other):
 
 
 def oscillating():
-    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(60), Oscillator(), Oscillator())
+    """Held apart by quadratures, with pooling between them."""
+    unit = Oscillator(-0.3, 1.0)
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(60), unit, Oscillator(0.0, 0.7))
     return systems.with_data("oscillating", model, 60)
 
 
@@ -94,6 +98,8 @@ def narrow(seed=0):
         (systems.clipped_lateral, symmetric(0.01)),
         (pooled, one_sided(0.1)),
         (systems.max_pooled, symmetric(1e-3)),
+        (systems.oscillators, symmetric(0.1)),
+        (oscillating, n_point(4, 0.3)),
     ],
 )
 def test_differences_are_the_plain_contrast(builder, contrast):
@@ -160,8 +166,7 @@ def test_small_nudges_in_bfloat16():
 @pytest.mark.parametrize(
     ("builder", "words"),
     [
-        (systems.tanh, "layer 'h1' expected a Box or Linear unit.*got Tanh"),
-        (oscillating, "layer 'c1' expected a Box or Linear unit.*got Oscillator"),
+        (systems.tanh, "layer 'h1' expected a Box, Linear or Oscillator unit.*got Tanh"),
         (curved, "edge 'h1-out' expected a linear operator"),
         (systems.quadratic, "expected the free phase of a Network.*got _ClampedFunction"),
     ],
@@ -177,10 +182,45 @@ def test_what_is_not_quadratic_is_refused(builder, words):
             eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), KEY)
 
 
-def test_refinement_needs_operators_that_are_linear_everywhere():
-    _, model, x, _ = systems.max_pooled()
-    with pytest.raises(ValueError, match="edge 'c1-c2' expected a linear operator"):
+@pytest.mark.parametrize(
+    ("builder", "words"),
+    [
+        (systems.max_pooled, "edge 'c1-c2' expected a linear operator"),
+        (oscillating, "layer 'c1' expected a Box or Linear unit.*got Oscillator"),
+    ],
+)
+def test_refinement_needs_fields_that_are_affine_everywhere(builder, words):
+    _, model, x, _ = builder()
+    with pytest.raises(ValueError, match=words):
         relax(model, x, model.rest(x), Refined(COARSE))
+
+
+@pytest.mark.parametrize("solver", [GradientDescent(1e-12, 4000, 0.3), Momentum(1e-12, 400)])
+def test_differences_of_oscillators_relax_by_any_solver(solver):
+    """By rotations and by extrapolated sweeps as by blocks."""
+    _, model, x, y = oscillating()
+    contrast = symmetric(0.1)
+    blocks = apply(DeltaPropagation(TIGHT, contrast), model, x, y)
+    other = apply(DeltaPropagation(TIGHT, contrast, solver), model, x, y)
+    np.testing.assert_allclose(flat(other.gradient), flat(blocks.gradient), atol=1e-9)
+    assert other.report.nudged.converged.all()
+
+
+def test_the_energy_of_a_difference_is_the_difference_of_energies():
+    _, model, x, _ = oscillating()
+    phase, scale, e = model.free(x[0]), jnp.asarray(0.3), {}
+    free, _ = relax(model, x[:1], model.rest(x[:1]), TIGHT)
+    z = jax.tree.map(lambda a: a[0], free)
+    fields = field(phase, z, tuple(z))
+    ends = {name: settled(phase.units[name], z[name], fields[name]) for name in z}
+    origin, pull = ({name: end[i] for name, end in ends.items()} for i in (0, 1))
+    landscape = about(phase, origin, pull, scale, x.dtype)
+    for i, name in enumerate(z):
+        e[name] = landscape.units[name].retract(systems.normal(i, z[name].shape))
+    moved = {name: origin[name] + scale * e[name] for name in z}
+    for name in z:
+        np.testing.assert_allclose(jnp.sum(moved[name] ** 2, 0), 1.0, atol=1e-12)
+    np.testing.assert_allclose(landscape(e), (phase(moved) - phase(origin)) / scale**2, rtol=1e-6)
 
 
 def test_complex_nudges_and_noise_are_refused():

@@ -1,6 +1,6 @@
 """Nudged phases as differences from the free one: small responses keep their relative precision.
 
-The difference ``d = s e`` lives in the landscape about ``z*`` (`eqprop.solvers.refined`), in units
+The difference ``d = s e`` lives in the landscape about ``z*`` (`eqprop.solvers.displaced`), in units
 ``s = |beta| |dC/dz|`` of the nudge, so that ``e`` is of order 1 at any beta and a solver's tolerance is
 relative to the response, of all layers as a whole. Whether ``z*`` is an equilibrium to rounding does not
 matter to ``d``: what the free phase missed is no part of it.
@@ -35,8 +35,8 @@ from eqprop.model import Model, Nudged
 from eqprop.network import ClampedNetwork, Edge
 from eqprop.ops import freeze
 from eqprop.solvers import Info, Langevin, Solver
-from eqprop.solvers.refined import about, nothing, require_affine, require_quadratic
-from eqprop.units import State, embed, retract
+from eqprop.solvers.displaced import about, nothing, require_affine, require_quadratic, settled
+from eqprop.units import State, embed, read
 
 
 class Displaced(Cost):
@@ -69,20 +69,22 @@ def response(
 ) -> tuple[State, State, Info]:
     """``z*``, the difference ``d`` of one example's nudged phase, and how ``d`` settled in ``dtype``.
 
-    ``z* = retract(a*)``, with ``a*`` the field at ``state``, where the free phase ended. The residual of
+    ``z*`` is each layer's answer to its field at ``state``, where the free phase ended. The residual of
     the report is relative to the response.
     """
-    phase = model.free(x)
+    phase = require_affine(model.free(x))
     fields = field(phase, embed(phase.units, state), tuple(state))
-    origin = retract(phase.units, fields)
+    ends = {name: settled(phase.units[name], z, fields[name]) for name, z in state.items()}
+    origin = {name: z for name, (z, _) in ends.items()}
+    pull = {name: held for name, (_, held) in ends.items()}
     nudge = jnp.abs(beta)
     slope = norm(jax.grad(model.loss)(origin, y))
     least = jnp.asarray(jnp.finfo(slope.dtype).eps ** 2, slope.dtype)
     scale = jnp.where(nudge > 0, nudge, 1.0) * jnp.maximum(slope, least)
-    rest = jax.tree.map(jnp.subtract, fields, origin)
-    cost = Displaced(model.cost, origin[model.cost.output], scale, nudge)  # type: ignore[call-arg]
+    output = read(phase.units, origin)[model.cost.output]
+    cost = Displaced(model.cost, output, scale, nudge)  # type: ignore[call-arg]
     nudged = Nudged(  # type: ignore[call-arg]
-        base=about(_near(phase, origin), origin, rest, scale, dtype),
+        base=about(_near(phase, origin), origin, pull, scale, dtype),
         cost=cost,
         y=y,
         beta=jnp.sign(beta).astype(dtype),
@@ -117,23 +119,29 @@ def difference_gradient(
 
 
 def _near(phase: Clamped, z: State) -> ClampedNetwork:
-    """The phase with edges that are linear near ``z``."""
+    """The phase with edges that are linear near ``z``, between layers of numbers."""
     network = require_affine(phase)
     edges = {
-        name: Edge(near(edge.op, z[edge.source]), edge.source, edge.target)
+        name: edge
+        if network.units[edge.source].components
+        else Edge(near(edge.op, z[edge.source]), edge.source, edge.target)
         for name, edge in network.edges.items()
     }
     return dataclasses.replace(network, edges=edges)
 
 
 def _work(phase: ClampedNetwork, z: State, d: State) -> Array:
-    """``<E'(z), d>`` of drives and edges, whose operators meet ``d`` itself: nothing cancels, however much
-    less than others a layer answers."""
-    total = jnp.negative(sum(jnp.sum(drive * d[name]) for name, drive in phase.drive.items()))
+    """``<E'(z), d>`` of drives, edges and injections, which meet ``d`` itself: nothing cancels, however
+    much less than others a layer answers."""
+    seen = read(phase.units, d)
+    total = jnp.negative(sum(jnp.sum(drive * seen[name]) for name, drive in phase.drive.items()))
     for edge in phase.edges.values():
         source, target = edge.source, edge.target
-        total = total - jnp.sum(edge.op(d[source]) * z[target])
-        total = total - jnp.sum(edge.op(z[source]) * d[target])
+        total = total - phase.bond(edge, d[source], z[target])
+        total = total - phase.bond(edge, z[source], d[target])
+    for name, unit in phase.units.items():
+        if jax.tree.leaves(eqx.filter(unit, eqx.is_inexact_array)):
+            total = total + jnp.sum(jax.jvp(unit.potential, (z[name],), (d[name],))[1])
     return total
 
 
@@ -142,9 +150,9 @@ class DeltaPropagation(Estimator):
 
     The contrast is that of `EquilibriumPropagation`, and its gradient is formed from differences in the
     model's float type. ``dtype`` is that of the nudged loop, ``"bfloat16"`` say; the model's unless given.
-    For Networks of `Box` and `Linear` units and linear operators, whose energy is quadratic, and real
-    nudges; anything else is refused with a ``ValueError``. Maximum pooling counts as the linear operator
-    that it is until a nudge changes a window's winner.
+    For Networks of `Box`, `Linear` and `Oscillator` units and linear operators, whose energy is quadratic,
+    and real nudges; anything else is refused with a ``ValueError``. Maximum pooling counts as the linear
+    operator that it is until a nudge changes a window's winner.
     """
 
     solver: Solver

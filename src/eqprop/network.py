@@ -158,18 +158,18 @@ class ClampedNetwork(Clamped):
         seen = read(self.units, shown)
         total = jnp.negative(sum(jnp.sum(self.drive[name] * u) for name, u in seen.items()))
         for edge in self.edges.values():
-            total = total - self._bond(edge, shown, seen)
+            total = total - self.bond(edge, shown[edge.source], shown[edge.target])
         return total
 
-    def _bond(self, edge: Edge, shown: State, seen: State) -> Array:
-        source, target = edge.source, edge.target
-        axes = self.units[source].components
-        if not axes or axes != self.units[target].components:
-            return jnp.sum(seen[target] * edge.op(seen[source]))
+    def bond(self, edge: Edge, source: Array, target: Array) -> Array:
+        """``<u_target, op(u_source)>``: of all components, or of what both read."""
+        below, above = self.units[edge.source], self.units[edge.target]
+        if not below.components or below.components != above.components:
+            return jnp.sum(above.read(target) * edge.op(below.read(source)))
         op = edge.op
-        for _ in axes:
+        for _ in below.components:
             op = jax.vmap(op)
-        return jnp.sum(shown[target] * op(shown[source]))
+        return jnp.sum(target * op(source))
 
     def curvature(self, name: str) -> Array | float:
         lateral: list[Any] = [e.op for e in self.edges.values() if e.source == e.target == name]

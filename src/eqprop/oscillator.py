@@ -59,13 +59,16 @@ class Oscillator(Unit):
         upright = jnp.arange(2, dtype=z.dtype).reshape(2, *(1 for _ in square.shape))
         return jnp.where(known, unit, upright)
 
-    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
-        """The minimiser over the circle of ``-<a + (0, q) + S (cos, -sin) + (|S| + |c|) z, u>``, which
+    def pull(self, z: Array, field: Array) -> Array:
+        """``a + (0, q) + S (cos, -sin) + |S| z``: along it lies the minimiser over the circle of what
         bounds the energy from above and touches it at ``z``."""
         cos, sin = z
-        pull = jnp.stack([self.injection * cos, self.quadrature - self.injection * sin])
-        hold = (jnp.abs(self.injection) + jnp.abs(curvature)).astype(z.dtype)
-        return self.retract(field + pull + hold * z)
+        own = jnp.stack([self.injection * cos, self.quadrature - self.injection * sin])
+        return field + own + jnp.abs(self.injection) * z
+
+    def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
+        """Along `pull`, held at ``z`` by the size of the curvature."""
+        return self.retract(self.pull(z, field) + jnp.abs(curvature).astype(z.dtype) * z)
 
     def force(self, z: Array, field: Array) -> Array:
         """``-dV/dphi = (a_sin + q) cos phi - a_cos sin phi - S sin 2 phi``, in the layer's shape."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from eqprop.runs import Run, read_json, surroundings, write_json
 
 RUNS = Path("runs")
 QUICK = 2000
+CLEARED_EVERY = 8
+_runs = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -113,5 +116,6 @@ def train_seed(
     with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
         begun = (folder / "config.json").exists()
         result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch, audited=audited)
-    jax.clear_caches()  # a process may map only so many compiled programs
+    if next(_runs) % CLEARED_EVERY == 0:
+        jax.clear_caches()  # a process may map only so many compiled programs
     return result

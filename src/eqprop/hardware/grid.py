@@ -39,14 +39,17 @@ def _layer(name: str) -> str:
     return name.split(".")[0].split("-")[-1]
 
 
-def ranges(limit: float | Ranges) -> Ranges:
-    """One range for all, or those given."""
-    return limit if isinstance(limit, Ranges) else Ranges(limit)
+def ranges(limit: float | Ranges, names: PyTree) -> Ranges:
+    """One range for all of these parameters, or the layers' own, checked."""
+    if not isinstance(limit, Ranges):
+        return Ranges(limit)
+    limit.check(names)
+    return limit
 
 
 def check_limit(name: str, limit: float | Ranges) -> None:
     """Raise ``ValueError`` for a range that holds nothing."""
-    given = ranges(limit)
+    given = limit if isinstance(limit, Ranges) else Ranges(limit)
     for value in (given.limit, *(given.limit * factor for _, factor in given.factors)):
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(

@@ -83,7 +83,7 @@ class Quantise(Program):
     """``2^bits`` levels in ``[-limit, limit]``, symmetric about zero, which is none of them.
 
     With ``where=couplings`` biases stay as they are. The couplings inside a layer (`Lateral`) are rounded
-    as the pairs that they are. A machine whose layers have ranges of their own takes `Ranges` as the limit.
+    as the pairs that they are. The limit is one number, or `Ranges` for layers that have their own.
     """
 
     bits: int = eqx.field(static=True)
@@ -95,8 +95,7 @@ class Quantise(Program):
         check_limit("Quantise", self.limit)
 
     def __call__(self, model: Model) -> Model:
-        limit = ranges(self.limit)
-        limit.check(parameter_names(model))
+        limit = ranges(self.limit, parameter_names(model))
 
         def made(name: str, value: Array) -> Array:
             return to_grid(value, self.bits, -limit(name), limit(name))
@@ -105,16 +104,17 @@ class Quantise(Program):
 
 
 class Limit(Program):
-    """Values outside ``[-limit, limit]`` stay at its ends."""
+    """Values outside ``[-limit, limit]`` stay at its ends; the limit as in `Quantise`."""
 
-    limit: float = eqx.field(static=True)
+    limit: float | Ranges = eqx.field(static=True)
     where: Where = eqx.field(default=everything, static=True)
 
     def __check_init__(self):
         check_limit("Limit", self.limit)
 
     def __call__(self, model: Model) -> Model:
-        return _each(model, self.where, lambda _, value: jnp.clip(value, -self.limit, self.limit))
+        limit = ranges(self.limit, parameter_names(model))
+        return _each(model, self.where, lambda name, v: jnp.clip(v, -limit(name), limit(name)))
 
 
 class Mismatch(Program):

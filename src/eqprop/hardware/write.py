@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,14 +19,14 @@ class Draws(NamedTuple):
     key: Array
 
 
-def clipped(limit: float) -> optax.GradientTransformation:
-    """No write goes beyond ``[-limit, limit]``."""
+def clipped(limit: float | Ranges) -> optax.GradientTransformation:
+    """No write goes beyond ``[-limit, limit]``, nor beyond a layer's own limit where `Ranges` are given."""
     check_limit("clipped", limit)
-    return optax.stateless(
-        lambda updates, params: jax.tree.map(
-            lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params
-        )
-    )
+
+    def written(name: str, u: Array, p: Array, limits: Ranges) -> Array:
+        return jnp.clip(p + u, -limits(name), limits(name)) - p
+
+    return _at_once(written, limit)
 
 
 def on_grid(
@@ -37,25 +36,17 @@ def on_grid(
     an update below half a step is lost. With a key, rounding is stochastic and loses nothing on average."""
     check_bits("on_grid", bits)
     check_limit("on_grid", limit)
-    limits = ranges(limit)
 
-    def written(name: str, u: Array, p: Array, draw: PRNGKeyArray | None = None) -> Array:
+    def written(
+        name: str, u: Array, p: Array, limits: Ranges, draw: PRNGKeyArray | None = None
+    ) -> Array:
         return to_grid(p + u, bits, -limits(name), limits(name), draw) - p
 
-    def named(params: PyTree) -> PyTree:
-        names = parameter_names(params)
-        limits.check(names)
-        return names
-
-    if key is None:
-        return optax.stateless(
-            lambda updates, params: jax.tree.map(written, named(params), updates, params)
-        )
-    return _with_draws(written, key, named)
+    return _at_once(written, limit) if key is None else _with_draws(written, limit, key)
 
 
 def pulsed(
-    pulse: float, limit: float, key: PRNGKeyArray, spread: float = 0.0
+    pulse: float, limit: float | Ranges, key: PRNGKeyArray, spread: float = 0.0
 ) -> optax.GradientTransformation:
     """Whole pulses of size ``pulse``, fewer the nearer the limit: a write of ``n`` pulses changes ``w`` by
     ``n pulse (1 - sign(n) w / limit)`` (soft bounds), times ``1 + spread N(0, 1)``.
@@ -66,24 +57,41 @@ def pulsed(
     if not pulse > 0 or not spread >= 0:
         raise ValueError(f"pulsed: expected pulse > 0 and spread >= 0, got {pulse} and {spread}.")
 
-    def write(name: str, update: Array, value: Array, draw: PRNGKeyArray) -> Array:
+    def written(name: str, u: Array, p: Array, limits: Ranges, draw: PRNGKeyArray) -> Array:
         dither, blur = jax.random.split(draw)
-        pulses = jnp.floor(update / pulse + jax.random.uniform(dither, update.shape, update.dtype))
-        room = 1.0 - jnp.sign(pulses) * value / limit
+        pulses = jnp.floor(u / pulse + jax.random.uniform(dither, u.shape, u.dtype))
+        room = 1.0 - jnp.sign(pulses) * p / limits(name)
         change = pulses * pulse * room
-        change = change * (1.0 + spread * jax.random.normal(blur, update.shape, update.dtype))
-        return jnp.clip(value + change, -limit, limit) - value
+        change = change * (1.0 + spread * jax.random.normal(blur, u.shape, u.dtype))
+        return jnp.clip(p + change, -limits(name), limits(name)) - p
 
-    return _with_draws(write, key)
+    return _with_draws(written, limit, key)
+
+
+def _at_once(written: Any, limit: float | Ranges) -> optax.GradientTransformation:
+    def update(updates: PyTree, params: PyTree = None) -> PyTree:
+        names = parameter_names(params)
+        limits = ranges(limit, names)
+        return jax.tree.map(lambda *of: written(*of, limits), names, updates, params)
+
+    return optax.stateless(update)
 
 
 def _with_draws(
-    write: Any, key: PRNGKeyArray, named: Callable[[PyTree], PyTree] = parameter_names
+    written: Any, limit: float | Ranges, key: PRNGKeyArray
 ) -> optax.GradientTransformation:
     def update(updates: PyTree, state: Draws, params: PyTree = None) -> tuple[PyTree, Draws]:
+        names = parameter_names(params)
+        limits = ranges(limit, names)
         now, later = jax.random.split(jax.random.wrap_key_data(state.key))
         draws = optax.tree.split_key_like(now, updates)
-        written = jax.tree.map(write, named(params), updates, params, draws)
-        return written, Draws(jax.random.key_data(later))
+        made = jax.tree.map(
+            lambda name, u, p, draw: written(name, u, p, limits, draw),
+            names,
+            updates,
+            params,
+            draws,
+        )
+        return made, Draws(jax.random.key_data(later))
 
     return optax.GradientTransformation(lambda params: Draws(jax.random.key_data(key)), update)
