@@ -43,11 +43,16 @@ def _bits() -> tuple[Case, ...]:
         "β = 1": {"beta": 1.0},
         "β = 1, longer": {"beta": 1.0, "epochs": 300, "learning_rate": 1.0},
     }
+    longest = {"beta": 1.0, "epochs": 600, "learning_rate": 0.5}
+    few = (("master", 0), ("master", 4), ("no master, stochastic", 8))
     return tuple(
         Case(f"{way}, {name}", bits, setting | {"parameter_bits": bits} | how)
         for name, setting in settings.items()
         for way, (all_bits, how) in ways.items()
         for bits in all_bits
+    ) + tuple(
+        Case(f"{way}, β = 1, longest", bits, longest | {"parameter_bits": bits} | ways[way][1])
+        for way, bits in few
     )
 
 
@@ -84,7 +89,7 @@ OSCILLATORS: tuple[Study, ...] = (
     Experiment(
         "oim-mnist-1000-bptt",
         "the same by back-propagation through time",
-        dataclasses.replace(THOUSAND, estimator="bptt", nudged_steps=0),
+        dataclasses.replace(THOUSAND, estimator="bptt", nudged_steps=0, learning_rate=3e-4),
         FIVE,
     ),
     Curves(
