@@ -45,14 +45,25 @@ def _bits() -> tuple[Case, ...]:
     }
     longest = {"beta": 1.0, "epochs": 600, "learning_rate": 0.5}
     few = (("master", 0), ("master", 4), ("no master, stochastic", 8))
-    return tuple(
-        Case(f"{way}, {name}", bits, setting | {"parameter_bits": bits} | how)
-        for name, setting in settings.items()
-        for way, (all_bits, how) in ways.items()
-        for bits in all_bits
-    ) + tuple(
-        Case(f"{way}, β = 1, longest", bits, longest | {"parameter_bits": bits} | ways[way][1])
-        for way, bits in few
+    wide = settings["β = 1, longer"] | {"parameter_range": 0.14, "parameter_bits": 8}
+    return (
+        tuple(
+            Case(f"{way}, {name}", bits, setting | {"parameter_bits": bits} | how)
+            for name, setting in settings.items()
+            for way, (all_bits, how) in ways.items()
+            for bits in all_bits
+        )
+        + tuple(
+            Case(f"{way}, β = 1, longest", bits, longest | {"parameter_bits": bits} | ways[way][1])
+            for way, bits in few
+        )
+        + (
+            Case(
+                "no master, stochastic, β = 1, longer, wide",
+                8,
+                wide | ways["no master, stochastic"][1],
+            ),
+        )
     )
 
 
