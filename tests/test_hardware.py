@@ -153,16 +153,26 @@ def test_layers_have_ranges_of_their_own():
 def test_limits_are_the_layers_own():
     model = systems.excited(layered((5, 4, 3), KEY, gain=9.0), 1, 9.0)
     limits = hardware.Ranges(0.2, (("out", 3.0),))
-    params = eqx.filter(model, eqx.is_inexact_array)
-    large = jax.tree.map(lambda p: jnp.where(p < 0, -9.0, 9.0), params)
+    small = jax.tree.map(lambda p: 0.01 * p, model)
+    large = jax.tree.map(lambda p: jnp.where(p < 0, -9.0, 9.0), small)
     found = [hardware.Limit(limits)(model)]
     for write in (hardware.clipped(limits), hardware.pulsed(0.1, limits, KEY)):
-        updates, _ = write.update(large, write.init(params), found[0])
-        found.append(eqx.apply_updates(found[0], updates))
+        updates, _ = write.update(large, write.init(small), small)
+        found.append(eqx.apply_updates(small, updates))
     for made in found:
         for name, edge, limit in (("h1", "x-h1", 0.2), ("out", "h1-out", 0.6)):
             for held in (made.energy.edges[edge].op.weight, made.energy.layers[name].bias):
                 np.testing.assert_allclose(np.max(np.abs(held)), limit)
+
+
+def test_pulses_shrink_towards_the_layers_own_limit():
+    model = systems.excited(layered((5, 4, 3), KEY, gain=0.3), 1, 0.05)
+    write = hardware.pulsed(0.01, hardware.Ranges(0.2, (("out", 3.0),)), KEY)
+    one = jax.tree.map(lambda p: jnp.full_like(p, 0.01), model)
+    changed, _ = write.update(one, write.init(model), model)
+    for edge, limit in (("x-h1", 0.2), ("h1-out", 0.6)):
+        room = 1 - model.energy.edges[edge].op.weight / limit
+        np.testing.assert_allclose(changed.energy.edges[edge].op.weight, 0.01 * room, rtol=1e-6)
 
 
 def test_a_range_of_no_layer_is_refused():

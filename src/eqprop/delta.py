@@ -1,7 +1,7 @@
 """Nudged phases as differences from the free one: small responses keep their relative precision.
 
 The difference ``d = s e`` lives in the landscape about ``z*`` (`eqprop.solvers.displaced`), in units
-``s = |beta| |dC/dz|`` of the nudge, so that ``e`` is of order 1 at any beta and a solver's tolerance is
+``s = |beta| |dC/dz|`` of the nudge, so that ``e`` does not shrink with beta and a solver's tolerance is
 relative to the response, of all layers as a whole. Whether ``z*`` is an equilibrium to rounding does not
 matter to ``d``: what the free phase missed is no part of it.
 """
@@ -35,7 +35,7 @@ from eqprop.model import Model, Nudged
 from eqprop.network import ClampedNetwork, Edge
 from eqprop.ops import freeze
 from eqprop.solvers import Info, Langevin, Solver
-from eqprop.solvers.displaced import about, nothing, require_affine, require_quadratic, settled
+from eqprop.solvers.displaced import about, nothing, require_affine, require_quadratic
 from eqprop.units import State, embed, read
 
 
@@ -69,14 +69,15 @@ def response(
 ) -> tuple[State, State, Info]:
     """``z*``, the difference ``d`` of one example's nudged phase, and how ``d`` settled in ``dtype``.
 
-    ``z*`` is each layer's answer to its field at ``state``, where the free phase ended. The residual of
-    the report is relative to the response.
+    ``z*`` is ``retract(a*)``, with ``a*`` the field at ``state``, where the free phase ended; of
+    oscillators it is that state. The residual of the report is relative to the response.
     """
     phase = require_affine(model.free(x))
     fields = field(phase, embed(phase.units, state), tuple(state))
-    ends = {name: settled(phase.units[name], z, fields[name]) for name, z in state.items()}
-    origin = {name: z for name, (z, _) in ends.items()}
-    pull = {name: held for name, (_, held) in ends.items()}
+    origin = {
+        name: z if phase.units[name].components else phase.units[name].retract(fields[name])
+        for name, z in state.items()
+    }
     nudge = jnp.abs(beta)
     slope = norm(jax.grad(model.loss)(origin, y))
     least = jnp.asarray(jnp.finfo(slope.dtype).eps ** 2, slope.dtype)
@@ -84,7 +85,7 @@ def response(
     output = read(phase.units, origin)[model.cost.output]
     cost = Displaced(model.cost, output, scale, nudge)  # type: ignore[call-arg]
     nudged = Nudged(  # type: ignore[call-arg]
-        base=about(_near(phase, origin), origin, pull, scale, dtype),
+        base=about(_near(phase, origin), origin, fields, scale, dtype),
         cost=cost,
         y=y,
         beta=jnp.sign(beta).astype(dtype),
@@ -153,6 +154,9 @@ class DeltaPropagation(Estimator):
     For Networks of `Box`, `Linear` and `Oscillator` units and linear operators, whose energy is quadratic,
     and real nudges; anything else is refused with a ``ValueError``. Maximum pooling counts as the linear
     operator that it is until a nudge changes a window's winner.
+
+    A free phase must be near its equilibrium: unlike nudged phases that go on relaxing from where it ended,
+    differences do not make up for what it missed.
     """
 
     solver: Solver

@@ -43,6 +43,11 @@ def at_precision(recipe: Recipe, solver: Solver) -> Solver:
                 f"max_steps steps, got {recipe.tolerance}; or use --differences, which refine to it."
             )
         return Reduced(solver, recipe.precision)
+    if "oscillator" in (recipe.unit, recipe.output):
+        raise ValueError(
+            "precision: expected full or tf32 with differences of oscillators, whose free phases are not "
+            f"refined, got {recipe.precision}."
+        )
     if recipe.tolerance == 0:
         raise ValueError(
             "tolerance: expected a number > 0 with differences in a smaller float type, whose rounds go "

@@ -68,10 +68,17 @@ def pulsed(
     return _with_draws(written, limit, key)
 
 
+def _named(params: PyTree, limit: float | Ranges) -> tuple[PyTree, Ranges]:
+    """A name for every parameter, where layers have limits of their own, and the limits."""
+    if not isinstance(limit, Ranges):
+        return jax.tree.map(lambda _: "", params), Ranges(limit)
+    names = parameter_names(params)
+    return names, ranges(limit, names)
+
+
 def _at_once(written: Any, limit: float | Ranges) -> optax.GradientTransformation:
     def update(updates: PyTree, params: PyTree = None) -> PyTree:
-        names = parameter_names(params)
-        limits = ranges(limit, names)
+        names, limits = _named(params, limit)
         return jax.tree.map(lambda *of: written(*of, limits), names, updates, params)
 
     return optax.stateless(update)
@@ -81,8 +88,7 @@ def _with_draws(
     written: Any, limit: float | Ranges, key: PRNGKeyArray
 ) -> optax.GradientTransformation:
     def update(updates: PyTree, state: Draws, params: PyTree = None) -> tuple[PyTree, Draws]:
-        names = parameter_names(params)
-        limits = ranges(limit, names)
+        names, limits = _named(params, limit)
         now, later = jax.random.split(jax.random.wrap_key_data(state.key))
         draws = optax.tree.split_key_like(now, updates)
         made = jax.tree.map(

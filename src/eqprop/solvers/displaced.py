@@ -5,8 +5,8 @@ About a state ``z0`` an energy that is quadratic in its states is, with ``z = z0
     (E(z) - E(z0)) / s^2 = sum_l potential_l(e_l) - sum_l <b_l, e_l> - sum_e <e_target, op_e(e_source)>
 
 inside the domain moved by ``-z0``: the same network, without its input, of other units (`Span`, `Arc`) and
-with what pulls at ``z0`` in place of its biases. ``e`` has all the digits of its float type, which a small
-change of the state as a whole has not.
+with what the fields are at ``z0`` in place of its biases. ``e`` has all the digits of its float type, which
+a small change of the state as a whole has not.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from eqprop.network import ClampedNetwork
 from eqprop.ops import cast
 from eqprop.oscillator import Oscillator, turned
 from eqprop.units import Box, Linear, State, Unit
+
+Kinds = tuple[type[Unit], ...]
+QUADRATIC: Kinds = (Box, Linear, Oscillator)
+"""Units whose self-energy is quadratic in what they show."""
 
 
 class Span(Unit):
@@ -55,12 +59,12 @@ class Span(Unit):
 class Arc(Unit):
     """The circle about a point of it: ``u = e``, shape (2, ...), with ``origin + scale e`` on the circle.
 
-    ``pull`` is `Oscillator.pull` at the origin, along which it lies; the potential is
-    ``-<pull, e> / scale - (S / 2) (e_cos^2 - e_sin^2) - |S| |e|^2 / 2``.
+    ``stiffness`` is the length of `Oscillator.pull` at the origin, which counts as if it lay along it. The
+    potential is ``(stiffness - |S|) |e|^2 / 2 - (S / 2) (e_cos^2 - e_sin^2)``.
     """
 
     origin: Array
-    pull: Array
+    stiffness: Array
     scale: Array
     injection: Array | float
     smooth: ClassVar[bool] = False
@@ -73,23 +77,22 @@ class Arc(Unit):
         return u[0]
 
     def potential(self, z: Array) -> Array:
-        cos, sin = z
-        held = jnp.sum(self.pull * z, 0) / self.scale
-        hold = jnp.abs(self.injection) * (cos * cos + sin * sin)
-        return -held - 0.5 * (self.injection * (cos * cos - sin * sin) + hold)
+        cos, sin = z[0] * z[0], z[1] * z[1]
+        free = self.stiffness - jnp.abs(self.injection)
+        return 0.5 * (free * (cos + sin) - self.injection * (cos - sin))
 
     def retract(self, z: Array) -> Array:
-        return self._answer(self.origin, z)
+        return self._answer(jnp.ones_like(self.stiffness), z)
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         """`Oscillator.minimise`, for differences."""
         hold = jnp.abs(curvature).astype(z.dtype)
-        return self._answer(self.pull + hold * self.origin, self._change(z, field) + hold * z)
+        return self._answer(self.stiffness + hold, self._change(z, field) + hold * z)
 
     def velocity(self, z: Array, field: Array) -> Array:
         """``de/dt``: the force along the circle, ``-dE/dphi / scale``."""
-        ahead = turned(self.origin + self.scale * z)
-        force = jnp.sum(turned(z) * self.pull + ahead * self._change(z, field), 0)
+        across, ahead = turned(self.origin), turned(self.origin + self.scale * z)
+        force = jnp.sum(ahead * self._change(z, field) - self.stiffness * across * z, 0)
         return force * ahead
 
     def move(self, z: Array, field: Array, dt: float) -> Array:
@@ -100,36 +103,27 @@ class Arc(Unit):
 
     def _change(self, z: Array, field: Array) -> Array:
         """By how much the pull changes from the origin to ``z``, over the scale."""
-        mirrored = jnp.stack([z[0], -z[1]])
-        return field + self.injection * mirrored + jnp.abs(self.injection) * z
+        return Oscillator(self.injection).pull(z, field)
 
-    def _answer(self, pull: Array, change: Array) -> Array:
-        """``(retract(pull + scale change) - origin) / scale`` for an origin along ``pull``: no digit is
-        lost, however small the scale."""
-        before, after = length(pull), length(pull + self.scale * change)
-        both = jnp.sum(change * (2.0 * pull + self.scale * change), 0)
-        known = after > 0
-        after = jnp.where(known, after, 1.0)
-        return jnp.where(known, (change - both / (after + before) * self.origin) / after, 0.0)
-
-
-def length(z: Array) -> Array:
-    """Of points of the plane, ``(2, ...)``."""
-    return jnp.sqrt(z[0] * z[0] + z[1] * z[1])
-
-
-def settled(unit: Unit, z: Array, field: Array) -> tuple[Array, Array]:
-    """Where a layer goes from ``z`` in its field, and what pulls at it there: `Oscillator.pull`, or the
-    field less the state."""
-    if isinstance(unit, Oscillator):
-        pull = unit.pull(z, field)
-        return unit.retract(pull), pull
-    origin = unit.retract(field)
-    return origin, field - origin
+    def _answer(self, stiffness: Array, change: Array) -> Array:
+        """``(retract(stiffness origin + scale change) - origin) / scale``. What turns the point is taken
+        across the origin, so that a nearly locked one keeps its digits too."""
+        largest = jnp.maximum(stiffness, jnp.max(jnp.abs(self.scale * change), 0))
+        largest = jnp.where(largest > 0, largest, 1.0)
+        pull = stiffness / largest * self.origin + self.scale / largest * change
+        length = jnp.sqrt(pull[0] * pull[0] + pull[1] * pull[1])
+        ends = Oscillator().retract(pull)
+        across = turned(self.origin)
+        cosine = jnp.sum(self.origin * ends, 0)
+        near = cosine > 0
+        rate = jnp.sum(across * change, 0) / largest / jnp.where(near, length, 1.0)
+        back = self.scale * rate * rate / jnp.where(near, 1.0 + cosine, 1.0)
+        scale = jnp.where(self.scale > 0, self.scale, 1.0)
+        return jnp.where(near, rate * across - back * self.origin, (ends - self.origin) / scale)
 
 
-def about(phase: Clamped, origin: State, pull: State, scale: Array, dtype: Any) -> ClampedNetwork:
-    """The landscape of ``e = (z - origin) / scale`` in ``dtype``, where ``pull`` is as `settled` says.
+def about(phase: Clamped, origin: State, fields: State, scale: Array, dtype: Any) -> ClampedNetwork:
+    """The landscape of ``e = (z - origin) / scale`` in ``dtype``; ``fields`` are those in the origin.
 
     Raises ``ValueError`` where the energy is not known to be quadratic in the states.
     """
@@ -142,13 +136,13 @@ def about(phase: Clamped, origin: State, pull: State, scale: Array, dtype: Any) 
         return jnp.clip(a / scale, -largest, largest)
 
     for name, z in origin.items():
-        unit = network.units[name]
+        unit, a = network.units[name], fields[name]
         if isinstance(unit, Oscillator):
-            units[name] = Arc(z, pull[name], scale, unit.injection)
+            units[name] = Arc(z, jnp.hypot(*unit.pull(z, a)), scale, unit.injection)
             drive[name] = jnp.zeros_like(network.drive[name])
             continue
         low, high = (unit.low, unit.high) if isinstance(unit, Box) else (-jnp.inf, jnp.inf)
-        units[name], drive[name] = Span(in_units(low - z), in_units(high - z)), in_units(pull[name])
+        units[name], drive[name] = Span(in_units(low - z), in_units(high - z)), in_units(a - z)
     return cast(dataclasses.replace(network, units=units, drive=drive), dtype)
 
 
@@ -157,9 +151,9 @@ def nothing(like: State, dtype: Any) -> State:
     return {name: jnp.zeros(z.shape, dtype) for name, z in like.items()}
 
 
-def require_quadratic(phase: Clamped) -> ClampedNetwork:
+def require_quadratic(phase: Clamped, kinds: Kinds = QUADRATIC) -> ClampedNetwork:
     """The phase, if its energy is quadratic in its states; else ``ValueError``."""
-    network = require_affine(phase)
+    network = require_affine(phase, kinds)
     for name, edge in network.edges.items():
         if not is_linear(edge.op):
             raise ValueError(
@@ -170,17 +164,18 @@ def require_quadratic(phase: Clamped) -> ClampedNetwork:
     return network
 
 
-def require_affine(phase: Clamped) -> ClampedNetwork:
-    """The phase, if it is a Network's whose units have quadratic self-energies; else ``ValueError``."""
+def require_affine(phase: Clamped, kinds: Kinds = QUADRATIC) -> ClampedNetwork:
+    """The phase, if it is a Network's whose units are of these kinds; else ``ValueError``."""
     if not isinstance(phase, ClampedNetwork):
         raise ValueError(
             "Differences: expected the free phase of a Network, whose fields are affine in its states, got "
             f"{type(phase).__name__}; relax and nudge in full precision."
         )
     for name, unit in phase.units.items():
-        if not isinstance(unit, Box | Linear | Oscillator):
+        if not isinstance(unit, kinds):
+            known = ", ".join(kind.__name__ for kind in kinds[:-1]) + f" or {kinds[-1].__name__}"
             raise ValueError(
-                f"Differences: layer {name!r} expected a Box, Linear or Oscillator unit, whose self-energy "
-                f"is quadratic, got {type(unit).__name__}; relax and nudge in full precision."
+                f"Differences: layer {name!r} expected a {known} unit, got {type(unit).__name__}; relax "
+                "and nudge in full precision."
             )
     return phase

@@ -12,10 +12,9 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, field, norm, relative
-from eqprop.oscillator import Oscillator
 from eqprop.solvers._solver import Info, Iterative, Solver, check_tolerance, report
-from eqprop.solvers.displaced import about, nothing
-from eqprop.units import State, embed, retract
+from eqprop.solvers.displaced import about, nothing, require_quadratic
+from eqprop.units import Box, Linear, State, embed, retract
 
 
 class Refined(Solver):
@@ -35,12 +34,7 @@ class Refined(Solver):
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, Info]:
         check_tolerance(self.tolerance, state)
-        for name, unit in phase.units.items():
-            if isinstance(unit, Oscillator):
-                raise ValueError(
-                    f"Refined: layer {name!r} expected a Box or Linear unit, whose fields say what a state "
-                    "misses, got Oscillator; relax in full precision."
-                )
+        require_quadratic(phase, (Box, Linear))
         narrow = jnp.dtype(self.dtype)
 
         def look(state: State) -> tuple[State, State, Array]:
@@ -56,8 +50,7 @@ class Refined(Solver):
             state, (fields, move, _), steps, rounds = loop
             scale = norm(move)
             scale = jnp.where(scale > 0, scale, 1.0)
-            drive = jax.tree.map(jnp.subtract, fields, state)
-            landscape = about(phase, state, drive, scale, narrow)
+            landscape = about(phase, state, fields, scale, narrow)
             found, info = self.solver.settle(landscape, nothing(state, narrow))
             moved = {name: z + scale * found[name].astype(z.dtype) for name, z in state.items()}
             state = retract(phase.units, moved)
