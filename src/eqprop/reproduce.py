@@ -20,7 +20,7 @@ from eqprop.runs import Run, read_json, surroundings, write_json
 
 RUNS = Path("runs")
 QUICK = 2000
-CLEARED_EVERY = 8
+CLEARED_EVERY = 32
 _runs = itertools.count(1)
 
 
