@@ -64,7 +64,7 @@ class Oscillator(Unit):
         bounds the energy from above and touches it at ``z``."""
         cos, sin = z
         own = jnp.stack([self.injection * cos, self.quadrature - self.injection * sin])
-        return field + own + jnp.abs(self.injection) * z
+        return field + own + jnp.abs(self.injection).astype(z.dtype) * z
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         """Along `pull`, held at ``z`` by the size of the curvature."""
