@@ -72,8 +72,8 @@ def test_no_layers_answer_is_lost_in_single_precision():
 
 
 def test_no_oscillators_answer_is_lost_in_single_precision():
-    """In convolutions of stiff layers, one sweep down from a few sweeps up; of states as a whole the first
-    layer's gradient is lost."""
+    """In convolutions of stiff layers, one sweep down from a few sweeps up; states as a whole lose
+    a thousand times as much."""
     unit = eq.Oscillator(0.0, 1.0)
     model = eq.convolutional((8, 8, 1), (4, 6), 3, KEY, unit, unit, gain=3.0)
     weak, x, y = (
