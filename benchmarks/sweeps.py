@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 import eqprop as eq
@@ -18,8 +20,26 @@ from eqprop.ops import Conv, Dense
 from eqprop.runs import surroundings, write_json
 from eqprop.train import Images, evaluate, start, train_epoch
 
-TOLERANCE, MOST, EPOCHS, WIDTH, CHANNELS = 1e-4, 4000, 5, 256, 8
-DEPTHS = (2, 4, 8)
+TOLERANCE, MOST, WIDTH, CHANNELS = 1e-4, 4000, 256, 8
+
+
+class Training(NamedTuple):
+    """Gains of the first weights and of the others, Adam's rate, and epochs."""
+
+    first: float
+    others: float
+    rate: float
+    epochs: int
+
+
+TRAININGS = {
+    ("dense", 2): Training(1.0, 1.0, 1e-3, 5),
+    ("dense", 4): Training(6.0, 0.7, 3e-4, 5),
+    ("dense", 8): Training(6.0, 0.7, 3e-4, 10),
+    ("convolutional", 2): Training(1.0, 1.0, 1e-3, 5),
+    ("convolutional", 4): Training(1.0, 1.0, 1e-3, 5),
+    ("convolutional", 8): Training(6.0, 0.9, 5e-4, 20),
+}
 SOLVERS = {
     "gradient descent": eq.GradientDescent(TOLERANCE, MOST),
     "blockwise": eq.Blockwise(TOLERANCE, MOST),
@@ -30,32 +50,38 @@ SOLVERS = {
 console = Console()
 
 
-def dense(depth: int) -> eq.Model:
+def dense(depth: int, first: float, others: float) -> eq.Model:
     """Hidden layers of one width, clipped to [0, 6]."""
-    return eq.layered((784, *[WIDTH] * depth, CLASSES), jax.random.key(0), eq.relu6())
+    sizes, gains = (784, *[WIDTH] * depth, CLASSES), (first, *[others] * depth)
+    return eq.layered(sizes, jax.random.key(0), eq.relu6(), gain=gains)
 
 
-def convolutional(depth: int) -> eq.Model:
+def convolutional(depth: int, first: float, others: float) -> eq.Model:
     """3x3 convolutions, the first two of stride 2, clipped to [0, 6]."""
     keys = jax.random.split(jax.random.key(0), depth + 1)
     layers, edges, source, size, features = {}, [], "x", 28, 1
     for i in range(1, depth + 1):
-        stride = 2 if i <= 2 else 1
+        stride, gain = 2 if i <= 2 else 1, first if i == 1 else others
         size, name = size // stride, f"c{i}"
         layers[name] = eq.Layer((size, size, CHANNELS), eq.relu6())
-        edges.append((source, name, Conv.init(keys[i], features, CHANNELS, stride=stride)))
+        edges.append(
+            (source, name, Conv.init(keys[i], features, CHANNELS, stride=stride, gain=gain))
+        )
         source, features = name, CHANNELS
     layers["out"] = eq.Layer(CLASSES, eq.Linear())
-    edges.append((source, "out", Dense.init(keys[0], size * size * CHANNELS, CLASSES)))
+    edges.append((source, "out", Dense.init(keys[0], size * size * CHANNELS, CLASSES, others)))
     return eq.Model(eq.Network((28, 28, 1), layers, edges), eq.SquaredError())
 
 
-def train(model: eq.Model, images: Images) -> eq.Model:
-    """A few epochs of equilibrium propagation."""
-    optimiser = optax.adam(1e-3)
-    learner = eq.EquilibriumPropagation(eq.Momentum(1e-3, 300), eq.symmetric(0.1))
+BUILDERS = {"dense": dense, "convolutional": convolutional}
+
+
+def train(model: eq.Model, images: Images, rate: float, epochs: int) -> eq.Model:
+    """Epochs of equilibrium propagation, by differences: responses fade over the layers."""
+    optimiser = optax.adam(rate)
+    learner = eq.DeltaPropagation(eq.Spectral(1e-5, 1000), eq.symmetric(0.1))
     state = start(model, optimiser)
-    for _ in range(EPOCHS):
+    for _ in track(range(epochs), "training", console=console, transient=True):
         *_, (state, _) = train_epoch(state, images, learner, optimiser, BATCH, jax.random.key(2))
         state = state._replace(epoch=state.epoch + 1)
     return state.model
@@ -79,21 +105,20 @@ def main() -> None:
     table = Table(title="mean (largest) steps to a relative residual of 1e-4", title_justify="left")
     for column in ("network", *SOLVERS, "blockwise / spectral", "accuracy"):
         table.add_column(column)
-    for kind, build in {"dense": dense, "convolutional": convolutional}.items():
-        for depth in DEPTHS:
-            model = build(depth)
-            x, y = enlarged_digits(model.energy.input_shape)
-            for state in ("at initialisation", "after training"):
-                if state == "after training":
-                    model = train(model, Images(x, y, 1.0, CLASSES))
-                found = {name: count(model, x[:BATCH], solver) for name, solver in SOLVERS.items()}
-                gain = found["blockwise"]["mean"] / found["spectral"]["mean"]
-                images = Images(x, y, 1.0, CLASSES)
-                accuracy = evaluate(model, images, eq.Momentum(1e-3, MOST)).accuracy
-                name = f"{kind}, {depth} layers, {state}"
-                rows[name] = found | {"gain": gain, "accuracy": accuracy}
-                cells = [f"{c['mean']:.0f} ({c['max']})" for c in found.values()]
-                table.add_row(name, *cells, f"{gain:.1f}", f"{accuracy:.0%}")
+    for (kind, depth), training in TRAININGS.items():
+        model = BUILDERS[kind](depth, training.first, training.others)
+        x, y = enlarged_digits(model.energy.input_shape)
+        images = Images(x, y, 1.0, CLASSES)
+        for state in ("at initialisation", "after training"):
+            if state == "after training":
+                model = train(model, images, training.rate, training.epochs)
+            found = {name: count(model, x[:BATCH], solver) for name, solver in SOLVERS.items()}
+            gain = found["blockwise"]["mean"] / found["spectral"]["mean"]
+            accuracy = evaluate(model, images, eq.Momentum(1e-3, MOST)).accuracy
+            name = f"{kind}, {depth} layers, {state}"
+            rows[name] = found | {"gain": gain, "accuracy": accuracy, **training._asdict()}
+            cells = [f"{c['mean']:.0f} ({c['max']})" for c in found.values()]
+            table.add_row(name, *cells, f"{gain:.1f}", f"{accuracy:.0%}")
     console.print(table)
     result = {"tolerance": TOLERANCE, "solvers": list(SOLVERS), "rows": rows, **about}
     console.print(f"{write_json(out, result)}")
