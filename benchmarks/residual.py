@@ -20,7 +20,8 @@ from rich.console import Console
 
 import eqprop as eq
 from benchmarks import textbook_torch as textbook
-from benchmarks.__main__ import COSINE, LADDER, NUDGES, compiled_step, cosine, fewest, show
+from benchmarks.__main__ import COSINE, LADDER, NUDGES, cosine, fewest, show
+from benchmarks.__main__ import step_ms as our_step_ms
 from benchmarks.images import BATCH, CLASSES, enlarged_digits
 from benchmarks.nets import Pair
 from benchmarks.timing import median_ms
@@ -178,7 +179,7 @@ def step_ms(pair: ResidualPair, side: str, free: int, nudged: int) -> float:
     ours = eq.EquilibriumPropagation(
         eq.Momentum(None, free), eq.symmetric(BETA), eq.Momentum(None, nudged)
     )
-    return median_ms(compiled_step(pair, ours)[0], repeats=5, warm_up=1)
+    return our_step_ms(pair, ours, repeats=5)[0]
 
 
 def equal_steps(pair: ResidualPair) -> dict[str, float]:

@@ -42,7 +42,6 @@ ALL: tuple[Study, ...] = (
             feedback=0.03,
             beta=0.01,
             solver="ordered",
-            differences=True,
             tolerance=0.0,
             max_steps=3,
             nudged_steps=1,
