@@ -35,7 +35,7 @@ class Training(NamedTuple):
 TRAININGS = {
     ("dense", 2): Training(1.0, 1.0, 1e-3, 5),
     ("dense", 4): Training(6.0, 0.7, 3e-4, 5),
-    ("dense", 8): Training(6.0, 0.7, 3e-4, 10),
+    ("dense", 8): Training(6.0, 0.7, 3e-4, 25),
     ("convolutional", 2): Training(1.0, 1.0, 1e-3, 5),
     ("convolutional", 4): Training(1.0, 1.0, 1e-3, 5),
     ("convolutional", 8): Training(6.0, 0.9, 5e-4, 20),
