@@ -11,11 +11,13 @@ from jax.flatten_util import ravel_pytree
 
 import systems
 from eqprop import (
+    Backpropagation,
     Blockwise,
     Box,
     DeltaPropagation,
     EquilibriumPropagation,
     GradientDescent,
+    ImplicitDifferentiation,
     Langevin,
     Layer,
     Linear,
@@ -41,9 +43,10 @@ from eqprop.diagnose import exact_gradient
 from eqprop.energy import field
 from eqprop.ops import Chain, Dense, cast
 from eqprop.precision import ROUNDING, smallest_nudge, warn_if_unresolved
-from eqprop.recipes import DenseRecipe
+from eqprop.recipes import RECIPES, DenseRecipe
 from eqprop.solvers import MatmulPrecision
 from eqprop.solvers.displaced import about
+from eqprop.spiking import SurrogateBackpropagation
 
 KEY = jax.random.key(0)
 TIGHT = Blockwise(None, 200)
@@ -376,7 +379,7 @@ def test_a_recipe_at_a_precision():
             "tolerance: expected a number > 0",
         ),
         ({"differences": True, "state_bits": 4}, "differences: expected state_bits of 0"),
-        ({"differences": True, "estimator": "implicit"}, "differences: expected the estimator ep"),
+        ({"differences": True, "estimator": "thermal"}, "differences: expected the estimator ep"),
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(changes, words):
@@ -384,6 +387,22 @@ def test_recipes_that_make_no_sense_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         recipe.check()
         make_estimator(recipe)
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator", "kind"),
+    [
+        ("mnist-conv", "bptt", Backpropagation),
+        ("mnist-conv", "implicit", ImplicitDifferentiation),
+        ("mnist-oscillators", "bptt", Backpropagation),
+        ("mnist-spiking", "surrogate", SurrogateBackpropagation),
+    ],
+)
+def test_one_option_swaps_the_estimator_of_recipes_with_nudged_phases(name, estimator, kind):
+    recipe = dataclasses.replace(RECIPES[name], estimator=estimator)
+    assert recipe.differences or recipe.nudged_steps
+    recipe.check()
+    assert isinstance(make_estimator(recipe), kind)
 
 
 def test_a_nudge_that_rounding_swallows_is_warned_of():

@@ -96,7 +96,6 @@ def test_a_spiking_run_is_audited_and_drawn(trained):
         (("--unit", "tanh"), "unit: expected one of logistic"),
         (("--averaged", "11"), "averaged: expected at most the 10 steps of its phase, got 11"),
         (("--max-steps", "8"), "predicted: expected at most the 8 steps of its phase, got 15"),
-        (("--estimator", "surrogate"), "nudged_steps: expected the estimator ep, .*; set it to 0"),
         (("--reset", "-1"), "reset: expected a number >= 0"),
         (("--test-seeds", "0"), "test_seeds: expected a number >= 1"),
         (("--population", "0"), "population: expected a number >= 1"),

@@ -78,7 +78,7 @@ class Recipe:
     max_steps: int = 60
     """Steps after which a relaxation gives up (and is counted); bptt unrolls this many."""
     nudged_steps: int = 0
-    """The same for the nudged phases; 0 is max_steps."""
+    """The same for the nudged phases, where the estimator has such; 0 is max_steps."""
     step_size: float = 0.5
     """Step of the solvers gradient and langevin."""
     noise: float = 0.0
@@ -86,8 +86,8 @@ class Recipe:
     precision: PrecisionName = "full"
     """Float type in which states relax, or tf32 products on GPUs that have them; gradients are full."""
     differences: bool = False
-    """Carry nudged phases as differences from the free one, which keeps the digits of small nudges, and
-    refine free phases of a smaller float type to the tolerance."""
+    """Carry nudged phases, where the estimator has such, as differences from the free one, which keeps the
+    digits of small nudges, and refine free phases of a smaller float type to the tolerance."""
     independent_noise: bool = False
     """Give each nudged phase noise of its own, as a machine does, in place of a common one that cancels."""
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from eqprop.choices import SPIKING
 
 NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
-EP_ONLY = ("state_bits", "nudged_steps", "differences")
+OF_NUDGED_PHASES = ("nudged_steps", "differences")
+WITHOUT_NUDGES = ("implicit", "bptt", "backprop", "surrogate")
 LEAST_NUDGE = 1e-30
 
 
@@ -30,10 +31,11 @@ def check_recipe(recipe: Any) -> None:
             "tolerance: expected a number > 0 with the solver flow or the estimator implicit, got 0 "
             f"with {recipe.solver} and {recipe.estimator}."
         )
-    for name in EP_ONLY:
-        phased = recipe.estimator == "spiking" and name == "nudged_steps"
+    for name in ("state_bits", *OF_NUDGED_PHASES):
+        counted = recipe.estimator == "spiking" and name == "nudged_steps"
+        unseen = recipe.estimator in WITHOUT_NUDGES and name in OF_NUDGED_PHASES
         value = getattr(recipe, name)
-        if value and recipe.estimator != "ep" and not phased:
+        if value and recipe.estimator != "ep" and not counted and not unseen:
             raise ValueError(
                 f"{name}: expected the estimator ep, whose phases it acts on, got {recipe.estimator}; set "
                 f"it to {type(value)(0)}."
