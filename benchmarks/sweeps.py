@@ -1,4 +1,7 @@
-"""Sweeps to a relative residual of 1e-4, by solver and depth: ``python -m benchmarks.sweeps``."""
+"""Sweeps to a relative residual of 1e-4, by solver and depth: ``python -m benchmarks.sweeps``.
+
+Networks that the file has already, trained in the same way, are not measured again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from rich.table import Table
 import eqprop as eq
 from benchmarks.images import BATCH, CLASSES, enlarged_digits
 from eqprop.ops import Conv, Dense
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import read_json, surroundings, write_json
 from eqprop.train import Images, evaluate, start, train_epoch
 
 TOLERANCE, MOST, WIDTH, CHANNELS = 1e-4, 4000, 256, 8
@@ -35,7 +38,7 @@ class Training(NamedTuple):
 TRAININGS = {
     ("dense", 2): Training(1.0, 1.0, 1e-3, 5),
     ("dense", 4): Training(6.0, 0.7, 3e-4, 5),
-    ("dense", 8): Training(6.0, 0.7, 3e-4, 25),
+    ("dense", 8): Training(6.0, 0.8, 1e-4, 4),
     ("convolutional", 2): Training(1.0, 1.0, 1e-3, 5),
     ("convolutional", 4): Training(1.0, 1.0, 1e-3, 5),
     ("convolutional", 8): Training(6.0, 0.9, 5e-4, 20),
@@ -73,6 +76,7 @@ def convolutional(depth: int, first: float, others: float) -> eq.Model:
     return eq.Model(eq.Network((28, 28, 1), layers, edges), eq.SquaredError())
 
 
+STATES = ("at initialisation", "after training")
 BUILDERS = {"dense": dense, "convolutional": convolutional}
 
 
@@ -97,31 +101,53 @@ def count(model: eq.Model, x: jax.Array, solver: eq.Solver) -> dict[str, float]:
     }
 
 
+def measure(kind: str, depth: int, training: Training) -> dict[str, dict]:
+    """The rows of one network, by name."""
+    model = BUILDERS[kind](depth, training.first, training.others)
+    x, y = enlarged_digits(model.energy.input_shape)
+    images, rows = Images(x, y, 1.0, CLASSES), {}
+    for state in STATES:
+        if state == "after training":
+            model = train(model, images, training.rate, training.epochs)
+        found = {name: count(model, x[:BATCH], solver) for name, solver in SOLVERS.items()}
+        gain = found["blockwise"]["mean"] / found["spectral"]["mean"]
+        accuracy = evaluate(model, images, eq.Momentum(1e-3, MOST)).accuracy
+        rows[f"{kind}, {depth} layers, {state}"] = found | {"gain": gain, "accuracy": accuracy}
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweeps", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/sweeps.json"))
     out = parser.parse_args().out
     about, rows = surroundings(), {}
+    known = read_json(out)["rows"] if out.exists() else {}
+    for (kind, depth), training in TRAININGS.items():
+        of_run = training._asdict() | {"tolerance": TOLERANCE}
+        before = {
+            name: row
+            for name, row in known.items()
+            if name.startswith(f"{kind}, {depth} layers") and of_run.items() <= row.items()
+        }
+        if len(before) == len(STATES):
+            rows |= before
+        else:
+            found = measure(kind, depth, training)
+            rows |= {n: row | of_run | {"commit": about["commit"]} for n, row in found.items()}
+        result = {"tolerance": TOLERANCE, "solvers": list(SOLVERS), "rows": known | rows, **about}
+        write_json(out, result)
+    show(rows)
+    console.print(f"{out}")
+
+
+def show(rows: dict[str, dict]) -> None:
     table = Table(title="mean (largest) steps to a relative residual of 1e-4", title_justify="left")
     for column in ("network", *SOLVERS, "blockwise / spectral", "accuracy"):
         table.add_column(column)
-    for (kind, depth), training in TRAININGS.items():
-        model = BUILDERS[kind](depth, training.first, training.others)
-        x, y = enlarged_digits(model.energy.input_shape)
-        images = Images(x, y, 1.0, CLASSES)
-        for state in ("at initialisation", "after training"):
-            if state == "after training":
-                model = train(model, images, training.rate, training.epochs)
-            found = {name: count(model, x[:BATCH], solver) for name, solver in SOLVERS.items()}
-            gain = found["blockwise"]["mean"] / found["spectral"]["mean"]
-            accuracy = evaluate(model, images, eq.Momentum(1e-3, MOST)).accuracy
-            name = f"{kind}, {depth} layers, {state}"
-            rows[name] = found | {"gain": gain, "accuracy": accuracy, **training._asdict()}
-            cells = [f"{c['mean']:.0f} ({c['max']})" for c in found.values()]
-            table.add_row(name, *cells, f"{gain:.1f}", f"{accuracy:.0%}")
+    for name, row in rows.items():
+        cells = [f"{row[solver]['mean']:.0f} ({row[solver]['max']})" for solver in SOLVERS]
+        table.add_row(name, *cells, f"{row['gain']:.1f}", f"{row['accuracy']:.0%}")
     console.print(table)
-    result = {"tolerance": TOLERANCE, "solvers": list(SOLVERS), "rows": rows, **about}
-    console.print(f"{write_json(out, result)}")
 
 
 if __name__ == "__main__":
