@@ -10,10 +10,10 @@ from eqprop import Backpropagation, Blockwise, EquilibriumPropagation, layered, 
 KEY = jax.random.key(0)
 
 
-def compiled(estimator, batch=8):
-    """A training step's gradient of a 37-24-11-5 network."""
-    model = layered((37, 24, 11, 5), KEY)
-    x, y = jnp.ones((batch, 37)), jnp.eye(5)[jnp.arange(batch) % 5]
+def compiled(estimator, batch=8, sizes=(37, 24, 11, 5)):
+    """A training step's gradient of a dense network."""
+    model = layered(sizes, KEY)
+    x, y = jnp.ones((batch, sizes[0])), jnp.eye(5)[jnp.arange(batch) % 5]
     step = jax.jit(lambda x, y: estimator(model, x, y, model.rest(x), KEY).gradient)
     return step.lower(x, y).compile()
 
@@ -28,6 +28,14 @@ def test_both_nudges_are_one_batch_and_the_input_enters_once():
     assert nudged == [16] * 4
     outside = [shape for *shape, name in found if "while" not in name and "transpose" not in name]
     assert outside.count(["8", "24"]) == 1  # what the input drives, for all sweeps of all phases
+
+
+def test_the_gradient_of_a_narrow_matrix_is_formed_transposed():
+    learner = EquilibriumPropagation(Blockwise(1e-5, 20), symmetric(0.1))
+    text = compiled(learner, sizes=(37, 60, 5)).as_text()
+    shapes = re.findall(r"= f64\[(\d+),(\d+)\]\S* dot\(.*?op_name=\"[^\"]*transpose\(", text)
+    assert ("5", "60") in shapes and ("60", "5") not in shapes
+    assert ("37", "60") in shapes
 
 
 def test_memory_does_not_grow_with_the_steps():

@@ -25,6 +25,7 @@ from eqprop.contrast import Contrast
 from eqprop.energy import displacement, norm
 from eqprop.model import Model
 from eqprop.ops import cast, freeze
+from eqprop.parameters import parameter_gradient
 from eqprop.smooth import require_holomorphic, require_smooth
 from eqprop.solvers import CONVERGED, Info, Iterative, Solver, check_tolerance
 from eqprop.units import State, Units
@@ -112,7 +113,7 @@ def contrast_gradient(
         energies = by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(betas, x, y, states)
         return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
 
-    return eqx.filter_grad(surrogate)(model)
+    return parameter_gradient(surrogate, model)
 
 
 def reached(states: State) -> Scalar:
