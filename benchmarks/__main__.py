@@ -8,12 +8,13 @@ import itertools
 import json
 import os
 import platform
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
@@ -24,10 +25,9 @@ from rich.table import Table
 import eqprop as eq
 from benchmarks import textbook_torch as textbook
 from benchmarks.images import BATCH, CLASSES
-from benchmarks.nets import Pair, pairs
-from benchmarks.timing import first_s, median_ms, peak_gflops
+from benchmarks.nets import FeedForward, Pair, pairs
+from benchmarks.timing import first_s, median_ms, peak_gflops, side_by_side_ms
 from eqprop.diagnose import exact_gradient
-from eqprop.estimators import Estimate
 from eqprop.runs import surroundings, write_json
 from eqprop.train import Images, start, train_epoch
 
@@ -62,14 +62,13 @@ def by_kind(
     return eq.EquilibriumPropagation(eq.Blockwise(None, free), eq.symmetric(beta), solvers[kind])
 
 
-def step_ms(pair: Pair, ours: eq.Estimator, repeats: int = 30) -> tuple[float, float]:
-    """Milliseconds of a training step of ours, one of an epoch compiled whole, as training runs them; and
-    the seconds that the epoch takes to compile."""
+def epoch(pair: Pair, ours: eq.Estimator) -> Callable[[], object]:
+    """`EPOCH` training steps of ours, compiled whole, as training runs them."""
     optimiser = optax.sgd(RATE)
     arrays, static = eqx.partition(pair.model, eqx.is_inexact_array)
 
     @jax.jit
-    def epoch(arrays, memory, x, y):
+    def steps(arrays, memory, x, y):
         def step(carry, key):
             model, memory = eqx.combine(carry[0], static), carry[1]
             estimate = ours(model, x, y, model.rest(x), key)
@@ -78,22 +77,23 @@ def step_ms(pair: Pair, ours: eq.Estimator, repeats: int = 30) -> tuple[float, f
 
         return lax.scan(step, (arrays, memory), jax.random.split(jax.random.key(0), EPOCH))
 
-    def call():
-        return epoch(arrays, optimiser.init(arrays), pair.x, pair.y)
-
-    compiling = first_s(call)
-    return median_ms(call, repeats) / EPOCH, compiling
+    return lambda: steps(arrays, optimiser.init(arrays), pair.x, pair.y)
 
 
-def torch_step_ms(pair: Pair, free: int, nudged: int) -> float:
+def torch_step(pair: Pair, free: int, nudged: int) -> Callable[[], object]:
+    """One training step of the textbook loop."""
     optimiser = torch.optim.SGD(pair.net.parameters(), lr=RATE)
+    arguments = (pair.net, optimiser, pair.torch_x, pair.torch_y, free, nudged, BETA)
+    return lambda: textbook.train_step(*arguments)
 
-    def call():
-        textbook.train_step(pair.net, optimiser, pair.torch_x, pair.torch_y, free, nudged, BETA)
 
-    spent = median_ms(call, repeats=15)
+def compare(
+    pair: Pair, epochs: dict[Any, Callable[[], object]], steps: dict[Any, Callable[[], object]]
+) -> dict[Any, float]:
+    """Milliseconds of one training step of each."""
+    spent = side_by_side_ms(epochs | steps)
     pair.load(pair.model)
-    return spent
+    return {name: ms / EPOCH if name in epochs else ms for name, ms in spent.items()}
 
 
 def gradient(pair: Pair, ours: eq.Estimator) -> np.ndarray:
@@ -138,19 +138,33 @@ def fewest(gradient_of, exact: np.ndarray) -> tuple[int, int] | None:
 
 def equal_steps(pair: Pair) -> dict[str, float]:
     """a) The same steps on both sides; the synchronous ones are the same algorithm to rounding."""
-    theirs = torch_step_ms(pair, FREE, NUDGED)
-    agree = cosine(
+    ours = {solver: epoch(pair, estimator(solver, FREE, NUDGED)) for solver in OURS}
+    compiling = {solver: first_s(call) for solver, call in ours.items()}
+    spent = compare(pair, ours, {"torch": torch_step(pair, FREE, NUDGED)})
+    row = {"torch_ms": spent["torch"]}
+    row["cosine_to_torch"] = cosine(
         gradient(pair, estimator("synchronous", FREE, NUDGED)), torch_gradient(pair, FREE, NUDGED)
     )
-    row = {"torch_ms": theirs, "cosine_to_torch": agree}
     for solver in OURS:
-        spent, compiling = step_ms(pair, estimator(solver, FREE, NUDGED))
         row |= {
-            f"{solver}_ms": spent,
-            f"{solver}_ratio": theirs / spent,
-            f"{solver}_compile_s": compiling,
+            f"{solver}_ms": spent[solver],
+            f"{solver}_ratio": spent["torch"] / spent[solver],
+            f"{solver}_compile_s": compiling[solver],
         }
     return row
+
+
+def over_backprop(pair: Pair) -> dict[str, float]:
+    """c) Our step of a) and one of back-propagation in the plain network of the same shape."""
+    calls = {"plain": epoch(pair, FeedForward())}
+    compiling = first_s(calls["plain"])
+    calls["ours"] = epoch(pair, estimator("blockwise", FREE, NUDGED))
+    spent = compare(pair, calls, {})
+    return {
+        "backprop_ms": spent["plain"],
+        "backprop_compile_s": compiling,
+        "ep_over_backprop": spent["ours"] / spent["plain"],
+    }
 
 
 def equal_accuracy(pair: Pair) -> dict[str, float | tuple[int, int] | None]:
@@ -168,45 +182,31 @@ def equal_accuracy(pair: Pair) -> dict[str, float | tuple[int, int] | None]:
         (NUDGES[int(np.argmax(limits))], max(limits)),
     )
     row: dict = {"beta": beta, "cosine_when_settled": limit}
-    theirs = []
-    for nudge in (beta, *NUDGES[NUDGES.index(beta) + 1 :][:1]):
-        steps = fewest(lambda t, k, nudge=nudge: torch_gradient(pair, t, k, nudge), exact)
-        if steps is not None:
-            theirs.append((torch_step_ms(pair, *steps), nudge, steps))
+
+    def least(way) -> tuple[int, int] | None:
+        return fewest(lambda t, k: gradient(pair, way(t, k)), exact)
+
+    def torch_least(nudge: float) -> tuple[int, int] | None:
+        return fewest(lambda t, k: torch_gradient(pair, t, k, nudge), exact)
+
+    nudges = beta, *NUDGES[NUDGES.index(beta) + 1 :][:1]
+    theirs = {nudge: steps for nudge in nudges if (steps := torch_least(nudge))}
+    ways = {kind: partial(by_kind, kind, pair, beta=beta) for kind in ("blockwise", "spectral")}
+    ours = {kind: steps for kind, way in ways.items() if (steps := least(way))}
+    spent = compare(
+        pair,
+        {kind: epoch(pair, ways[kind](*steps)) for kind, steps in ours.items()},
+        {nudge: torch_step(pair, *steps) for nudge, steps in theirs.items()},
+    )
     if theirs:
-        row["torch_ms"], row["torch_beta"], row["torch_steps"] = min(theirs)
-    ours = []
-    for kind in ("blockwise", "spectral"):
-        way = partial(by_kind, kind, pair, beta=beta)
-        steps = fewest(lambda t, k, way=way: gradient(pair, way(t, k)), exact)
-        if steps is not None:
-            ours.append((step_ms(pair, way(*steps))[0], kind, steps))
+        best = min(theirs, key=lambda nudge: spent[nudge])
+        row |= {"torch_ms": spent[best], "torch_beta": best, "torch_steps": theirs[best]}
     if ours:
-        row["our_ms"], row["our_solver"], row["our_steps"] = min(ours)
+        best = min(ours, key=lambda kind: spent[kind])
+        row |= {"our_ms": spent[best], "our_solver": best, "our_steps": ours[best]}
     if ours and theirs:
         row["ratio"] = row["torch_ms"] / row["our_ms"]
     return row
-
-
-def feed_forward_loss(model: eq.Model, x: jax.Array, y: jax.Array) -> jax.Array:
-    """The plain network of the same shape: clipped layers, squared error."""
-
-    def show(x):
-        for layer in model.energy.order:
-            edge = next(e for e in model.energy.edges.values() if e.target == layer)
-            unit = model.energy.layers[layer]
-            x = unit.unit.retract(edge.op(x) + unit.bias)
-        return x
-
-    return jnp.mean(jnp.sum((jax.vmap(show)(x) - y) ** 2, axis=1)) / 2
-
-
-class FeedForward(eq.Estimator):
-    """Back-propagation of the plain network, as an estimator."""
-
-    def __call__(self, model, x, y, state, key):
-        value, gradient = eqx.filter_value_and_grad(feed_forward_loss)(model, x, y)
-        return Estimate(value, gradient, state, None)
 
 
 def throughput(peak: float) -> dict[str, float]:
@@ -260,15 +260,7 @@ def main() -> None:
     show(
         f"a) {FREE} free and 2 x {NUDGED} nudged steps, at initialisation", result["a_equal_steps"]
     )
-    result["c_over_backprop"] = {}
-    for pair in nets:
-        plain, compiling = step_ms(pair, FeedForward())
-        ours, _ = step_ms(pair, estimator("blockwise", FREE, NUDGED))
-        result["c_over_backprop"][pair.name] = {
-            "backprop_ms": plain,
-            "backprop_compile_s": compiling,
-            "ep_over_backprop": ours / plain,
-        }
+    result["c_over_backprop"] = {pair.name: over_backprop(pair) for pair in nets}
     show("c) an EP step (blockwise) over a back-propagation step", result["c_over_backprop"])
     result["d_throughput"] = {"-".join(map(str, RELAXED)): throughput(peak)}
     show("d) relaxation throughput, batch 256", result["d_throughput"])

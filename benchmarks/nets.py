@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 
 import eqprop as eq
 from benchmarks import textbook_torch as textbook
 from benchmarks.images import BATCH, CLASSES, enlarged_digits
+from eqprop.estimators import Estimate
 
 BIAS = 0.3  # puts the units inside their interval, where gradients are smooth in the nudge
 DENSE = ((784, 512, 10), (784, 512, 512, 10))
@@ -80,3 +82,24 @@ def pairs() -> list[Pair]:
         IMAGE,
     )
     return [*dense, conv]
+
+
+def feed_forward_loss(model: eq.Model, x: jax.Array, y: jax.Array) -> jax.Array:
+    """The plain network of the same shape: clipped layers, squared error."""
+
+    def show(x):
+        for layer in model.energy.order:
+            edge = next(e for e in model.energy.edges.values() if e.target == layer)
+            unit = model.energy.layers[layer]
+            x = unit.unit.retract(edge.op(x) + unit.bias)
+        return x
+
+    return jnp.mean(jnp.sum((jax.vmap(show)(x) - y) ** 2, axis=1)) / 2
+
+
+class FeedForward(eq.Estimator):
+    """Back-propagation of the plain network, as an estimator."""
+
+    def __call__(self, model, x, y, state, key):
+        value, gradient = eqx.filter_value_and_grad(feed_forward_loss)(model, x, y)
+        return Estimate(value, gradient, state, None)

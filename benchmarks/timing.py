@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,18 @@ def median_ms(call: Callable[[], object], repeats: int = 30, warm_up: int = 3) -
         jax.block_until_ready(call())
         spent.append(time.perf_counter() - began)
     return 1e3 * float(np.median(spent))
+
+
+def side_by_side_ms(
+    calls: Mapping[Any, Callable[[], object]], rounds: int = 5, repeats: int = 6
+) -> dict[Any, float]:
+    """The least median of each call, a few of one after a few of the other, so that what else the machine
+    does meets all alike."""
+    spent: dict[Any, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            spent[name].append(median_ms(call, repeats, warm_up=1))
+    return {name: min(times) for name, times in spent.items()}
 
 
 def first_s(call: Callable[[], object]) -> float:
