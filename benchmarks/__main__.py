@@ -90,7 +90,7 @@ def torch_step(pair: Pair, free: int, nudged: int) -> Callable[[], object]:
 def compare(
     pair: Pair, epochs: dict[Any, Callable[[], object]], steps: dict[Any, Callable[[], object]]
 ) -> dict[Any, float]:
-    """Milliseconds of one training step of each."""
+    """Milliseconds of one training step of each; the loop's weights are set back, which its steps move."""
     spent = side_by_side_ms(epochs | steps)
     pair.load(pair.model)
     return {name: ms / EPOCH if name in epochs else ms for name, ms in spent.items()}
