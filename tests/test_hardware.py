@@ -591,7 +591,7 @@ def test_locked_oscillators_are_said():
         {"parameter_bits": -1},
         {"state_bits": -2},
         {"state_bits": 3, "estimator": "bptt"},
-        {"differences": True, "estimator": "thermal"},
+        {"nudged_steps": 3, "estimator": "thermal"},
         {"solver": "langevin", "estimator": "bptt"},
         {"without_master": True},
         {"stochastic_rounding": True},
