@@ -1,5 +1,9 @@
 """Equilibrium propagation: learning in systems that settle, by nudging and comparing."""
 
+from eqprop._compiler import disarm
+
+disarm()
+
 from eqprop import contrast, lagrangian, objective, ops, samplers, solvers, spiking
 from eqprop._version import __version__
 from eqprop.build import convolutional, layered, with_biases, with_read_out
