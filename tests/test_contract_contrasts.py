@@ -1,5 +1,7 @@
 """Contrasts: exact for polynomials of their order, and no further."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,16 @@ CONTRASTS = {
     "holomorphic_8": (holomorphic(8, 0.7), 8),
 }
 each_contrast = pytest.mark.parametrize("contrast, order", CONTRASTS.values(), ids=CONTRASTS)
+
+
+TRACED = {
+    "one_sided": one_sided,
+    "symmetric": symmetric,
+    "n_point": lambda beta: n_point(6, beta),
+    "holomorphic": lambda beta: holomorphic(4, beta),
+    "random_sign": RandomSign,
+}
+EIGHTHS = np.arange(25) / 8
 
 
 def derivative(contrast, function):
@@ -98,7 +110,9 @@ def test_random_sign_draws_both_signs_and_averages_to_symmetric():
     ids=["one_sided", "symmetric", "random_sign", "n_point", "holomorphic"],
 )
 def test_no_nudge_is_refused(make, beta):
-    with pytest.raises(ValueError, match="nudge beta other than 0"):
+    with pytest.raises(
+        ValueError, match=r"nudge (beta|radius) other than 0|to be a number.*got nan"
+    ):
         make(beta)
 
 
@@ -115,6 +129,52 @@ def test_nudges_must_differ(betas):
 def test_points_are_even(make, points):
     with pytest.raises(ValueError, match="even number of points"):
         make(points, 0.1)
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_a_nudge_may_be_traced(name):
+    make = TRACED[name]
+    nudges = jnp.array([0.1, 0.25])
+    found = jax.vmap(lambda beta: make(beta).draw(KEY))(nudges)
+    for i, beta in enumerate((0.1, 0.25)):
+        for part, alone in zip(found, make(beta).draw(KEY), strict=True):
+            np.testing.assert_allclose(part[i], alone, rtol=1e-15)
+
+
+def skewed(points):
+    """Unequally spread, on one side and the other."""
+    return np.sort(np.cos(np.pi * (np.arange(points) + 0.3) / points))
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        n_point(40, 0.5),
+        n_point(100, 0.1),
+        finite_difference(skewed(64)),
+        finite_difference(EIGHTHS),
+    ],
+    ids=["n_point_40", "n_point_100", "skewed_64", "one_sided_25"],
+)
+def test_weights_of_many_points_have_all_their_digits(contrast):
+    """Every power up to the order, in rational arithmetic: wrong by the rounding of nudges and weights."""
+    betas = [Fraction(beta) for beta in contrast.betas.tolist()]
+    weights = [Fraction(weight) for weight in contrast.coefficients.tolist()]
+    for power in range(len(betas)):
+        terms = [c * beta**power for c, beta in zip(weights, betas, strict=True)]
+        error = abs(sum(terms) - (power == 1))
+        assert error <= (power + 2) * Fraction(1.2e-16) * sum(map(abs, terms)), power
+
+
+def test_weights_that_outweigh_the_derivative_are_refused():
+    with pytest.raises(
+        ValueError, match=r"sum \|c\| max \|beta\| = 1.2e\+18 at a precision of 2.2e-16"
+    ):
+        finite_difference(np.linspace(0, 1, 60))
+    with jax.enable_x64(False):
+        n_point(100, 0.5)
+        with pytest.raises(ValueError, match=r"at a precision of 1.2e-07; use fewer"):
+            finite_difference(np.linspace(0, 1, 25))
 
 
 def test_order_does_not_depend_on_scale():

@@ -14,10 +14,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Checked, Whole, checked
+
 Augment = Callable[[Array, PRNGKeyArray], Array]
 
 
-class Flip(eqx.Module):
+class Flip(Checked):
     """Mirror each image left to right with probability one half."""
 
     def __call__(self, x: Array, key: PRNGKeyArray) -> Array:
@@ -25,10 +27,10 @@ class Flip(eqx.Module):
         return jnp.where(mirrored, x[:, :, ::-1], x)
 
 
-class RandomCrop(eqx.Module):
+class RandomCrop(Checked):
     """A window as large as the image, from the image with ``pixels`` more on every side: a random shift."""
 
-    pixels: int = eqx.field(static=True)
+    pixels: Whole = eqx.field(static=True)
     mode: Literal["edge", "constant"] = eqx.field(default="edge", static=True)
     """What is around: the edge repeated, or zeros."""
 
@@ -44,12 +46,13 @@ class RandomCrop(eqx.Module):
         return jax.vmap(crop)(padded, corners)
 
 
+@checked
 def random_shift(pixels: int) -> RandomCrop:
     """Translate each image by up to ``pixels`` in both directions, filling with zeros."""
     return RandomCrop(pixels, "constant")
 
 
-class InTurn(eqx.Module):
+class InTurn(Checked):
     """One augmentation after another, each with a key of its own."""
 
     parts: tuple[Augment, ...]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from eqprop.arguments import Count, checked
 from eqprop.costs import CrossEntropy, SquaredError
 from eqprop.feedback import Enlarged
 from eqprop.model import Model
@@ -34,8 +35,9 @@ def each(name: str, values: T | Sequence[T], count: int) -> list[T]:
     return given * count if len(given) == 1 else given
 
 
+@checked
 def layered(
-    sizes: Sequence[int],
+    sizes: Sequence[Count],
     key: PRNGKeyArray,
     unit: Unit | None = None,
     output: Unit | None = None,
@@ -47,8 +49,8 @@ def layered(
     linear unless given; weights are ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with one gain for
     all edges or one each.
     """
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(f"layered: expected two or more positive sizes, got {tuple(sizes)}.")
+    if len(sizes) < 2:
+        raise ValueError(f"layered: expected two or more sizes, got {tuple(sizes)}.")
     unit, output = unit or Box(), output or Linear()
     keys, gains = jax.random.split(key, len(sizes) - 1), each("gain", gain, len(sizes) - 1)
     names = [INPUT, *(f"h{i}" for i in range(1, len(sizes) - 1)), OUTPUT]
@@ -63,17 +65,18 @@ def layered(
     return Model(Network(sizes[0], layers, edges), SquaredError(OUTPUT))
 
 
+@checked
 def convolutional(
-    image: tuple[int, int, int],
-    channels: Sequence[int],
-    classes: int,
+    image: tuple[Count, Count, Count],
+    channels: Sequence[Count],
+    classes: Count,
     key: PRNGKeyArray,
     unit: Unit | None = None,
     output: Unit | None = None,
-    kernel: int | Sequence[int] = 3,
+    kernel: Count | Sequence[Count] = 3,
     pool: type[AveragePool] | type[MaxPool] = AveragePool,
     gain: float | Sequence[float] = 1.0,
-    dense: Sequence[int] = (),
+    dense: Sequence[Count] = (),
 ) -> Model:
     """Convolutions, each followed by 2x2 pooling, then dense layers of the sizes ``dense`` and a dense
     output.
@@ -81,10 +84,8 @@ def convolutional(
     ``image`` is (height, width, channels), channel-last; layer ``c1`` has the shape of the first
     pooled image, ``h1`` is the first dense one. Weights as in `layered`.
     """
-    if not channels or min(channels) < 1:
-        raise ValueError(
-            f"convolutional: expected one or more positive numbers of channels, got {tuple(channels)}."
-        )
+    if not channels:
+        raise ValueError("convolutional: expected channels of one convolution or more, got none.")
     unit, output = unit or Box(), output or Linear()
     keys = jax.random.split(key, len(channels) + len(dense) + 1)
     kernels, gains = each("kernel", kernel, len(channels)), each("gain", gain, len(keys))
@@ -108,6 +109,7 @@ def convolutional(
     return Model(Network(image, layers, edges), SquaredError(OUTPUT))
 
 
+@checked
 def with_injections(model: Model, value: float) -> Model:
     """The same network with an injection of its own, that learns, for every oscillator."""
     network = model.energy
@@ -123,6 +125,7 @@ def with_injections(model: Model, value: float) -> Model:
     return eqx.tree_at(injections, model, made)
 
 
+@checked
 def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
     """The same network with biases ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with the largest
     ``fan_in`` of the layer's edges."""
@@ -148,7 +151,8 @@ def _fan_in(op: Op) -> int:
     return math.prod(weight.shape[:-1])
 
 
-def with_read_out(model: Model, classes: int, key: PRNGKeyArray, gain: float = 1.0) -> Model:
+@checked
+def with_read_out(model: Model, classes: Count, key: PRNGKeyArray, gain: float = 1.0) -> Model:
     """The same energy without its output layer, read by a trained softmax on the layer below."""
     network = model.energy
     if not isinstance(network, Network) or OUTPUT not in network.shapes:

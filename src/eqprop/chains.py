@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Bound, Count, Whole, checked
 from eqprop.ensemble import Average, Source, Statistic, costs_of, nothing, require_confining
 from eqprop.model import Model
 from eqprop.ops import freeze
@@ -35,23 +36,18 @@ class Chains(Source):
 
     temperature: float = eqx.field(static=True)
     sampler: Sampler
-    chains: int = eqx.field(default=8, static=True)
-    burn: int = eqx.field(default=100, static=True)
-    samples: int = eqx.field(default=8, static=True)
-    thinning: int = eqx.field(default=5, static=True)
+    chains: Count = eqx.field(default=8, static=True)
+    burn: Whole = eqx.field(default=100, static=True)
+    samples: Count = eqx.field(default=8, static=True)
+    thinning: Count = eqx.field(default=5, static=True)
     common_noise: bool = eqx.field(default=True, static=True)
     exchange: bool = eqx.field(default=False, static=True)
-    hot: float = eqx.field(default=1.0, static=True)
+    hot: Annotated[float, Bound(">=", 1)] = eqx.field(default=1.0, static=True)
     persistent: bool = eqx.field(default=False, static=True)
     drawn: ClassVar[bool] = True
 
     def __check_init__(self):
         check_temperature(self.temperature)
-        for name, least in {"chains": 1, "burn": 0, "samples": 1, "thinning": 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"Chains: expected {name} >= {least}, got {getattr(self, name)}.")
-        if not self.hot >= 1:
-            raise ValueError(f"Chains: expected hot >= 1, got {self.hot}.")
         if self.exchange and self.common_noise:
             raise ValueError(
                 "Chains: expected common_noise=False with exchange, whose rule holds for replicas that are "
@@ -257,7 +253,8 @@ def _swap(
     return jax.tree.map(exchanged, states), exchanged(costs), rate
 
 
-def scatter(model: Model, x: Array, chains: int, key: PRNGKeyArray) -> State:
+@checked
+def scatter(model: Model, x: Array, chains: Count, key: PRNGKeyArray) -> State:
     """Starts far apart, whatever the energy: (batch, chains, ...)."""
     rest = model.energy.rest(x.dtype)
 

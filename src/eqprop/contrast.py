@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
+from math import prod
 
 import equinox as eqx
 import jax
@@ -17,10 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
+from eqprop.arguments import Checked, checked, concrete
+
 Phases = Inexact[Array, " phases"]
+LOUD = 0.1
 
 
-class Contrast(eqx.Module):
+class Contrast(Checked):
     """A source of ``(betas, coefficients)``, both of shape (phases,)."""
 
     @abstractmethod
@@ -29,10 +34,10 @@ class Contrast(eqx.Module):
 
 
 class Fixed(Contrast):
-    """The same nudges every time: data, so that another beta needs no compilation."""
+    """The same nudges every time: data, so that another beta needs no compilation, and may be traced."""
 
-    betas: np.ndarray
-    coefficients: np.ndarray
+    betas: np.ndarray | Array
+    coefficients: np.ndarray | Array
     order: int = eqx.field(static=True)
 
     def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
@@ -42,7 +47,7 @@ class Fixed(Contrast):
 class RandomSign(Contrast):
     """One-sided with a sign drawn for each batch: unbiased to first order, two phases."""
 
-    beta: float = eqx.field(static=True)
+    beta: float | Array
     order: int = eqx.field(default=1, static=True)
 
     def __check_init__(self):
@@ -53,44 +58,54 @@ class RandomSign(Contrast):
         return jnp.stack([jnp.zeros_like(beta), beta]), jnp.stack([-1 / beta, 1 / beta])
 
 
-def finite_difference(betas: Sequence[float]) -> Fixed:
-    """The derivative at 0 of the polynomial through the given nudges, which must differ."""
+@checked
+def finite_difference(betas: Sequence[float] | np.ndarray | Array) -> Fixed:
+    """The derivative at 0 of the polynomial through the given nudges, which must differ.
+
+    The weights are those of Lagrange's form in rational arithmetic, rounded once. They multiply the
+    rounding of the phases; ``ValueError`` where that outweighs a tenth of the derivative.
+    """
+    if not concrete(betas):
+        raise ValueError(
+            "finite_difference: expected nudges with values, got traced ones; use one_sided, symmetric, "
+            "n_point or holomorphic, whose beta may be traced."
+        )
     nodes = np.asarray(betas, np.float64)
     if nodes.ndim != 1 or len(nodes) < 2 or len(np.unique(nodes)) < len(nodes):
-        raise ValueError(f"finite_difference: expected 2 or more distinct nudges, got {betas}.")
+        raise ValueError(
+            f"finite_difference: expected as betas 2 or more distinct nudges, got {betas}."
+        )
     _nonzero(float(np.max(np.abs(nodes))))
     scale = np.max(np.abs(nodes))
-    powers = np.vander(nodes / scale, increasing=True).T
-    derivative = np.zeros(len(nodes))
-    derivative[1] = 1.0 / scale
-    weights = np.linalg.solve(powers, derivative)
     symmetric = np.allclose(np.sort(nodes / scale), np.sort(-nodes / scale)) and len(nodes) % 2 == 0
     order = len(nodes) if symmetric else len(nodes) - 1
-    return Fixed(nodes, weights, order)
+    return Fixed(nodes, _audible(nodes, _slopes([Fraction(node) for node in nodes])), order)
 
 
-def one_sided(beta: float) -> Fixed:
+@checked
+def one_sided(beta: float | Array) -> Fixed:
     """Nudges ``(0, beta)``: error O(beta) (Scellier and Bengio 2017)."""
-    _nonzero(beta)
-    return finite_difference((0.0, beta))
+    return _stretched((0, 1), beta, 1)
 
 
-def symmetric(beta: float) -> Fixed:
+@checked
+def symmetric(beta: float | Array) -> Fixed:
     """Nudges ``(-beta, beta)``: error O(beta^2) (Laborieux et al. 2021)."""
-    _nonzero(beta)
-    return finite_difference((-beta, beta))
+    return _stretched((-1, 1), beta, 2)
 
 
-def n_point(points: int, beta: float) -> Fixed:
+@checked
+def n_point(points: int, beta: float | Array) -> Fixed:
     """An even number of nudges spread symmetrically up to ``beta``: error O(beta^points)."""
     if points < 2 or points % 2:
         raise ValueError(f"n_point: expected an even number of points >= 2, got {points}.")
-    _nonzero(beta)
-    half = np.arange(1, points // 2 + 1) * (beta / (points // 2))
-    return finite_difference((*(-half[::-1]).tolist(), *half.tolist()))
+    half = points // 2
+    steps = [k for k in range(-half, half + 1) if k]
+    return _stretched(steps, beta / half, points)
 
 
-def holomorphic(points: int, radius: float) -> Fixed:
+@checked
+def holomorphic(points: int, radius: float | Array) -> Fixed:
     """``points`` complex nudges on a circle: error O(radius^points) (Laborieux and Zenke 2022).
 
     The nudges lie at angles ``pi (2 k + 1) / points``. Conjugate nudges give conjugate states, so only
@@ -98,15 +113,58 @@ def holomorphic(points: int, radius: float) -> Fixed:
     """
     if points < 2 or points % 2:
         raise ValueError(f"holomorphic: expected an even number of points >= 2, got {points}.")
-    _nonzero(radius)
+    _nonzero(radius, "radius")
     angles = np.pi * (2 * np.arange(points // 2) + 1) / points
-    betas = radius * np.exp(1j * angles)
+    betas = _typed(complex, radius) * np.exp(1j * angles)
     return Fixed(betas, 2 / (points * betas), points)
 
 
-def _nonzero(beta: float) -> None:
-    if not np.isfinite(beta) or beta == 0:
+def _stretched(steps: Sequence[int], size: float | Array, order: int) -> Fixed:
+    """Nudges at whole multiples of a size."""
+    _nonzero(size)
+    size = _typed(float, size)
+    weights = _audible(np.asarray(steps), _slopes([Fraction(step) for step in steps]))
+    return Fixed(np.asarray(steps, np.float64) * size + 0.0, weights / size, order)
+
+
+def _slopes(nodes: Sequence[Fraction]) -> list[Fraction]:
+    """``L_j'(0)`` of Lagrange's polynomials ``L_j(b) = prod_m (b - b_m) / (b_j - b_m)``, exactly."""
+    others = [node for node in nodes if node]
+    whole = prod((-node for node in others), start=Fraction(1))
+    inverse = sum((-1 / node for node in others), start=Fraction(0))
+
+    def above(node: Fraction) -> Fraction:
+        if len(others) < len(nodes):  # of a node at 0 the factor b alone need be differentiated
+            return -whole / node if node else whole * inverse
+        return -whole / node * (inverse + 1 / node)
+
+    return [
+        above(node) / prod(node - other for m, other in enumerate(nodes) if m != j)
+        for j, node in enumerate(nodes)
+    ]
+
+
+def _audible(nodes: np.ndarray, weights: Sequence[Fraction]) -> np.ndarray:
+    """The weights as floats. The derivative over the largest nudge is measured against the rounding of
+    phases, of size 1, times the sum of their weights."""
+    noise = float(sum(map(abs, weights)) * Fraction(np.max(np.abs(nodes)).item()))
+    precision = float(jnp.finfo(jnp.result_type(float)).eps)
+    if noise * precision > LOUD:
         raise ValueError(
-            f"Contrast: expected a finite nudge beta other than 0, got {beta}; two phases that do not "
+            f"Contrast: expected nudges whose weights leave a derivative above the rounding of phases, got "
+            f"{len(nodes)} nudges with sum |c| max |beta| = {noise:.1e} at a precision of {precision:.1e}; "
+            "use fewer, spread to both sides as n_point does, or holomorphic."
+        )
+    return np.array([float(weight) for weight in weights])
+
+
+def _typed(kind: type, value: float | Array) -> float | Array:
+    return value.astype(jnp.result_type(kind)) if isinstance(value, jax.Array) else value
+
+
+def _nonzero(beta: float | Array, name: str = "beta") -> None:
+    if concrete(beta) and (not np.isfinite(beta) or beta == 0):
+        raise ValueError(
+            f"Contrast: expected a finite nudge {name} other than 0, got {beta}; two phases that do not "
             "differ carry no gradient. 0.1 to 1 is usual for a squared error."
         )

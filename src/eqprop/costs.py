@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
+from eqprop.arguments import Checked, Count, checked
 from eqprop.ops import uniform
 from eqprop.units import State
 
 
-class Cost(eqx.Module):
+class Cost(Checked):
     """``C(shown, y) -> scalar``: a function of what the layer ``output`` shows and of the target."""
 
     output: eqx.AbstractVar[str]
@@ -76,8 +77,9 @@ class CrossEntropy(Cost):
     output: str = eqx.field(static=True)
 
     @classmethod
+    @checked
     def init(
-        cls, key: PRNGKeyArray, features: int, classes: int, output: str, gain: float = 1.0
+        cls, key: PRNGKeyArray, features: Count, classes: Count, output: str, gain: float = 1.0
     ) -> "CrossEntropy":
         weight = uniform(key, (features, classes), features, gain)
         return cls(weight=weight, bias=jnp.zeros(classes), output=output)

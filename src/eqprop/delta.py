@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 
+from eqprop.arguments import FloatType, checked
 from eqprop.contrast import Contrast
 from eqprop.costs import Cost
 from eqprop.energy import Clamped, field, norm
@@ -31,7 +32,7 @@ from eqprop.estimators import (
     relax,
 )
 from eqprop.linear import near
-from eqprop.model import Model, Nudged
+from eqprop.model import Model, Nudged, require_examples
 from eqprop.network import ClampedNetwork, Edge
 from eqprop.ops import freeze
 from eqprop.solvers import Info, Langevin, Solver
@@ -162,11 +163,13 @@ class DeltaPropagation(Estimator):
     solver: Solver
     contrast: Contrast
     nudged_solver: Solver | None = None
-    dtype: str | None = eqx.field(default=None, static=True)
+    dtype: FloatType | None = eqx.field(default=None, static=True)
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        require_examples(x, y)
         return self.phases(model, x, y, state, key).estimate
 
     def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import checked
 from eqprop.contrast import Contrast
 from eqprop.estimators import (
     Backpropagation,
@@ -38,6 +39,7 @@ class Agreement(NamedTuple):
     norm: float
 
 
+@checked
 def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
     """Agreement by parameter, all parameters together last."""
     names = jax.tree.leaves(parameter_names(reference))
@@ -49,6 +51,7 @@ def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
     ]
 
 
+@checked
 def audit(
     model: Model, x: Array, y: Array, estimator: Estimator, reference: Estimator, key: PRNGKeyArray
 ) -> list[Agreement]:
@@ -57,12 +60,14 @@ def audit(
     return compare(mine.gradient, theirs.gradient)
 
 
+@checked
 @eqx.filter_jit
 def estimate(model: Model, x: Array, y: Array, estimator: Estimator, key: PRNGKeyArray) -> Estimate:
     """An estimator on one batch from rest, compiled."""
     return estimator(model, x, y, model.rest(x), key)
 
 
+@checked
 def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = None) -> PyTree:
     """The gradient at equilibrium by implicit differentiation in float64, whatever the model's type.
 
@@ -87,6 +92,7 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
     return found.gradient
 
 
+@checked
 @eqx.filter_jit
 def energy_rises(model: Model, x: Array, solver: Iterative, steps: int = 60) -> Array:
     """The fraction of examples whose free energy rises, beyond rounding, at a step from rest."""
@@ -109,6 +115,7 @@ class Updates(NamedTuple):
     agreement: Agreement
 
 
+@checked
 def follow_updates(
     model: Model,
     x: Array,
@@ -151,6 +158,7 @@ class BetaSweep(NamedTuple):
     best: float
 
 
+@checked
 def sweep_beta(
     model: Model,
     x: Array,

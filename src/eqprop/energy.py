@@ -1,7 +1,7 @@
 """Energies: ``E(state, x) -> scalar`` for one example, with parameters as array leaves."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from eqprop.arguments import Checked, Count, checked
 from eqprop.spins import TwoValued
 from eqprop.units import Box, Linear, State, Unit, Units, embed, retract, self_energy
 
@@ -35,7 +36,7 @@ class Clamped(eqx.Module):
         return self_energy(self.units, state) + self.coupling(embed(self.units, state))
 
 
-class Energy(eqx.Module):
+class Energy(Checked):
     """``E(state, x) -> scalar`` for one example. Energies are dimensionless (kT = 0).
 
     ``input_shape`` is the shape of one ``x``; ``None`` takes the data as they are.
@@ -90,6 +91,7 @@ def curvature(phase: Clamped, name: str, z: Array) -> Array:
     return q.reshape(z.shape) if q.ndim else q
 
 
+@checked
 def displacement(phase: Clamped, state: State) -> State:
     """``retract(a) - z``, or the unit's own `velocity`: zero exactly at the equilibria, and always a
     direction of descent."""
@@ -114,6 +116,7 @@ def relative(move: State, state: State) -> Array:
     return jnp.where(jnp.isfinite(size), norm(move) / jnp.maximum(size, 1.0), jnp.nan)
 
 
+@checked
 def residual(phase: Clamped, state: State) -> Array:
     """Relative residual ``|displacement| / max(|z|, 1)`` of one example."""
     return relative(displacement(phase, state), state)
@@ -137,7 +140,7 @@ class FunctionEnergy(Energy):
         self,
         function: Callable[[PyTree, State, Array], Array],
         params: PyTree,
-        shapes: Mapping[str, int | tuple[int, ...]],
+        shapes: Mapping[str, Count | Sequence[Count]],
         units: Mapping[str, Unit] | None = None,
     ):
         units = dict(units or {})

@@ -19,6 +19,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import Checked
 from eqprop.energy import Clamped
 from eqprop.model import Model
 from eqprop.ops import freeze
@@ -50,7 +51,7 @@ class Average(NamedTuple):
     swaps: Array | None = None
 
 
-class Source(eqx.Module):
+class Source(Checked):
     """Where the phases of a batch come from."""
 
     temperature: eqx.AbstractVar[float]

@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree, Shaped
 
+from eqprop.arguments import Checked, Count, checked
 from eqprop.contrast import Contrast
 from eqprop.energy import displacement, norm
 from eqprop.model import Model
@@ -63,7 +64,7 @@ class Estimate(NamedTuple):
     report: Any
 
 
-class Estimator(eqx.Module):
+class Estimator(Checked):
     """`(model, x, y, state, key) -> Estimate`."""
 
     @abstractmethod
@@ -80,6 +81,7 @@ class Estimator(eqx.Module):
         return jax.vmap(model.predict)(state)
 
 
+@checked
 def relax(
     model: Model, x: Batch, state: State, solver: Solver, key: PRNGKeyArray | None = None
 ) -> tuple[State, Info]:
@@ -153,6 +155,7 @@ class EquilibriumPropagation(Estimator):
     read_out: ReadOut | None = None
     common_noise: bool = eqx.field(default=True, static=True)
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
@@ -208,8 +211,9 @@ class ImplicitDifferentiation(Estimator):
 
     solver: Solver
     tolerance: float = eqx.field(default=1e-6, static=True)
-    max_steps: int = eqx.field(default=400, static=True)
+    max_steps: Count = eqx.field(default=400, static=True)
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
@@ -253,8 +257,9 @@ class Backpropagation(Estimator):
     """
 
     solver: Iterative
-    steps: int = eqx.field(default=30, static=True)
+    steps: Count = eqx.field(default=30, static=True)
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:

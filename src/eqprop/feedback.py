@@ -21,6 +21,7 @@ from __future__ import annotations
 import equinox as eqx
 from jaxtyping import Array, Inexact
 
+from eqprop.arguments import checked
 from eqprop.costs import Cost
 from eqprop.linear import is_homogeneous
 from eqprop.model import Model
@@ -54,6 +55,7 @@ class Enlarged(Cost):
         return self.factor**2 * self.cost.curvature(beta)
 
 
+@checked
 def with_weak_feedback(model: Model, feedback: float) -> Model:
     """The same parameters, in layers that lie one above another in the network's order.
 
@@ -82,6 +84,7 @@ def with_weak_feedback(model: Model, feedback: float) -> Model:
     return Model(Network(network.input_shape, layers, edges), cost)
 
 
+@checked
 def with_stiff_layers(model: Model, feedback: float) -> Model:
     """The same parameters, in layers that lie one above another in the network's order, each ``feedback``
     times as stiff as the one below. A nudge ``beta c_L`` (`nudge_scale`) asks of the last layer what beta

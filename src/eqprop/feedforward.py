@@ -7,9 +7,10 @@ import jax
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import checked
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss
 from eqprop.forecast import Forecast, forecast
-from eqprop.model import Model
+from eqprop.model import Model, require_examples
 from eqprop.network import INPUT, Network
 from eqprop.units import State
 
@@ -21,9 +22,12 @@ class FeedForward(Estimator):
     back, or where a unit is of several components.
     """
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        require_examples(x, y)
+
         def loss(model: Model):
             end = jax.vmap(lambda x: forward(model, x))(x)
             return mean_loss(model, end, y), end

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Checked
 from eqprop.energy import curvature, field
 from eqprop.ensemble import over_ensemble
 from eqprop.model import Model, Nudged
@@ -22,7 +22,7 @@ from eqprop.samplers import Gibbs
 from eqprop.units import State, embed
 
 
-class Reading(eqx.Module):
+class Reading(Checked):
     """What of each member, (phases, batch, members, ...), enters the gradient."""
 
     @abstractmethod

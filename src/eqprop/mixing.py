@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Count, checked
 from eqprop.chains import Chains, scatter
 from eqprop.ensemble import costs_of, energies_of, nothing
 from eqprop.model import Model
@@ -37,6 +38,7 @@ class Mixing(NamedTuple):
         return self.r_hat < LARGEST
 
 
+@checked
 def mixing(
     model: Model,
     x: Array,
@@ -44,7 +46,7 @@ def mixing(
     source: Chains,
     betas: Array,
     key: PRNGKeyArray,
-    samples: int = 200,
+    samples: Count = 200,
 ) -> list[Mixing]:
     """Of the cost and of the nudged energy, from chains scattered over the domain, after the source's own
     burn-in, ``samples`` draws a chain and one step apart."""

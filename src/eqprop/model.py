@@ -1,16 +1,16 @@
 """A model is an energy and a cost; nudging it by ``beta`` gives an energy again."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Checked, checked
 from eqprop.costs import Cost
 from eqprop.energy import Clamped, Energy
 from eqprop.units import State, Units, embed, read
 
 
-class Model(eqx.Module):
+class Model(Checked):
     """What learns: the array leaves of the energy and of the cost are the parameters."""
 
     energy: Energy
@@ -27,6 +27,7 @@ class Model(eqx.Module):
         """The free landscape of one example."""
         return self.energy.clamp(x)
 
+    @checked
     def nudged(self, x: Array, y: Array, beta: Array | complex) -> "Nudged":
         """``F_beta = E + beta C`` of one example."""
         beta = beta if isinstance(beta, jax.Array) else jnp.asarray(beta, x.dtype)
@@ -47,22 +48,27 @@ class Model(eqx.Module):
                 f"state: expected the layers {sorted(self.energy.shapes)}, got {sorted(state)}; "
                 "model.rest(x) is one to start from."
             )
-        parts = {"x": x, "y": x if y is None else y} | {
-            f"state[{k!r}]": z for k, z in state.items()
-        }
-        lengths = {name: jnp.shape(part)[:1] for name, part in parts.items()}
-        if len(set(lengths.values())) > 1 or () in lengths.values():
-            found = ", ".join(f"{name} {jnp.shape(part)}" for name, part in parts.items())
-            raise ValueError(
-                f"batch: expected one leading axis, as long in x, y and the state, got {found}."
-            )
+        require_examples(x, x if y is None else y, **{f"state[{k!r}]": z for k, z in state.items()})
 
     def _read(self, state: State) -> State:
         return read(self.energy.units, embed(self.energy.units, state))
 
+    @checked
     def rest(self, x: Array) -> State:
         """The resting states of a batch ``x`` of shape (batch, ...)."""
         return jax.vmap(lambda _: self.energy.rest(x.dtype))(x)
+
+
+def require_examples(x: Array, y: Array, **others: Array) -> None:
+    """Raise ``ValueError`` unless all are of one batch, of one example or more."""
+    parts = {"x": x, "y": y, **others}
+    lengths = {jnp.shape(part)[:1] for part in parts.values()}
+    if len(lengths) > 1 or () in lengths or (0,) in lengths:
+        found = ", ".join(f"{name} {jnp.shape(part)}" for name, part in parts.items())
+        raise ValueError(
+            "batch: expected one leading axis, as long in x, y and the state, of one example or more, got "
+            f"{found}."
+        )
 
 
 class Nudged(Clamped):

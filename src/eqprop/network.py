@@ -9,7 +9,7 @@ couple component by component to their like, and by what they `read` to everythi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Checked, Count
 from eqprop.energy import Clamped, Energy
 from eqprop.graph import colour
 from eqprop.units import State, Unit, Units, read
@@ -25,7 +26,7 @@ INPUT = "x"
 Op = Callable[[Array], Array]
 
 
-class Layer(eqx.Module):
+class Layer(Checked):
     """A layer: its shape, its unit and its bias, one number a channel of an image, which enters the energy
     times ``scale``."""
 
@@ -36,7 +37,7 @@ class Layer(eqx.Module):
 
     def __init__(
         self,
-        shape: int | tuple[int, ...],
+        shape: Count | Sequence[Count],
         unit: Unit,
         bias: Array | None = None,
         scale: float = 1.0,
@@ -52,7 +53,7 @@ class Layer(eqx.Module):
         return self.scale * self.bias
 
 
-class Edge(eqx.Module):
+class Edge(Checked):
     """A coupling ``-<u_target, op(u_source)>``."""
 
     op: Op
@@ -73,7 +74,7 @@ class Network(Energy):
 
     def __init__(
         self,
-        input_shape: int | tuple[int, ...],
+        input_shape: Count | Sequence[Count],
         layers: dict[str, Layer],
         edges: list[tuple[str, str, Op]],
     ):

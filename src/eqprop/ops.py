@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import Checked, Count, Whole, checked
+
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 Pair = tuple[int, int]
 
@@ -24,26 +26,28 @@ def uniform(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, gain: float)
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
-class Dense(eqx.Module):
+class Dense(Checked):
     """``u -> u W`` with ``W`` of shape (inputs, outputs); an image is flattened first."""
 
     weight: Array
 
     @classmethod
-    def init(cls, key: PRNGKeyArray, inputs: int, outputs: int, gain: float = 1.0) -> Dense:
+    @checked
+    def init(cls, key: PRNGKeyArray, inputs: Count, outputs: Count, gain: float = 1.0) -> Dense:
         return cls(uniform(key, (inputs, outputs), inputs, gain))
 
     def __call__(self, u: Array) -> Array:
         return u.reshape(-1) @ self.weight
 
 
-class Lateral(eqx.Module):
+class Lateral(Checked):
     """``u -> u S / 2`` inside a layer, ``S = (W + W') / 2`` with a zero diagonal."""
 
     weight: Array
 
     @classmethod
-    def init(cls, key: PRNGKeyArray, size: int, gain: float = 0.1) -> Lateral:
+    @checked
+    def init(cls, key: PRNGKeyArray, size: Count, gain: float = 0.1) -> Lateral:
         return cls(uniform(key, (size, size), size, gain))
 
     @property
@@ -59,22 +63,23 @@ class Lateral(eqx.Module):
         return jnp.sum(jnp.abs(self.matrix), axis=1).reshape(shape)
 
 
-class Conv(eqx.Module):
+class Conv(Checked):
     """Convolution, ``(H, W, in) -> (H', W', out)``; ``kernel`` has shape (k, k, in, out)."""
 
     kernel: Array
-    stride: int = eqx.field(default=1, static=True)
-    padding: int = eqx.field(default=0, static=True)
+    stride: Count = eqx.field(default=1, static=True)
+    padding: Whole = eqx.field(default=0, static=True)
 
     @classmethod
+    @checked
     def init(
         cls,
         key: PRNGKeyArray,
-        inputs: int,
-        outputs: int,
-        kernel: int = 3,
-        stride: int = 1,
-        padding: int | None = None,
+        inputs: Count,
+        outputs: Count,
+        kernel: Count = 3,
+        stride: Count = 1,
+        padding: Whole | None = None,
         gain: float = 1.0,
     ) -> Conv:
         """``padding`` keeps the image size at stride 1 unless given."""
@@ -130,29 +135,29 @@ def cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
     return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, tree)
 
 
-class AveragePool(eqx.Module):
+class AveragePool(Checked):
     """Mean over windows of ``size`` by ``size``."""
 
-    size: int = eqx.field(default=2, static=True)
+    size: Count = eqx.field(default=2, static=True)
 
     def __call__(self, u: Array) -> Array:
         return jnp.mean(windows(u, self.size), axis=(1, 3))
 
 
-class MaxPool(eqx.Module):
+class MaxPool(Checked):
     """Maximum over windows of ``size`` by ``size``.
 
     The coupling is concave in the lower layer wherever the upper one is positive, so that a
     block step minimises an upper bound of the energy rather than the energy itself.
     """
 
-    size: int = eqx.field(default=2, static=True)
+    size: Count = eqx.field(default=2, static=True)
 
     def __call__(self, u: Array) -> Array:
         return by_pairs(jnp.maximum, windows(u, self.size))
 
 
-class Chain(eqx.Module):
+class Chain(Checked):
     """One operator after another. A convolution and its mean pooling are computed as one convolution
     of a larger stride: less than half the products, and no pooling."""
 
@@ -170,7 +175,7 @@ class Chain(eqx.Module):
         return u
 
 
-class Scaled(eqx.Module):
+class Scaled(Checked):
     """Another operator, times a number that does not learn."""
 
     op: Callable[[Array], Array]

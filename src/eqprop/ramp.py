@@ -9,6 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Positive
 from eqprop.units import Box, Unit
 
 
@@ -16,13 +17,9 @@ class Ramp(Unit):
     """``u = slope z`` for ``z`` in ``[0, 1 / slope]``, potential ``slope z^2 / 2``: the answer to a field
     is ``clip(slope a, 0, 1)``, the ``clip(z / 2, 0, 1)`` of spiking networks at slope 1/2."""
 
-    slope: float = eqx.field(default=0.5, static=True)
+    slope: Positive = eqx.field(default=0.5, static=True)
     smooth: ClassVar[bool] = False
     walled: ClassVar[bool] = True
-
-    def __check_init__(self):
-        if not self.slope > 0:
-            raise ValueError(f"Ramp: expected slope > 0, got {self.slope}; 1 is the Box [0, 1].")
 
     @property
     def box(self) -> Box:

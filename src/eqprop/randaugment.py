@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Checked, Count, Whole
+
 TABLES = ("identity", "brightness", "contrast", "solarize", "posterize", "autocontrast", "equalize")
 BLENDS = ("color", "sharpness")
 MAPS = ("shear-x", "shear-y", "translate-x", "translate-y", "rotate")
@@ -26,11 +28,11 @@ ENHANCE, SHEAR, SHIFT, TURN, POSTERIZE = 0.9, 0.3, 150 / 331, 30.0, 4
 LUMA = (0.299, 0.587, 0.114)
 
 
-class RandAugment(eqx.Module):
+class RandAugment(Checked):
     """``count`` operations an image at one ``magnitude``, in a random direction where they have two."""
 
-    count: int = eqx.field(static=True)
-    magnitude: int = eqx.field(default=9, static=True)
+    count: Count = eqx.field(static=True)
+    magnitude: Whole = eqx.field(default=9, static=True)
 
     def __call__(self, x: Array, key: PRNGKeyArray) -> Array:
         drawn, signs = jax.random.split(key)

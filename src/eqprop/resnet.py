@@ -14,6 +14,7 @@ from itertools import pairwise
 import jax
 from jaxtyping import PRNGKeyArray
 
+from eqprop.arguments import Count, checked
 from eqprop.build import OUTPUT, each
 from eqprop.costs import SquaredError
 from eqprop.model import Model
@@ -33,11 +34,12 @@ def channels_of(width: int, blocks: int) -> tuple[int, ...]:
     return tuple(width * min(2**i, WIDEST) for i in range(blocks))
 
 
+@checked
 def hopfield_resnet(
-    image: tuple[int, int, int],
-    classes: int,
+    image: tuple[Count, Count, Count],
+    classes: Count,
     key: PRNGKeyArray,
-    channels: Sequence[int] = RESNET13,
+    channels: Sequence[Count] = RESNET13,
     unit: Unit | None = None,
     output: Unit | None = None,
     gain: float | Sequence[float] = GAINS,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from eqprop.arguments import Checked, Count, checked, concrete
 from eqprop.contrast import Fixed, one_sided
 from eqprop.contrast import symmetric as symmetric_contrast
 from eqprop.ensemble import Source
@@ -23,7 +24,7 @@ Loads = tuple[Array, Array]
 Numbers = Array | np.ndarray | float
 
 
-class Rule(eqx.Module):
+class Rule(Checked):
     """Nudges, and the loads of the phases' members in the gradient."""
 
     beta: eqx.AbstractVar[Numbers]
@@ -131,36 +132,43 @@ class Reweighting(Rule):
         return log_mean_exp(costs, weights, jnp.asarray(self.beta, costs.dtype), temperature)
 
 
-def finite_nudge(beta: float = 1.0) -> Contrast:
+@checked
+def finite_nudge(beta: float | Array = 1.0) -> Contrast:
     """The free phase against the one nudged by ``beta``."""
     _check_nudge("finite_nudge", beta)
-    return Contrast(contrast=one_sided(beta), beta=np.asarray(beta), finite=True)
+    return Contrast(contrast=one_sided(beta), beta=_data(beta), finite=True)
 
 
-def symmetric_nudge(beta: float) -> Contrast:
+@checked
+def symmetric_nudge(beta: float | Array) -> Contrast:
     """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines."""
     _check_nudge("symmetric_nudge", beta)
-    return Contrast(contrast=symmetric_contrast(beta), beta=np.asarray(beta), finite=False)
+    return Contrast(contrast=symmetric_contrast(beta), beta=_data(beta), finite=False)
 
 
-def path_integral(beta: float = 1.0, nodes: int = 4) -> PathIntegral:
+@checked
+def path_integral(beta: float | Array = 1.0, nodes: Count = 4) -> PathIntegral:
     """Gauss-Legendre nodes on [0, beta]."""
-    if nodes < 1:
-        raise ValueError(f"path_integral: expected 1 node or more, got {nodes}.")
     _check_nudge("path_integral", beta)
     points, weights = gauss_legendre(nodes)
-    return PathIntegral(nodes=beta * points, quadrature=weights, beta=np.asarray(beta))
+    return PathIntegral(nodes=beta * points, quadrature=weights, beta=_data(beta))
 
 
-def free_covariance(beta: float = 1.0) -> PathIntegral:
+@checked
+def free_covariance(beta: float | Array = 1.0) -> PathIntegral:
     """The integrand at 0, the gradient of ``<C>_0``: the classical small nudge with one phase."""
     _check_nudge("free_covariance", beta)
-    return PathIntegral(nodes=np.zeros(1), quadrature=np.ones(1), beta=np.asarray(beta))
+    return PathIntegral(nodes=np.zeros(1), quadrature=np.ones(1), beta=_data(beta))
 
 
-def _check_nudge(name: str, beta: float) -> None:
-    if not np.isfinite(beta) or beta == 0:
-        raise ValueError(f"{name}: expected a finite nudge other than 0, got {beta}.")
+def _check_nudge(name: str, beta: float | Array) -> None:
+    if concrete(beta) and (not np.isfinite(beta) or beta == 0):
+        raise ValueError(f"{name}: expected a finite nudge beta other than 0, got {beta}.")
+
+
+def _data(beta: Numbers) -> Numbers:
+    """As an array, so that another nudge needs no compilation."""
+    return np.asarray(beta) if concrete(beta) else beta
 
 
 def _column(values: Numbers, like: Array) -> Array:

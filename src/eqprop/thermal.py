@@ -19,12 +19,13 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import checked
 from eqprop.ensemble import Average, Source, costs_of, nothing, over_ensemble
 from eqprop.estimators import Batch, Estimate, Estimator
 from eqprop.exact import Enumeration, Gaussian
 from eqprop.forecast import Forecast, forecast
 from eqprop.marginal import Draws, Reading
-from eqprop.model import Model
+from eqprop.model import Model, require_examples
 from eqprop.ops import freeze
 from eqprop.rules import Contrast, Loads, Rule
 from eqprop.units import State, embed
@@ -83,9 +84,11 @@ class Thermal(Estimator):
         self.source.check(model, x, y, betas)
         self.reading.check(model.nudged(x[0], y[0], betas[0]), model.energy.rest(x.dtype))
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        require_examples(x, y)
         betas = jnp.asarray(self.rule.betas, x.dtype)
 
         watched = self.source.drawn and len(betas) > 1

@@ -22,11 +22,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Checked
 from eqprop.conditional import truncated_mean, truncated_normal
 from eqprop.noise import normal
 
 
-class Unit(eqx.Module):
+class Unit(Checked):
     """The domain of one layer; shapes are those of the layer, after the unit's ``components``."""
 
     smooth: ClassVar[bool]

@@ -12,6 +12,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import Count, checked
 from eqprop.estimators import Estimator
 from eqprop.model import Model
 from eqprop.ops import cast
@@ -32,6 +33,7 @@ class Spread(NamedTuple):
     snr: float
 
 
+@checked
 def spread(
     model: Model,
     x: Array,
@@ -39,7 +41,7 @@ def spread(
     estimator: Estimator,
     references: Mapping[str, PyTree],
     key: PRNGKeyArray,
-    repeats: int = 16,
+    repeats: Count = 16,
 ) -> tuple[dict[str, Spread], dict[str, float]]:
     """`Spread` of ``repeats`` estimates on one batch from rest, against each reference; and means of
     what they report. At least 2 repeats."""

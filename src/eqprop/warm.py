@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import checked
 from eqprop.delta import DeltaPropagation
 from eqprop.estimators import Batch, EquilibriumPropagation, Estimate, Estimator
 from eqprop.model import Model
@@ -23,6 +24,7 @@ class WarmStart(Estimator):
     learner: EquilibriumPropagation | DeltaPropagation
     nudged: bool = eqx.field(default=False, static=True)
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:

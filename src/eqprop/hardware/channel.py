@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Checked, NotNegative
 from eqprop.hardware.fault import bare
 from eqprop.hardware.grid import check_bits, to_circle, to_grid
 from eqprop.oscillator import Oscillator, from_phases, phases, turned
 from eqprop.units import Box, State, Unit, Units
 
 
-class ReadOut(eqx.Module):
+class ReadOut(Checked):
     """``state -> state``, as it is read."""
 
     @abstractmethod
@@ -67,11 +68,7 @@ class ReadBits(ReadOut):
 class ReadNoise(ReadOut):
     """A Gaussian error of standard deviation ``sigma`` (radians of a phase), inside the domain."""
 
-    sigma: float = eqx.field(static=True)
-
-    def __check_init__(self):
-        if not self.sigma >= 0:
-            raise ValueError(f"ReadNoise: expected sigma >= 0, got {self.sigma}.")
+    sigma: NotNegative = eqx.field(static=True)
 
     def __call__(self, units: Units, state: State, key: PRNGKeyArray) -> State:
         keys = jax.random.split(key, len(state))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import checked
 from eqprop.hardware.program import Program, _network
 from eqprop.model import Model
 from eqprop.oscillator import Oscillator
@@ -166,6 +167,7 @@ class _Detune(eqx.Module):
         return Detuned(unit, jax.lax.stop_gradient(self.detuning))
 
 
+@checked
 def stuck(model: Model, fraction: float, key: PRNGKeyArray) -> Broken:
     """A fraction of the neurons, drawn at random in every layer but the output, stay at rest."""
     if not 0 <= fraction < 1:
@@ -181,6 +183,7 @@ def stuck(model: Model, fraction: float, key: PRNGKeyArray) -> Broken:
     )
 
 
+@checked
 def detuned(model: Model, sigma: float, key: PRNGKeyArray) -> Broken:
     """Natural frequencies ``sigma N(0, 1)`` about the common one, in every layer of oscillators."""
     if not sigma >= 0:

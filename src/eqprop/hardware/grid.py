@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import require
+
 
 def check_bits(name: str, bits: int) -> None:
     """Raise ``ValueError`` for a number of bits that is no whole number from 1 up."""
@@ -23,6 +25,9 @@ class Ranges:
 
     limit: float
     factors: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self):
+        require(self)
 
     def __call__(self, name: str) -> float:
         return self.limit * dict(self.factors).get(_layer(name), 1.0)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from eqprop.arguments import checked
 from eqprop.costs import SquaredError
 from eqprop.estimators import contrast_gradient
 from eqprop.hardware.fault import Faulty, bare
@@ -113,6 +114,7 @@ class Instance:
         return path
 
 
+@checked
 def programmed(model: Model, x: Array, y: Array | None = None, beta: float = 0.0) -> Instance:
     """The machine's numbers for one input: the free phase, or with a target that nudged by ``beta``."""
     network = _oscillators(model)
@@ -146,6 +148,7 @@ def programmed(model: Model, x: Array, y: Array | None = None, beta: float = 0.0
     return Instance.from_matrix(matrix, fields, injections)
 
 
+@checked
 def read_back(model: Model, phi: Any) -> State:
     """The state of a batch from phases read from a machine, of shape (batch, N), in radians."""
     network = _oscillators(model)
@@ -165,6 +168,7 @@ def read_back(model: Model, phi: Any) -> State:
     }
 
 
+@checked
 def gradient(model: Model, x: Array, y: Array, betas: Any, coefficients: Any, phi: Any) -> PyTree:
     """The update from phases read at each nudge: ``phi`` of shape (phases, batch, N), and a contrast's
     ``betas`` and ``coefficients``, of shape (phases,)."""

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import Checked, checked
 from eqprop.estimators import Batch, EquilibriumPropagation, Estimate, Estimator
 from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
 from eqprop.model import Model
@@ -57,7 +58,7 @@ def _straight_through_jvp(primals, tangents):
     return primals[1], tangents[0]
 
 
-class Program(eqx.Module):
+class Program(Checked):
     """``model -> model``, as the device has it."""
 
     @abstractmethod
@@ -123,6 +124,7 @@ class Mismatch(Program):
     factors: PyTree
 
     @classmethod
+    @checked
     def draw(
         cls, model: Model, sigma: float, key: PRNGKeyArray, where: Where = everything
     ) -> Mismatch:
@@ -150,6 +152,7 @@ class Asymmetry(Program):
     factors: PyTree
 
     @classmethod
+    @checked
     def draw(cls, model: Model, sigma: float, key: PRNGKeyArray) -> Asymmetry:
         """One device: the same key gives the same."""
         network = _network("Asymmetry", model)
@@ -194,6 +197,7 @@ class Programmed(Estimator):
     estimator: Estimator
     program: Program
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:

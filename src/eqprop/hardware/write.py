@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import NotNegative, Positive, checked
 from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
 from eqprop.names import parameter_names
 
@@ -19,6 +20,7 @@ class Draws(NamedTuple):
     key: Array
 
 
+@checked
 def clipped(limit: float | Ranges) -> optax.GradientTransformation:
     """No write goes beyond ``[-limit, limit]``, nor beyond a layer's own limit where `Ranges` are given."""
     check_limit("clipped", limit)
@@ -29,6 +31,7 @@ def clipped(limit: float | Ranges) -> optax.GradientTransformation:
     return _at_once(written, limit)
 
 
+@checked
 def on_grid(
     bits: int, limit: float | Ranges, key: PRNGKeyArray | None = None
 ) -> optax.GradientTransformation:
@@ -45,8 +48,9 @@ def on_grid(
     return _at_once(written, limit) if key is None else _with_draws(written, limit, key)
 
 
+@checked
 def pulsed(
-    pulse: float, limit: float | Ranges, key: PRNGKeyArray, spread: float = 0.0
+    pulse: Positive, limit: float | Ranges, key: PRNGKeyArray, spread: NotNegative = 0.0
 ) -> optax.GradientTransformation:
     """Whole pulses of size ``pulse``, fewer the nearer the limit: a write of ``n`` pulses changes ``w`` by
     ``n pulse (1 - sign(n) w / limit)`` (soft bounds), times ``1 + spread N(0, 1)``.
@@ -54,8 +58,6 @@ def pulsed(
     The number of pulses is rounded stochastically, so that small updates count on average.
     """
     check_limit("pulsed", limit)
-    if not pulse > 0 or not spread >= 0:
-        raise ValueError(f"pulsed: expected pulse > 0 and spread >= 0, got {pulse} and {spread}.")
 
     def written(name: str, u: Array, p: Array, limits: Ranges, draw: PRNGKeyArray) -> Array:
         dither, blur = jax.random.split(draw)

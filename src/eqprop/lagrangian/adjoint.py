@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import checked
 from eqprop.energy import norm
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
 from eqprop.lagrangian.curvature import second_variation, solve_refined
 from eqprop.lagrangian.extremal import PATH
-from eqprop.model import Model
+from eqprop.model import Model, require_examples
 from eqprop.ops import freeze
 from eqprop.solvers import Solver
 from eqprop.units import State
@@ -25,9 +26,11 @@ class Adjoint(Estimator):
 
     solver: Solver
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        require_examples(x, y)
         free, info = relax(model, x, state, self.solver)
         frozen = freeze(model)
 

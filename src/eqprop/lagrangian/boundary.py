@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from eqprop.arguments import Checked
 from eqprop.lagrangian.bordered import Bordered
 from eqprop.units import Linear, Unit
 
@@ -48,7 +49,7 @@ class Pinned(Unit):
         return jnp.zeros_like(z, jnp.finfo(z.dtype).dtype).at[0, self.coordinate].set(1.0)
 
 
-class Boundary(eqx.Module):
+class Boundary(Checked):
     """Which nodes are unknown, and the system that Newton's method solves for them."""
 
     @abstractmethod

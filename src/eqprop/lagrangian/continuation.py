@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Count
 from eqprop.energy import Clamped
 from eqprop.lagrangian.curvature import action_of
 from eqprop.lagrangian.extremal import PATH, Extremal, depends
@@ -27,11 +28,7 @@ class Continuation(Solver):
     """
 
     newton: Newton = Newton()
-    stages: int = eqx.field(default=10, static=True)
-
-    def __check_init__(self):
-        if self.stages < 1:
-            raise ValueError(f"Continuation: expected stages >= 1, got {self.stages}.")
+    stages: Count = eqx.field(default=10, static=True)
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None

@@ -16,14 +16,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import checked
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
 from eqprop.lagrangian.action import Action, ClampedAction
 from eqprop.lagrangian.boundary import Periodic
 from eqprop.lagrangian.costs import PathDensity
 from eqprop.lagrangian.extremal import PATH, arguments, with_input
-from eqprop.lagrangian.faults import checked, elsewhere
+from eqprop.lagrangian.faults import checked as without_faults
+from eqprop.lagrangian.faults import elsewhere
 from eqprop.lagrangian.newton import Newton
-from eqprop.model import Model, Nudged
+from eqprop.model import Model, Nudged, require_examples
 from eqprop.ops import freeze
 from eqprop.solvers import Solver
 from eqprop.units import State
@@ -48,6 +50,7 @@ def _friction(friction: Friction) -> Friction:
     return lambda *given: friction(*given[:count])
 
 
+@checked
 def doubled(
     lagrangian: Callable[..., Array], friction: Friction = frictionless
 ) -> Callable[..., Array]:
@@ -111,9 +114,11 @@ class ReversedNudge(Estimator):
                 "ReversedNudge: expected a nudge beta other than 0, got 0; any will do."
             )
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        require_examples(x, y)
         action = model.energy
         if not isinstance(action, Action) or not isinstance(action.boundary, Periodic):
             raise ValueError(
@@ -135,7 +140,9 @@ class ReversedNudge(Estimator):
                 beta=jnp.asarray(self.beta, error.dtype),
             )
             nudged, info = self.solver.settle(phase, z)
-            nudged = checked(nudged, [(not_linear(base, z[PATH], nudged[PATH]), IRRECIPROCAL)])
+            nudged = without_faults(
+                nudged, [(not_linear(base, z[PATH], nudged[PATH]), IRRECIPROCAL)]
+            )
             moved = (nudged[PATH] - z[PATH])[:, : action.size // 2] / self.beta
             q, _ = jnp.split(z[PATH], 2, axis=1)
             return {PATH: jnp.concatenate([q, _reversed(moved)], 1)}, info

@@ -24,6 +24,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PyTree
 
+from eqprop.arguments import checked
 from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase, check, unroll
 from eqprop.lagrangian.response import Limit, Pair, Response
 from eqprop.lagrangian.warn import warn_if
@@ -31,6 +32,7 @@ from eqprop.lagrangian.warn import warn_if
 Slopes = tuple[Array | None, Array | None]
 
 
+@checked
 def evolve(
     hamiltonian: Hamiltonian,
     start: Phase,

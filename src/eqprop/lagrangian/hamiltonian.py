@@ -12,11 +12,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
+from eqprop.arguments import Checked, checked
+
 Phase = tuple[Array, Array]
 ROUNDS = 12
 
 
-class Hamiltonian(eqx.Module):
+class Hamiltonian(Checked):
     """``H = sum_i r_i p_i^2 / 2 + V(q, u)``, its array leaves the parameters. ``q`` and ``p``: (...,
     size); energies are sums over the leading axes."""
 
@@ -46,6 +48,7 @@ class Hamiltonian(eqx.Module):
         return jnp.sum(way * bend(way))
 
 
+@checked
 def unroll(
     hamiltonian: Hamiltonian,
     start: Phase,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Count
 from eqprop.energy import Clamped, displacement, norm, relative, residual
 from eqprop.lagrangian.bordered import Factor, Pivots
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
@@ -67,11 +68,7 @@ class Newton(Solver):
     """
 
     tolerance: float = eqx.field(default=1e-11, static=True)
-    max_steps: int = eqx.field(default=50, static=True)
-
-    def __check_init__(self):
-        if self.max_steps < 1:
-            raise ValueError(f"Newton: expected max_steps >= 1, got {self.max_steps}.")
+    max_steps: Count = eqx.field(default=50, static=True)
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None

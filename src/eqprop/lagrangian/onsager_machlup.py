@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from eqprop.arguments import checked
 from eqprop.lagrangian.extremal import arguments
 
 Drift = Callable[..., Array]
 Density = Callable[[Array, Array, PyTree, Array, Array], Array]
 
 
+@checked
 def freidlin_wentzell(drift: Drift) -> Density:
     """``L = |v - f|^2 / 4`` for a drift ``f(q, params, t)`` or ``f(q, params, t, x)``, shapes (size,).
 
@@ -35,6 +37,7 @@ def freidlin_wentzell(drift: Drift) -> Density:
     return density
 
 
+@checked
 def onsager_machlup(drift: Drift, temperature: float) -> Density:
     """``L = |v - f|^2 / 4 + T div f / 2``: paths have the probability ``exp(-S / T)``.
 

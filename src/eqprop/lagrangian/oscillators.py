@@ -12,6 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
+from eqprop.arguments import Count, NotNegative, checked
 from eqprop.lagrangian.echo import evolve
 from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase
 from eqprop.ops import uniform
@@ -61,13 +62,14 @@ class LinearOscillators(Oscillators):
     passage: Passage = eqx.field(static=True)
 
     @classmethod
+    @checked
     def init(
         cls,
         key: PRNGKeyArray,
-        features: int,
-        size: int,
+        features: Count,
+        size: Count,
         rates: tuple[float, float] = (0.01, 0.2),
-        damping: float = 0.0,
+        damping: NotNegative = 0.0,
         passage: Passage = evolve,
     ) -> LinearOscillators:
         """Stiffness 1, and rates per step spread evenly in their logarithm."""
@@ -92,14 +94,15 @@ class NonlinearOscillators(Oscillators):
     passage: Passage = eqx.field(static=True)
 
     @classmethod
+    @checked
     def init(
         cls,
         key: PRNGKeyArray,
-        features: int,
-        size: int,
+        features: Count,
+        size: Count,
         rates: tuple[float, float] = (0.01, 0.2),
         alpha: float = 1.0,
-        damping: float = 0.0,
+        damping: NotNegative = 0.0,
         passage: Passage = evolve,
     ) -> NonlinearOscillators:
         """``A = 1``, ``b = 0``, and rates per step spread evenly in their logarithm."""

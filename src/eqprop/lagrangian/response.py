@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Checked
 
-class Response(eqx.Module):
+
+class Response(Checked):
     """Two arrays on a leading axis that stand for an echo and its answer to a nudge."""
 
     @abstractmethod

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Count
 from eqprop.energy import Clamped
 from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.boundary import FixedEnds, InitialValue, Periodic
@@ -31,7 +32,7 @@ class Shooting(Solver):
     """
 
     tolerance: float = eqx.field(default=1e-10, static=True)
-    max_steps: int = eqx.field(default=30, static=True)
+    max_steps: Count = eqx.field(default=30, static=True)
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None

@@ -6,11 +6,11 @@ from abc import abstractmethod
 from typing import ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Checked, concrete
 from eqprop.energy import Clamped
 from eqprop.units import State
 
@@ -36,7 +36,7 @@ class Link(eqx.Module):
         return jnp.ones(())
 
 
-class Sampler(eqx.Module):
+class Sampler(Checked):
     """A kernel whose law tends to ``exp(-E / T) du``, ``u`` what the layers show.
 
     ``exact`` says whether it leaves that law as it is, or another one that is near for small steps.
@@ -78,13 +78,8 @@ def log_density(phase: Clamped, state: State, temperature: Array | float) -> Arr
 
 def check_temperature(temperature: float) -> None:
     """Raise ``ValueError`` for a temperature at which nothing moves at random."""
-    if not 0 < temperature < np.inf:
+    if concrete(temperature) and not 0 < temperature < np.inf:
         raise ValueError(
             f"Sampler: expected a finite temperature > 0, got {temperature}; at T = 0 a phase is a "
             "minimum: use a solver, such as Blockwise, with EquilibriumPropagation."
         )
-
-
-def concrete(tree: object) -> bool:
-    """Whether a tree holds numbers, and no abstract values of a function being compiled."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))

@@ -9,9 +9,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Count, Positive
 from eqprop.energy import Clamped
 from eqprop.samplers._sampler import Carry, Sampler, log_density
-from eqprop.samplers.langevin import _check_step, _require_numbers
+from eqprop.samplers.langevin import _require_numbers
 from eqprop.units import State
 
 
@@ -29,9 +30,6 @@ class Adjusted(Sampler):
 
     step_size: eqx.AbstractVar[float]
     exact: ClassVar[bool] = True
-
-    def __check_init__(self):
-        _check_step(self, self.step_size)
 
     def check(self, phase: Clamped, state: State) -> None:
         super().check(phase, state)
@@ -64,7 +62,7 @@ class Adjusted(Sampler):
 class Mala(Adjusted):
     """Langevin's step of length ``step_size`` in time, accepted or refused (Roberts and Tweedie 1996)."""
 
-    step_size: float = eqx.field(default=0.1, static=True)
+    step_size: Positive = eqx.field(default=0.1, static=True)
 
     def _algorithm(self, log_density: Any, temperature: Array | float, state: State) -> Any:
         import blackjax
@@ -75,8 +73,8 @@ class Mala(Adjusted):
 class Hmc(Adjusted):
     """Hamiltonian Monte Carlo: ``steps`` leapfrog steps of ``step_size`` times ``sqrt(T)``, then a test."""
 
-    step_size: float = eqx.field(default=0.2, static=True)
-    steps: int = eqx.field(default=10, static=True)
+    step_size: Positive = eqx.field(default=0.2, static=True)
+    steps: Count = eqx.field(default=10, static=True)
 
     def _algorithm(self, log_density: Any, temperature: Array | float, state: State) -> Any:
         import blackjax
@@ -88,8 +86,8 @@ class Hmc(Adjusted):
 class Nuts(Adjusted):
     """The no-U-turn sampler (Hoffman and Gelman 2014): Hamiltonian paths of a length found on the way."""
 
-    step_size: float = eqx.field(default=0.3, static=True)
-    max_doublings: int = eqx.field(default=8, static=True)
+    step_size: Positive = eqx.field(default=0.3, static=True)
+    max_doublings: Count = eqx.field(default=8, static=True)
 
     def _algorithm(self, log_density: Any, temperature: Array | float, state: State) -> Any:
         import blackjax

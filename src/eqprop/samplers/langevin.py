@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Positive
 from eqprop.energy import Clamped
 from eqprop.noise import normal
 from eqprop.samplers._sampler import Carry, Link, Sampler
@@ -16,19 +17,11 @@ from eqprop.solvers.langevin import langevin
 from eqprop.units import State
 
 
-def _check_step(sampler: Sampler, step_size: float) -> None:
-    if not step_size > 0:
-        raise ValueError(f"{type(sampler).__name__}: expected step_size > 0, got {step_size}.")
-
-
 class UnadjustedLangevin(Sampler):
     """``dz = -dE/dz dt + sqrt(2 T) dW`` by Euler-Maruyama, reflected at walls: a law wrong by O(dt)."""
 
-    step_size: float = eqx.field(default=0.1, static=True)
+    step_size: Positive = eqx.field(default=0.1, static=True)
     exact: ClassVar[bool] = False
-
-    def __check_init__(self):
-        _check_step(self, self.step_size)
 
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
@@ -57,14 +50,9 @@ class Underdamped(Sampler):
     overdamped step. Walls reflect the velocity too.
     """
 
-    step_size: float = eqx.field(default=0.2, static=True)
-    friction: float = eqx.field(default=1.0, static=True)
+    step_size: Positive = eqx.field(default=0.2, static=True)
+    friction: Positive = eqx.field(default=1.0, static=True)
     exact: ClassVar[bool] = False
-
-    def __check_init__(self):
-        _check_step(self, self.step_size)
-        if not self.friction > 0:
-            raise ValueError(f"Underdamped: expected friction > 0, got {self.friction}.")
 
     def check(self, phase: Clamped, state: State) -> None:
         super().check(phase, state)

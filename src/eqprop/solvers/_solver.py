@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Checked
 from eqprop.energy import Clamped, residual
 from eqprop.units import State
 
@@ -42,7 +43,7 @@ class Info(eqx.Module):
         return jnp.mean(self.outcome == CONVERGED)
 
 
-class Solver(eqx.Module):
+class Solver(Checked):
     """How a landscape relaxes. Fields are hyper-parameters only."""
 
     @abstractmethod

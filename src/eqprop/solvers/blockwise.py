@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Count
 from eqprop.energy import Clamped, field, norm, relative
 from eqprop.solvers._solver import Iterative
 from eqprop.units import State, embed
@@ -64,7 +65,7 @@ class Blockwise(Iterative[_Sweep]):
     """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)
-    max_steps: int = eqx.field(default=500, static=True)
+    max_steps: Count = eqx.field(default=500, static=True)
     blocks: Blocks | None = eqx.field(default=None, static=True)
 
     def init(self, phase: Clamped, state: State) -> _Sweep:

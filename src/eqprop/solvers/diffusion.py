@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import PRNGKeyArray
 
+from eqprop.arguments import NotNegative, Positive
 from eqprop.energy import Clamped, displacement
 from eqprop.solvers._solver import Info, Solver, report
 from eqprop.units import State, retract
@@ -21,15 +22,14 @@ class Diffusion(Solver):
     `Langevin`. Domains must have no walls.
     """
 
-    temperature: float = eqx.field(static=True)
+    temperature: NotNegative = eqx.field(static=True)
     time: float = eqx.field(default=40.0, static=True)
-    step_size: float = eqx.field(default=0.02, static=True)
+    step_size: Positive = eqx.field(default=0.02, static=True)
 
     def __check_init__(self):
-        if not self.temperature >= 0 or not self.step_size > 0 or not self.time >= self.step_size:
+        if not self.time >= self.step_size:
             raise ValueError(
-                "Diffusion: expected temperature >= 0, step_size > 0 and time >= step_size, got "
-                f"{self.temperature}, {self.step_size} and {self.time}."
+                f"Diffusion: expected time >= step_size, got {self.time} and {self.step_size}."
             )
 
     def settle(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from eqprop.arguments import Bound, Count
 from eqprop.energy import Clamped, displacement, residual
 from eqprop.solvers._solver import Info, Solver, check_tolerance, report
 from eqprop.units import State, retract
@@ -22,8 +25,8 @@ class Flow(Solver):
     """
 
     tolerance: float = eqx.field(default=1e-5, static=True)
-    max_time: float = eqx.field(default=1000.0, static=True)
-    max_steps: int = eqx.field(default=4096, static=True)
+    max_time: Annotated[float, Bound(">", 0)] = eqx.field(default=1000.0, static=True)
+    max_steps: Count = eqx.field(default=4096, static=True)
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None

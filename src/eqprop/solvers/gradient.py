@@ -5,6 +5,7 @@ from __future__ import annotations
 import equinox as eqx
 from jaxtyping import Array
 
+from eqprop.arguments import Count, Positive
 from eqprop.energy import Clamped, field, relative, velocities
 from eqprop.solvers._solver import Iterative
 from eqprop.units import State, embed
@@ -27,12 +28,8 @@ class GradientDescent(Iterative[_Descent]):
     """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)
-    max_steps: int = eqx.field(default=1000, static=True)
-    step_size: float = eqx.field(default=0.5, static=True)
-
-    def __check_init__(self):
-        if not self.step_size > 0:
-            raise ValueError(f"GradientDescent: expected step_size > 0, got {self.step_size}.")
+    max_steps: Count = eqx.field(default=1000, static=True)
+    step_size: Positive = eqx.field(default=0.5, static=True)
 
     def init(self, phase: Clamped, state: State) -> _Descent:
         return _descent(phase, state)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Count, NotNegative, Positive, checked
 from eqprop.energy import Clamped, field
 from eqprop.noise import normal
 from eqprop.solvers._solver import Info, Solver, report
@@ -21,18 +22,12 @@ class Langevin(Solver):
     reflect. The residual reported is that of the last state.
     """
 
-    temperature: float = eqx.field(static=True)
-    step_size: float = eqx.field(default=0.1, static=True)
-    steps: int = eqx.field(default=400, static=True)
-
-    def __check_init__(self):
-        if not self.temperature >= 0 or not self.step_size > 0 or self.steps < 1:
-            raise ValueError(
-                "Langevin: expected temperature >= 0, step_size > 0 and steps >= 1, got "
-                f"{self.temperature}, {self.step_size} and {self.steps}."
-            )
+    temperature: NotNegative = eqx.field(static=True)
+    step_size: Positive = eqx.field(default=0.1, static=True)
+    steps: Count = eqx.field(default=400, static=True)
 
     @classmethod
+    @checked
     def phase_noise(cls, xi: float, step_size: float = 0.1, steps: int = 400) -> Langevin:
         """The noise ``step_size * xi * N(0, 1)`` a step of Gower (arXiv 2510.12934): the temperature
         ``step_size * xi^2 / 2``, which depends on the step."""

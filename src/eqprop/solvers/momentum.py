@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Count
 from eqprop.energy import Clamped, norm
 from eqprop.solvers._solver import Iterative
 from eqprop.solvers.blockwise import sweep
@@ -28,7 +29,7 @@ class Momentum(Iterative[_Momentum]):
     """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)
-    max_steps: int = eqx.field(default=500, static=True)
+    max_steps: Count = eqx.field(default=500, static=True)
 
     def init(self, phase: Clamped, state: State) -> _Momentum:
         real = norm(state).dtype

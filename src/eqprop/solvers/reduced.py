@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from eqprop.arguments import FloatType
 from eqprop.energy import Clamped
 from eqprop.ops import cast
 from eqprop.solvers._solver import Info, Iterative, Solver, report
@@ -22,7 +23,7 @@ class Reduced(Solver):
     """
 
     solver: Iterative
-    dtype: str = eqx.field(default="bfloat16", static=True)
+    dtype: FloatType = eqx.field(default="bfloat16", static=True)
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
@@ -39,6 +40,15 @@ class MatmulPrecision(Solver):
 
     solver: Iterative
     precision: str = eqx.field(default="tensorfloat32", static=True)
+
+    def __check_init__(self):
+        try:
+            jax.default_matmul_precision(self.precision)
+        except ValueError as error:
+            raise ValueError(
+                f"MatmulPrecision: expected precision to be one of JAX's, such as tensorfloat32, got "
+                f"{self.precision!r}."
+            ) from error
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None

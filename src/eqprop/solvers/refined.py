@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Count, FloatType
 from eqprop.energy import Clamped, field, norm, relative
 from eqprop.solvers._solver import Info, Iterative, Solver, check_tolerance, report
 from eqprop.solvers.displaced import about, nothing, require_quadratic
@@ -27,8 +28,8 @@ class Refined(Solver):
 
     solver: Iterative
     tolerance: float = eqx.field(default=1e-5, static=True)
-    rounds: int = eqx.field(default=8, static=True)
-    dtype: str = eqx.field(default="bfloat16", static=True)
+    rounds: Count = eqx.field(default=8, static=True)
+    dtype: FloatType = eqx.field(default="bfloat16", static=True)
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Bound, Count
 from eqprop.energy import Clamped, norm
 from eqprop.solvers._solver import Iterative
 from eqprop.solvers.blockwise import sweep
@@ -29,8 +32,8 @@ class Spectral(Iterative[_Spectral]):
     """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)
-    max_steps: int = eqx.field(default=500, static=True)
-    longest: float = eqx.field(default=50.0, static=True)
+    max_steps: Count = eqx.field(default=500, static=True)
+    longest: Annotated[float, Bound(">=", 1)] = eqx.field(default=50.0, static=True)
 
     def init(self, phase: Clamped, state: State) -> _Spectral:
         still = jax.tree.map(jnp.zeros_like, state)

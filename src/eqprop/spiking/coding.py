@@ -9,13 +9,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import Checked
 from eqprop.energy import Clamped
 from eqprop.noise import uniform
 
 Landscape = Callable[[Array], Clamped]
 
 
-class Coding(eqx.Module):
+class Coding(Checked):
     """From ``x`` of one example to what the network sees of it in each step."""
 
     @abstractmethod

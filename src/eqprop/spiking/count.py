@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import checked
 from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import AveragePool
@@ -40,6 +41,7 @@ class Cost(NamedTuple):
         return PICOJOULES_MULTIPLY_ACCUMULATE * self.dense_operations
 
 
+@checked
 def fan_out(model: Model) -> State:
     """The synapses that a spike of each neuron reaches, forward and feedback, in the layers' shapes.
 
@@ -61,6 +63,7 @@ def fan_out(model: Model) -> State:
     return reached
 
 
+@checked
 def cost(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Cost:
     """Of recorded spikes, booleans of (time, batch, ...) by phase and layer: mean over the batch, all
     phases together. Inputs, graded layers, soft resets and a read-out of the cost are not counted.

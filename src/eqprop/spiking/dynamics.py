@@ -26,6 +26,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import Count
 from eqprop.energy import Clamped, field, relative
 from eqprop.model import Nudged
 from eqprop.noise import uniform
@@ -35,7 +36,6 @@ from eqprop.solvers._solver import judge
 from eqprop.spiking.firing import (
     Bernoulli,
     Firing,
-    check_count,
     check_units,
     numbers,
     probability,
@@ -86,7 +86,7 @@ class Spiking(Solver):
     """
 
     leak: float = eqx.field(default=0.3, static=True)
-    steps: int = eqx.field(default=100, static=True)
+    steps: Count = eqx.field(default=100, static=True)
     reading: Reading = Probabilities(15)
     firing: Firing | dict[str, Firing] = Bernoulli()
     graded: tuple[str, ...] = eqx.field(default=(), static=True)
@@ -96,7 +96,6 @@ class Spiking(Solver):
             raise ValueError(
                 f"Spiking: expected a leak in (0, 1], got {self.leak}; 1 is memoryless, 0.2 to 0.5 usual."
             )
-        check_count("Spiking: expected steps", self.steps)
         if strange := [rule for rule in self.rules if not isinstance(rule, Firing)]:
             raise ValueError(
                 f"Spiking: expected rules of firing, such as Bernoulli() or a dict of them, got {strange}."

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.arguments import checked
 from eqprop.contrast import Contrast
 from eqprop.energy import Clamped
 from eqprop.estimators import (
@@ -24,7 +25,7 @@ from eqprop.estimators import (
     mean_loss,
 )
 from eqprop.forecast import Forecast, forecast
-from eqprop.model import Model
+from eqprop.model import Model, require_examples
 from eqprop.ops import freeze
 from eqprop.solvers import Info
 from eqprop.spiking.activity import SpikingReport, activity
@@ -82,9 +83,11 @@ class SpikingPropagation(Estimator):
                     f"got {free} and {other}."
                 )
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        require_examples(x, y)
         draw, noise = jax.random.split(key)
         free = self.free(model, x, state, noise)
         betas, coefficients = (a.astype(x.dtype) for a in self._contrast(draw))

@@ -16,6 +16,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from eqprop.arguments import checked
 from eqprop.model import Model
 from eqprop.network import INPUT, Edge, Network
 from eqprop.ops import AveragePool, Chain, Conv, Dense
@@ -25,6 +26,7 @@ from eqprop.spiking.firing import Threshold, check_units
 NOTE = "feed-forward half of an energy-based network: feedback dropped, dt = 1, spikes are 1 a step"
 
 
+@checked
 def to_nir(model: Model, solver: Spiking, without_feedback: bool = False) -> Any:
     """A ``nir.NIRGraph`` of a chain of dense and convolutional layers; images are channel-first, as NIR
     has them.

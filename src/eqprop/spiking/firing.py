@@ -15,18 +15,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Checked, Count, Positive
 from eqprop.ramp import Ramp
 from eqprop.sigmoid import Logistic
 from eqprop.stiff import Stiff
 from eqprop.units import Box, Unit, Units
 
 COUNTS = jnp.uint16
-
-
-def check_count(name: str, value: float) -> None:
-    """Raise ``ValueError`` for a number that counts nothing."""
-    if value != int(value) or value < 1:
-        raise ValueError(f"{name} >= 1, a whole number, got {value}.")
 
 
 def probability(unit: Unit, membrane: Array) -> Array:
@@ -80,7 +75,7 @@ def _numbers_jvp(population, primals, tangents):
     return numbers(*primals, population), tangents[1]
 
 
-class Firing(eqx.Module):
+class Firing(Checked):
     """A rule of firing for one layer.
 
     ``population`` neurons share a membrane, which takes ``draws`` random numbers in a step.
@@ -125,10 +120,7 @@ class Bernoulli(Firing):
     at the price of draws and not of products or steps.
     """
 
-    population: int = eqx.field(default=1, static=True)
-
-    def __check_init__(self):
-        check_count("Bernoulli: expected population", self.population)
+    population: Count = eqx.field(default=1, static=True)
 
     @property
     def draws(self) -> int:
@@ -156,10 +148,9 @@ class Staggered(Firing):
     Raises ``ValueError`` for a population outside 1 to 65535.
     """
 
-    population: int = eqx.field(default=8, static=True)
+    population: Count = eqx.field(default=8, static=True)
 
     def __check_init__(self):
-        check_count("Staggered: expected population", self.population)
         most = jnp.iinfo(COUNTS).max
         if self.population > most:
             raise ValueError(
@@ -216,11 +207,7 @@ class SigmaDelta(Firing):
 class Threshold(Firing):
     """A spike where ``u >= threshold``; then ``u <- 0``, a hard reset. No energy has these dynamics."""
 
-    threshold: float = eqx.field(default=0.5, static=True)
-
-    def __check_init__(self):
-        if not self.threshold > 0:
-            raise ValueError(f"Threshold: expected threshold > 0, got {self.threshold}.")
+    threshold: Positive = eqx.field(default=0.5, static=True)
 
     @property
     def population(self) -> int:

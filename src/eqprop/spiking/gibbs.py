@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
+from eqprop.arguments import Count, Whole, checked
 from eqprop.chains import Chains
 from eqprop.costs import SquaredError
 from eqprop.estimators import Batch, Estimate, Estimator
@@ -26,6 +27,7 @@ from eqprop.units import State
 TEMPERATURE, CENTRE = 0.25, 0.5
 
 
+@checked
 def as_spins(model: Model) -> Model:
     """The network whose spins fire, at `TEMPERATURE`, as the logistic neurons of ``model`` do.
 
@@ -63,7 +65,10 @@ class GibbsContrast(Estimator):
     thermal: Thermal
 
     @classmethod
-    def init(cls, rule: Rule, chains: int = 16, burn: int = 20, samples: int = 5) -> GibbsContrast:
+    @checked
+    def init(
+        cls, rule: Rule, chains: Count = 16, burn: Whole = 20, samples: Count = 5
+    ) -> GibbsContrast:
         """Block Gibbs chains with common noise."""
         return cls(Thermal(Chains(TEMPERATURE, Gibbs(), chains, burn, samples, 2), rule))
 
@@ -74,6 +79,7 @@ class GibbsContrast(Estimator):
                 f"{self.thermal.source.temperature}."
             )
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:

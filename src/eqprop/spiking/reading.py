@@ -8,16 +8,13 @@ from abc import abstractmethod
 import equinox as eqx
 from jaxtyping import Array
 
-from eqprop.spiking.firing import check_count
+from eqprop.arguments import Checked, Count
 
 
-class Reading(eqx.Module):
+class Reading(Checked):
     """A number in [0, 1] a neuron: the mean over the last ``steps`` steps of what `of` takes of each."""
 
     steps: eqx.AbstractVar[int]
-
-    def __check_init__(self):
-        check_count(f"{type(self).__name__}: expected steps", self.steps)
 
     @abstractmethod
     def of(self, shown: Array, p: Array) -> Array:
@@ -27,7 +24,7 @@ class Reading(eqx.Module):
 class Rates(Reading):
     """Spike rates: all that a device without analog read-out knows of its neurons."""
 
-    steps: int = eqx.field(default=1, static=True)
+    steps: Count = eqx.field(default=1, static=True)
 
     def of(self, shown: Array, p: Array) -> Array:
         return shown
@@ -37,7 +34,7 @@ class Probabilities(Reading):
     """Firing probabilities, which each neuron knows of itself: the mean of its next spike given its
     membrane, so that they carry less noise than the spikes."""
 
-    steps: int = eqx.field(default=1, static=True)
+    steps: Count = eqx.field(default=1, static=True)
 
     def of(self, shown: Array, p: Array) -> Array:
         return p

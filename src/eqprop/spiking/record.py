@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.arguments import checked
 from eqprop.model import Model
 from eqprop.ops import freeze
 from eqprop.spiking.dynamics import Carry, Hook
@@ -25,6 +26,7 @@ def membranes(carry: Carry) -> State:
     return carry.membrane
 
 
+@checked
 def record(
     estimator: SpikingPropagation | SurrogateBackpropagation,
     model: Model,

@@ -11,13 +11,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import Checked, checked
 from eqprop.model import Model
 from eqprop.network import Network
 from eqprop.spiking.dynamics import Spiking
 from eqprop.stiff import stiffness
 
 
-class SelfInhibition(eqx.Module):
+class SelfInhibition(Checked):
     """``u -> -(strength / 2) u``, for an edge from a layer to itself: energy ``(strength / 2) |u|^2``."""
 
     strength: float = eqx.field(static=True)
@@ -29,6 +30,7 @@ class SelfInhibition(eqx.Module):
         return jnp.full(shape, self.strength)
 
 
+@checked
 def with_soft_reset(model: Model, solver: Spiking, theta: float) -> Model:
     """The same network, whose layers that spike under ``solver`` lose ``theta`` at a spike.
 

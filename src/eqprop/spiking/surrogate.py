@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import PRNGKeyArray
 
+from eqprop.arguments import checked
 from eqprop.estimators import Batch, Estimate, Estimator
-from eqprop.model import Model
+from eqprop.model import Model, require_examples
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, Coding
 from eqprop.spiking.dynamics import Spiking
@@ -28,9 +29,12 @@ class SurrogateBackpropagation(Estimator):
     solver: Spiking
     coding: Coding = Analog()
 
+    @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
+        require_examples(x, y)
+
         def unrolled(model: Model):
             phase = free_phase(self.solver, self.coding, model, x, state, key)
             shown = read(model.energy.units, self.solver.read_out(phase.carry))
