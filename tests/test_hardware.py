@@ -407,17 +407,111 @@ def test_a_machine_in_the_loop(tmp_path):
 
 
 def test_an_instance_has_the_energy_of_the_model(tmp_path):
+    """Through files, to the last bit, and by paths that are strings."""
     _, model, x, y = systems.oscillators()
-    instance = hardware.programmed(model, x[0], y[0], 0.2)
-    phi = np.random.default_rng(0).uniform(-3, 3, (2, 12))
+    phi = np.random.default_rng(0).uniform(-3, 3, (4, 12))
     states = hardware.read_back(model, phi)
-    one, two = (
-        float(value) for value in jax.vmap(model.nudged(x[0], y[0], jnp.asarray(0.2)))(states)
-    )
-    np.testing.assert_allclose(instance.energy(phi[0]) - instance.energy(phi[1]), one - two)
-    lines = instance.write_text(tmp_path / "one.txt").read_text().splitlines()
+    for beta in (0.0, 0.2, -1.5):
+        instance = hardware.programmed(model, x[0], y[0], beta)
+        nudged = jax.vmap(model.nudged(x[0], y[0], jnp.asarray(beta)))(states)
+        back = hardware.Instance.load(str(instance.save(str(tmp_path / "one.npz"))))
+        text = instance.write_text(str(tmp_path / "one.txt"))
+        read = hardware.Instance.read_text(str(text))
+        for found in (instance, back, read):
+            energies = [found.energy(one) for one in phi]
+            np.testing.assert_allclose(energies, nudged, rtol=0, atol=1e-12)
+            for name, value in vars(instance).items():
+                np.testing.assert_array_equal(getattr(found, name), value)
+    lines = text.read_text().splitlines()
     assert lines[0] == f"# oscillators 12 couplings {len(instance.couplings)}"
-    assert len(lines) == 1 + len(instance.couplings) + 12 + 12
+    assert len(lines) == 2 + len(instance.couplings) + 12 + 12
+
+
+READERS = hardware.Instance.load, hardware.Instance.read_text
+TRIANGLE = {
+    "rows": np.array([0, 0, 1]),
+    "columns": np.array([1, 2, 2]),
+    "couplings": np.array([0.1, -0.2, 1 / 3]),
+    "fields": np.array([0.5, 0.0, -1.0]),
+    "injections": np.array([0.0, 0.1, 0.2]),
+    "offset": 0.7,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"rows": np.array([0, 0, 3])}, r"pairs 0 <= row < column < 3, got \[3, 2\] as number 2"),
+        ({"columns": np.array([1, 2, 3])}, r"got \[1, 3\] as number 2"),
+        ({"rows": np.array([0, -1, 1])}, r"got \[-1, 2\] as number 1"),
+        ({"columns": np.array([1, 1, 2])}, r"every pair once, got \[0, 1\] 2 times"),
+        (
+            {"rows": np.array([0.0, 0.0, 1.0])},
+            "rows to be whole numbers along one axis, got float64",
+        ),
+        ({"couplings": np.array([0.1, np.nan, 0.2])}, "finite numbers in couplings, got nan at 1"),
+        ({"fields": np.array([0.1, 0.2, np.inf])}, "finite numbers in fields, got inf at 2"),
+        ({"injections": np.array([0.1, 0.2])}, "fields and injections of one length"),
+        ({"couplings": np.array([0.1])}, "rows, columns and couplings of one length"),
+        ({"fields": np.array(["a", "b", "c"])}, "fields to be numbers"),
+        ({"fields": np.zeros((3, 1))}, r"along one axis, got float64 of shape \(3, 1\)"),
+        ({"offset": float("nan")}, "a finite offset"),
+    ],
+)
+def test_an_instance_that_makes_no_sense_is_refused(change, match, tmp_path):
+    held = TRIANGLE | change
+    with pytest.raises(ValueError, match=f"Instance: expected .*{match}"):
+        hardware.Instance(**held)
+    np.savez(tmp_path / "bad.npz", **held)
+    with pytest.raises(ValueError, match=f"bad.npz: Instance: expected .*{match}"):
+        hardware.Instance.load(tmp_path / "bad.npz")
+
+
+def test_files_of_another_kind_are_named(tmp_path):
+    triangle, load, read = hardware.Instance(**TRIANGLE), *READERS
+    triangle.save(tmp_path / "b.npz")
+    text = triangle.write_text(tmp_path / "t.txt")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    np.savez(tmp_path / "old.npz", **{k: v for k, v in TRIANGLE.items() if k != "offset"})
+    np.savez(tmp_path / "pair.npz", **(TRIANGLE | {"offset": np.zeros(2)}))
+    np.savez(tmp_path / "fewer.npz", rows=np.zeros(3, int))
+    (tmp_path / "empty").write_bytes(b"")
+    assert load(tmp_path / "old.npz").offset == 0
+    for reader, name, match in [
+        (load, "t.txt", "for text use Instance.read_text"),
+        (load, "one.npy", "cut or of another kind; write it again"),
+        (load, "empty", "cut or of another kind; write it again"),
+        (load, "pair.npz", r"an offset of shape \(2,\)"),
+        (load, "fewer.npz", r"the arrays rows, .*got \['rows'\]"),
+        (read, "b.npz", "for .npz use Instance.load"),
+        (read, "empty", "of one length, 1 or more"),
+    ]:
+        with pytest.raises(ValueError, match=f"{name}: .*{match}"):
+            reader(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none")
+    lines = text.read_text().splitlines()
+    for at, line, match in [
+        (2, "J 0 1", r"line 3: expected E value, J i j value, .*got 'J 0 1'"),
+        (2, "K 0 1 2.0", "line 3: expected E value"),
+        (2, "J 0 1.5 2.0", "line 3: expected E value"),
+        (2, "J 0 1 x", "line 3: expected E value"),
+        (2, "J 0 2 0.5", "line 4: expected J 0 2 once"),
+        (2, "J 2 1 0.5", "pairs 0 <= row < column < 3"),
+        (2, "", "3 oscillators and 3 couplings of its first line, got 3 and 2"),
+        (5, "h 7 0.5", "an h and an S for every oscillator"),
+        (9, "S 1 nan", "finite numbers in injections"),
+        (9, "S 1 \ufffd\ud83d", "line 10: expected E value"),
+    ]:
+        broken = "\n".join([*lines[:at], line, *lines[at + 1 :]])
+        text.write_bytes(broken.encode("utf-8", "surrogatepass"))
+        with pytest.raises(ValueError, match=f"t.txt.*{match}"):
+            read(text)
+
+
+def test_energies_are_of_one_set_of_phases():
+    with pytest.raises(ValueError, match=r"phases phi of shape \(3,\), got \(3, 1\)"):
+        hardware.Instance(**TRIANGLE).energy(np.zeros((3, 1)))
 
 
 def test_what_a_machine_cannot_take_is_refused(tmp_path):
@@ -439,6 +533,10 @@ def test_what_a_machine_cannot_take_is_refused(tmp_path):
     for program in (hardware.stuck(chain, 0.5, KEY), hardware.Asymmetry.draw(chain, 0.1, KEY)):
         with pytest.raises(ValueError, match="without faults and asymmetry"):
             hardware.programmed(program(chain), jnp.ones(5))
+    with pytest.raises(ValueError, match="finite numbers in J"):
+        hardware.Instance.from_matrix(np.full((2, 2), np.nan), np.zeros(2), np.zeros(2))
+    with pytest.raises(ValueError, match="batch: expected one leading axis"):
+        hardware.gradient(model, x, y, np.zeros(1), np.zeros(1), np.zeros((1, 5, 12)))
     skewed = np.asarray([[0.0, 1.0], [0.5, 0.0]])
     with pytest.raises(ValueError, match="symmetric J"):
         hardware.Instance.from_matrix(skewed, np.zeros(2), np.zeros(2))

@@ -83,8 +83,9 @@ def paths(moving: Sequence[np.ndarray], wanted: np.ndarray, frames: int = 60) ->
     return FuncAnimation(figure, draw, chosen.tolist(), cache_frame_data=False)
 
 
-def save(animation: FuncAnimation, path: Path, rate: int = 12) -> Path:
+def save(animation: FuncAnimation, path: str | Path, rate: int = 12) -> Path:
     """Write a GIF of ``rate`` frames a second."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     animation.save(str(path), writer=PillowWriter(fps=rate), dpi=80)
     return path

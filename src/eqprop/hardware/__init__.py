@@ -4,7 +4,8 @@ shows of a settled state (`ReadOut`), and how it takes an update (Optax transfor
 from eqprop.hardware.channel import ReadBits, ReadNoise, ReadOut
 from eqprop.hardware.fault import Detuned, Stuck, detuned, stuck
 from eqprop.hardware.grid import Ranges, to_circle, to_grid
-from eqprop.hardware.machine import Instance, gradient, programmed, read_back
+from eqprop.hardware.instance import Instance
+from eqprop.hardware.machine import gradient, programmed, read_back
 from eqprop.hardware.program import (
     Asymmetry,
     Limit,

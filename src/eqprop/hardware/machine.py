@@ -3,15 +3,12 @@
     V(phi) = - sum_(i<j) J_ij cos(phi_i - phi_j) - sum_i h_i cos phi_i - sum_i (S_i / 2) cos 2 phi_i
 
 A squared error's nudge needs no new hardware: ``beta/2 (cos phi - t)^2`` is ``h -> h + beta t`` and
-``S -> S - beta / 2`` on the outputs. `programmed` gives the numbers of one phase, `read_back` takes the
-phases that were read, `gradient` makes the update of them.
+``S -> S - beta / 2`` on the outputs, up to the constant ``beta (1/4 + t^2/2)``. `programmed` gives the
+numbers of one phase, `read_back` takes the phases that were read, `gradient` makes the update of them.
 """
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,95 +20,12 @@ from eqprop.arguments import checked
 from eqprop.costs import SquaredError
 from eqprop.estimators import contrast_gradient
 from eqprop.hardware.fault import Faulty, bare
+from eqprop.hardware.instance import Instance, Numbers
 from eqprop.hardware.program import one_way
 from eqprop.model import Model
 from eqprop.network import INPUT, Network, Op
 from eqprop.oscillator import Oscillator, from_phases
 from eqprop.units import State
-
-Numbers = np.ndarray
-_FIELDS = ("rows", "columns", "couplings", "fields", "injections")
-
-
-@dataclass(frozen=True)
-class Instance:
-    """One landscape of ``N`` oscillators: ``couplings[k]`` joins ``rows[k] < columns[k]``, once a pair;
-    ``fields`` and ``injections`` have shape (N,). Oscillators are numbered layer by layer."""
-
-    rows: Numbers
-    columns: Numbers
-    couplings: Numbers
-    fields: Numbers
-    injections: Numbers
-
-    @classmethod
-    def from_matrix(cls, matrix: Any, fields: Any, injections: Any) -> Instance:
-        """From a symmetric ``J`` of shape (N, N) with a zero diagonal."""
-        matrix, fields, injections = (np.asarray(a) for a in (matrix, fields, injections))
-        size = len(fields)
-        if matrix.shape != (size, size) or injections.shape != (size,):
-            raise ValueError(
-                f"Instance: expected J, h, S of shapes ({size}, {size}), ({size},), ({size},), got "
-                f"{matrix.shape}, {fields.shape}, {injections.shape}."
-            )
-        if not np.array_equal(matrix, matrix.T) or np.any(np.diag(matrix)):
-            worst = float(np.max(np.abs(matrix - matrix.T)))
-            raise ValueError(
-                f"Instance: expected a symmetric J with a zero diagonal, got entries {worst:.3g} apart and "
-                f"a diagonal up to {float(np.max(np.abs(np.diag(matrix)))):.3g}; pass (J + J') / 2."
-            )
-        rows, columns = np.nonzero(np.triu(matrix))
-        return cls(rows, columns, matrix[rows, columns], fields, injections)
-
-    @property
-    def matrix(self) -> Numbers:
-        """The symmetric ``J``, dense."""
-        full = np.zeros((len(self.fields),) * 2, self.couplings.dtype)
-        full[self.rows, self.columns] = self.couplings
-        return full + full.T
-
-    def energy(self, phi: Numbers) -> float:
-        """``V(phi)``."""
-        pairs = np.sum(self.couplings * np.cos(phi[self.rows] - phi[self.columns]))
-        singles = self.fields * np.cos(phi) + 0.5 * self.injections * np.cos(2 * phi)
-        return float(-pairs - np.sum(singles))
-
-    def save(self, path: Path) -> Path:
-        """Write ``.npz`` with the five arrays under their names."""
-        with path.open("wb") as file:
-            np.savez(file, **{name: getattr(self, name) for name in _FIELDS})
-        return path
-
-    @classmethod
-    def load(cls, path: Path) -> Instance:
-        """Read what `save` wrote."""
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-                return cls._from(path, dict(held))
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(
-                f"{path}: expected a file that Instance.save wrote, got one that is cut or of another kind "
-                f"({error}); write it again."
-            ) from error
-
-    @classmethod
-    def _from(cls, path: Path, held: dict[str, Numbers]) -> Instance:
-        if missing := sorted(set(_FIELDS) - set(held)):
-            raise ValueError(
-                f"{path}: expected the arrays {', '.join(_FIELDS)}, got no {missing}; write it with "
-                "Instance.save."
-            )
-        return cls(*(held[name] for name in _FIELDS))
-
-    def write_text(self, path: Path) -> Path:
-        """Write one number a line: ``J i j value``, ``h i value``, ``S i value``, counted from 0."""
-        pairs = zip(self.rows, self.columns, self.couplings, strict=True)
-        lines = [f"# oscillators {len(self.fields)} couplings {len(self.couplings)}"]
-        lines += [f"J {i} {j} {float(value)!r}" for i, j, value in pairs]
-        lines += [f"h {i} {float(value)!r}" for i, value in enumerate(self.fields)]
-        lines += [f"S {i} {float(value)!r}" for i, value in enumerate(self.injections)]
-        path.write_text("\n".join(lines) + "\n")
-        return path
 
 
 @checked
@@ -137,15 +51,16 @@ def programmed(model: Model, x: Array, y: Array | None = None, beta: float = 0.0
     injections = np.concatenate([_injection(network, name) for name in places])
     if y is None and beta:
         raise ValueError(f"programmed: expected a target y with the nudge beta={beta}, got none.")
+    offset = 0.0
     if y is not None:
-        fields, injections = _nudge(model, places, fields, injections, y, beta)
+        fields, injections, offset = _nudge(model, places, fields, injections, y, beta)
     matrix = np.zeros((size, size), fields.dtype)
     for edge in network.edges.values():
         if edge.source != INPUT:
             block = _matrix(edge.op, network.layers[edge.source].shape)
             matrix[places[edge.target], places[edge.source]] += block
             matrix[places[edge.source], places[edge.target]] += block.T
-    return Instance.from_matrix(matrix, fields, injections)
+    return Instance.from_matrix(matrix, fields, injections, offset)
 
 
 @checked
@@ -178,6 +93,7 @@ def gradient(model: Model, x: Array, y: Array, betas: Any, coefficients: Any, ph
             f"gradient: expected a phase and a coefficient for each of {len(betas)} nudges, got "
             f"{len(read)} and {len(coefficients)}."
         )
+    model.require_batch(x, read[0], y)
     states = jax.tree.map(lambda *parts: jnp.stack(parts), *read)
     return contrast_gradient(model, x, y, jnp.asarray(betas), jnp.asarray(coefficients), states)
 
@@ -230,9 +146,10 @@ def _nudge(model: Model, places, fields, injections, y: Array, beta: float):
         raise ValueError(
             f"programmed: expected one target y of {outputs} numbers, got {np.shape(y)}."
         )
-    fields[places[cost.output]] += beta * np.ravel(cost.target(jnp.asarray(y)))
+    target = np.ravel(cost.target(jnp.asarray(y)))
+    fields[places[cost.output]] += beta * target
     injections[places[cost.output]] -= 0.5 * beta
-    return fields, injections
+    return fields, injections, beta * float(np.sum(0.25 + 0.5 * target**2))
 
 
 def _matrix(op: Op, shape: tuple[int, ...]) -> Numbers:
