@@ -469,6 +469,25 @@ def test_a_corrupt_file_of_a_run_is_named(name, finished):
     assert str(finished / name) in refusal(call("plot", finished))
 
 
+@pytest.mark.parametrize("content", [b"null", b"[]", b"{}", b'{"name": "\xff"}'])
+@pytest.mark.parametrize("name", ["config.json", "result.json", "metrics.jsonl"])
+def test_a_file_without_meaning_is_one_line_of_each_command(name, content, finished):
+    if name == "metrics.jsonl":
+        content = (finished / name).read_bytes() + content + b"\n"
+    (finished / name).write_bytes(content)
+    commands_that_read = {
+        "plot": ["plot", finished],
+        "audit": ["audit", *TINY, "--run", finished],
+        "resume": ["train", *TINY, "--out", finished, "--resume"],
+    }
+    if name != "config.json":
+        del commands_that_read["audit"]  # which reads neither
+    if name == "metrics.jsonl":
+        (finished / "result.json").unlink()
+    for words in commands_that_read.values():
+        assert re.search(rf"{name}|another recipe|config of", refusal(call(*words)))
+
+
 @pytest.mark.parametrize("change", [{"kind": "nosuch"}, {"nosuch": 1}])
 def test_a_config_of_another_version_is_one_line(change, finished):
     config = read_json(finished / "config.json")

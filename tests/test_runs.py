@@ -87,7 +87,7 @@ def test_what_is_not_json_leaves_the_old_file_alone(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=rf"Cannot write {tmp_path}/file/run/config.json: .*--out"):
+    with pytest.raises(OSError, match=rf"Cannot write {tmp_path}/file/run: .*--out"):
         Run(tmp_path / "file" / "run", CONFIG, resume=False)
 
 
@@ -105,7 +105,7 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
 def test_a_corrupt_file_is_named(content, tmp_path):
     path = tmp_path / "result.json"
     path.write_text(content)
-    with pytest.raises(RunError, match=rf"{path}: expected JSON, got .*delete"):
+    with pytest.raises(RunError, match=rf"{path}:1: expected JSON, got .*delete"):
         read_json(path)
 
 
@@ -167,7 +167,7 @@ def test_rows_are_kept_up_to_an_epoch_and_without_a_torn_end(tmp_path):
     assert run.rows() == rows[:1]
     run.keep_rows(0)
     assert run.rows() == []
-    assert sorted(os.listdir(tmp_path)) == ["config.json", "metrics.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == [".lock", "config.json", "metrics.jsonl"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="NO /dev/full: full disk not tested")

@@ -1,4 +1,5 @@
-"""Checkpoints by Orbax: the arrays of a state, as one process holds them, and a digest of them all.
+"""Checkpoints by Orbax: the arrays of a state, as one process holds them, the digest of the config that
+they were trained by, and a digest of all this.
 
 Nothing in them depends on how many devices wrote them.
 """
@@ -8,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import equinox as eqx
 import jax
@@ -19,18 +20,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from eqprop._files import DIGEST, RunError
+
 KEEP = 2
-DIGEST = "sha256"
+CONFIG = "config"
 Leaves = dict[str, np.ndarray]
 
 
-class RunError(RuntimeError):
-    """A run folder cannot be used as asked."""
-
-
-def save(folder: Path, epoch: int, state: PyTree) -> None:
-    """Keep the arrays of ``state``, and those of the epoch before."""
-    leaves = _leaves(state)
+def save(folder: Path, epoch: int, state: PyTree, config: str) -> None:
+    """Keep the arrays of ``state``, and those of the epoch before, with the digest of the ``config``, in
+    hex digits."""
+    leaves = _leaves(state) | {CONFIG: np.frombuffer(bytes.fromhex(config), np.uint8)}
     content = leaves | {DIGEST: _digest(leaves)}
     try:
         with _manager(folder) as manager:
@@ -43,41 +43,58 @@ def save(folder: Path, epoch: int, state: PyTree) -> None:
         ) from error
 
 
-def read(folder: Path, like: PyTree) -> Leaves | None:
-    """The arrays of the latest checkpoint, which fit ``like``; nothing before the first."""
+def read(folder: Path, like: PyTree, config: str) -> Leaves | None:
+    """The arrays of the latest checkpoint; nothing before the first. `RunError` where they are damaged, of
+    another config than that of the digest, or do not fit ``like``."""
     if not (folder / "checkpoints").is_dir():
         return None
-    wanted = _leaves(like)
     with _manager(folder, read_only=True) as manager:
         epoch = manager.latest_step()
         if epoch is None:
             return None
         where = folder / "checkpoints" / str(epoch)
-        asked = wanted | {DIGEST: np.zeros(32, np.uint8)}
         try:
-            found = manager.restore(epoch, args=_orbax().args.StandardRestore(asked))
+            found = manager.restore(epoch, args=_orbax().args.StandardRestore())
+            found = {key: np.asarray(leaf) for key, leaf in found.items()}
+            digest = bytes(found.pop(DIGEST))
         except Exception as error:
-            raise RunError(
-                f"{where}: the checkpoint is corrupt or belongs to another model ("
-                f"{_short(error)}); delete that folder to resume from the one before, or "
-                "start anew with another --out."
-            ) from error
-    found = {key: np.asarray(leaf) for key, leaf in found.items()}
-    digest = found.pop(DIGEST)
-    if not np.array_equal(digest, _digest(found)):
+            _corrupt(where, _short(error), error)
+    if digest != bytes(_digest(found)):
+        got = bytes(_digest(found)).hex()
+        _corrupt(where, f"expected sha256 {digest.hex()[:12]}..., got {got[:12]}...")
+    by = bytes(found.pop(CONFIG, b"")).hex()  # earlier versions kept none
+    if by not in ("", config):
         raise RunError(
-            f"{where}: the checkpoint is corrupt (expected sha256 {bytes(digest).hex()[:12]}..., got "
-            f"{bytes(_digest(found)).hex()[:12]}...); delete that folder to resume "
-            "from the one before. A run in another precision (JAX_ENABLE_X64) reads as corrupt, too."
+            f"{where}: expected a checkpoint by {folder / 'config.json'} (sha256 {config[:12]}...), got "
+            f"one by another config ({by[:12]}...); restore that file as it was when the run began."
         )
-    for key, a in wanted.items():
-        b = found[key]
-        if a.shape != b.shape or a.dtype != b.dtype:
-            raise RunError(
-                f"{where}: expected an array {a.dtype}{list(a.shape)}, got {b.dtype}{list(b.shape)}; the "
-                "checkpoint belongs to another model."
-            )
+    _require_fit(where, found, _leaves(like))
     return found
+
+
+def _corrupt(where: Path, flaw: str, cause: Exception | None = None) -> NoReturn:
+    raise RunError(
+        f"{where}: the checkpoint is corrupt ({flaw}); delete that folder to resume from the one before, "
+        "or start anew with another --out."
+    ) from cause
+
+
+def _require_fit(where: Path, found: Leaves, wanted: Leaves) -> None:
+    """Raise `RunError` where arrays differ in number, shape or type."""
+    shapes, asked = ({k: a.shape for k, a in leaves.items()} for leaves in (found, wanted))
+    if shapes != asked:
+        odd = next(k for k in sorted({*found, *wanted}) if shapes.get(k) != asked.get(k))
+        raise RunError(
+            f"{where}: expected {len(asked)} arrays, and of shape {asked.get(odd)} as number {odd}, got "
+            f"{len(shapes)} and {shapes.get(odd)}; the checkpoint belongs to another model."
+        )
+    for key, leaf in wanted.items():
+        if leaf.dtype != (there := found[key].dtype):
+            wide = int("64" in there.name or "128" in there.name)
+            raise RunError(
+                f"{where}: expected {leaf.dtype}, the precision of this process, got {there}; set "
+                f"JAX_ENABLE_X64={wide} to go on as the run began."
+            )
 
 
 def _short(error: Exception) -> str:
@@ -97,7 +114,7 @@ def _leaves(tree: PyTree) -> Leaves:
     return {f"{i:04d}": np.asarray(leaf) for i, leaf in enumerate(arrays)}
 
 
-def _digest(leaves: Mapping[str, Any]) -> np.ndarray:
+def _digest(leaves: Leaves) -> np.ndarray:
     total = hashlib.sha256()
     for key in sorted(leaves):
         total.update(np.ascontiguousarray(leaves[key]).tobytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from functools import cache, singledispatch
 from pathlib import Path
@@ -14,6 +15,7 @@ import jax
 import numpy as np
 
 from eqprop import jobs, plots
+from eqprop._files import dumps, require_writable
 from eqprop.assemble import make_contrast, make_learner, make_program, make_solver
 from eqprop.auditing import (
     DRAWN,
@@ -25,6 +27,7 @@ from eqprop.auditing import (
     spread_of,
 )
 from eqprop.choices import SPIKING
+from eqprop.claims import new_folder
 from eqprop.devices import over
 from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.display import TrainingBar, agreement_table, console, tell
@@ -35,7 +38,7 @@ from eqprop.hosts import from_first, is_first
 from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
 from eqprop.recipes import RECIPES, Recipe
-from eqprop.runs import RunError, dumps, read_json, require_writable, write_json
+from eqprop.runs import RunError, read_json, write_json
 from eqprop.task import Task, prepare, prepare_run, recipe_of
 
 RUNS = Path("runs")
@@ -51,8 +54,12 @@ def run(job: Any) -> None:
 @run.register
 def _(job: jobs.Train) -> None:
     job.hosts.join()
-    devices, folder = over(job.devices), from_first(lambda: _folder(job))
-    recipe = job.recipe
+    with ExitStack() as held:
+        _train(job, from_first(lambda: _folder(job, held)))
+
+
+def _train(job: jobs.Train, folder: Path) -> None:
+    devices, recipe = over(job.devices), job.recipe
     if job.resume:
         recipe = from_first(lambda: _changed(job.recipe, job.name, folder))
     if not is_first():
@@ -180,7 +187,7 @@ def _(job: jobs.Reproduce) -> None:
     _say(job.json, found if job.name in GROUPS else found[0])
 
 
-def _folder(job: jobs.Train) -> Path:
+def _folder(job: jobs.Train, held: ExitStack) -> Path:
     if job.out is not None:
         if job.resume and not (job.out / "config.json").exists():
             raise RunError(
@@ -189,8 +196,8 @@ def _folder(job: jobs.Train) -> Path:
         return job.out
     home = RUNS / job.name
     if not job.resume:
-        return home / datetime.now().strftime("%Y%m%d-%H%M%S")
-    begun = sorted(path.parent for path in home.glob("????????-??????/config.json"))
+        return held.enter_context(new_folder(home, datetime.now().strftime("%Y%m%d-%H%M%S")))
+    begun = sorted(path.parent for path in home.glob("????????-??????*/config.json"))
     if not begun:
         raise RunError(f"Nothing to resume: {home} holds no run; run without --resume first.")
     return begun[-1]

@@ -33,7 +33,7 @@ from eqprop.model import Model
 from eqprop.network import INPUT, Network
 from eqprop.ops import cast, freeze
 from eqprop.oscillator import Oscillator, phases
-from eqprop.runs import read_json, read_rows
+from eqprop.runs import AnyPath, read_json, read_rows
 from eqprop.solvers import Iterative
 from eqprop.spiking.plots import firing_rates, raster
 from eqprop.task import Source, Task, prepare_run
@@ -43,9 +43,9 @@ TRACED, FOLLOWED = 60, 40
 SEED = 0
 
 
-def draw_run(folder: Path, source: Source = None) -> list[Path]:
+def draw_run(folder: AnyPath, source: Source = None) -> list[Path]:
     """The figures of a run folder, finished or not, by its own recipe."""
-    task = prepare_run(folder, source)
+    folder, task = Path(folder), prepare_run(folder, source)
     result = folder / "result.json"
     audit = read_json(result)["audit"] if result.exists() else []
     model = make_program(task.recipe)(load_best(task, folder))
@@ -55,7 +55,7 @@ def draw_run(folder: Path, source: Source = None) -> list[Path]:
 def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list[Path]:
     """Every figure that applies to the model, as PNG files in the run folder."""
     recipe = task.recipe
-    rows = read_rows(folder)
+    rows = read_rows(folder, plots.REQUIRED)
     figures: dict[str, Any] = {
         "learning": plots.learning_curves(rows),
         "activity": plots.activity(shown(task, model)),

@@ -31,7 +31,16 @@ from eqprop.model import Model
 from eqprop.optimisers import make_optimiser
 from eqprop.precision import warn_if_unresolved
 from eqprop.recipes import Recipe, to_config
-from eqprop.runs import Run, RunError, read_json, surroundings, write_json
+from eqprop.runs import (
+    AnyPath,
+    Run,
+    RunError,
+    latest,
+    read_json,
+    require_same,
+    surroundings,
+    write_json,
+)
 from eqprop.solvers import GradientDescent
 from eqprop.spiking.activity import warn_if_unmoved
 from eqprop.task import Source, Task, prepare
@@ -67,7 +76,7 @@ EpochObserve = Callable[[Mapping[str, float]], None]
 def fit(
     name: str,
     recipe: Recipe,
-    folder: Path,
+    folder: AnyPath,
     source: Source = None,
     resume: bool = False,
     observe: Observe = lambda progress: None,
@@ -83,13 +92,13 @@ def fit(
     the audits of the best model: of its gradient, its chains and its spikes.
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
-    about = surroundings()
+    folder, about = Path(folder), surroundings()
     resume = resume and from_first((folder / "config.json").exists)
     config = to_config(name, recipe, source.name if isinstance(source, Dataset) else "")
     require_agreement("recipe", (config, resume))
     finished = folder / "result.json"
     if resume and from_first(finished.exists):
-        Run(folder, config, resume, from_first)
+        from_first(lambda: require_same(folder, config))
         return from_first(lambda: read_json(finished))
     task = in_all(lambda: prepare(recipe, source, devices))
     require_agreement("data", (task.data.train, task.data.test))
@@ -98,11 +107,11 @@ def fit(
     calls, length = epoch_length(task.train.x.shape[0], recipe.batch_size)
     steps = recipe.epochs * calls * length
     optimiser = make_optimiser(recipe, model, steps)
-    run = Run(folder, config, resume, from_first)
-    state = devices.place(run.restore(start(model, optimiser)))
-    run.keep_rows(int(state.epoch))
-    state = _epochs(task, state, optimiser, run, observe, observe_epoch)
-    return _conclude(name, task, state, run, about, audited)
+    with Run(folder, config, resume, from_first) as run:
+        state = devices.place(run.restore(start(model, optimiser)))
+        run.keep_rows(int(state.epoch))
+        state = _epochs(task, state, optimiser, run, observe, observe_epoch)
+        return _conclude(name, task, state, run, about, audited)
 
 
 def _try_out(task: Task, model: Model) -> None:
@@ -204,13 +213,13 @@ def _epochs(
     return state
 
 
-def load_best(task: Task, folder: Path) -> Model:
+def load_best(task: Task, folder: AnyPath) -> Model:
     """The best model of a run folder."""
-    recipe = task.recipe
-    name = read_json(folder / "config.json")["name"]
-    run = Run(folder, to_config(name, recipe, task.data.name), resume=True)
+    recipe, folder = task.recipe, Path(folder)
+    config = to_config(read_json(folder / "config.json")["name"], recipe, task.data.name)
+    require_same(folder, config)
     model = recipe.build(task.data)
-    state = run.restore(start(model, make_optimiser(recipe, model, 1)))
+    state = latest(folder, config, start(model, make_optimiser(recipe, model, 1)))
     if int(state.epoch) == 0:
         raise RunError(f"{folder}: expected at least one finished epoch, got none; train it first.")
     return state.best_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from eqprop.chain_recipes import ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.choices import (
@@ -68,17 +68,33 @@ def to_config(name: str, recipe: Recipe, data: str = "") -> dict[str, Any]:
 
 
 def from_config(config: Mapping[str, Any]) -> Recipe:
-    """The recipe of a run folder; ``ValueError`` where another version wrote it."""
+    """The recipe of a run folder; ``ValueError`` where another version wrote it, or a value is none of its
+    field."""
     name, kind = config.get("name"), str(config.get("kind"))
     fields = {k: v for k, v in config.items() if k not in ("name", "kind", OWN_DATA)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    known = {field.name for field in dataclasses.fields(KINDS[kind])} if kind in KINDS else set()
-    if set(values) != known:
+    hints = get_type_hints(KINDS[kind]) if kind in KINDS else {}
+    if not hints or set(values) != set(hints):
         raise ValueError(
             f"config of {name!r}: expected one of {sorted(KINDS)} with its own fields, got {kind!r} with "
-            f"{sorted(set(values) ^ known)} unknown or missing; another version of eqprop wrote it."
+            f"{sorted(set(values) ^ set(hints))} unknown or missing; another version of eqprop wrote it."
+        )
+    if odd := [key for key, value in values.items() if not _fits(value, hints[key])]:
+        raise ValueError(
+            f"config of {name!r}: expected {hints[odd[0]]} as {odd[0]}, got {fields[odd[0]]!r}; restore "
+            "config.json from a copy."
         )
     return KINDS[kind](**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a field's type: a number, a truth value, one of some names, a tuple."""
+    inner = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in inner
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
+    return type(value) in ((int, float) if hint is float else (hint,))
 
 
 def _images(name: DataName) -> DenseRecipe:

@@ -16,7 +16,7 @@ from eqprop.display import TrainingBar, tell
 from eqprop.figures import draw_run
 from eqprop.fit import fit
 from eqprop.recipes import Recipe, to_config
-from eqprop.runs import Run, read_json, surroundings, write_json
+from eqprop.runs import read_json, require_same, surroundings, write_json
 
 RUNS = Path("runs")
 QUICK = 2000
@@ -106,7 +106,7 @@ def train_seed(
     folder = folder_of(name, recipe.seed)
     finished = folder / "result.json"
     if finished.exists():
-        Run(folder, to_config(name, recipe), resume=True)
+        require_same(folder, to_config(name, recipe))
         result = read_json(finished)
         tell(
             f"{name} seed {recipe.seed}: finished before, at commit {result['commit']}, in {folder}"

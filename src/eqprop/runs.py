@@ -9,77 +9,54 @@ result.json    written last; a run that has it is finished
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import json
-import math
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 from jaxtyping import PyTree
 
 from eqprop import checkpoints
-from eqprop.checkpoints import RunError
+from eqprop._files import (
+    AnyPath,
+    Record,
+    RunError,
+    cannot_write,
+    damaged,
+    digest,
+    dumps,
+    plain,
+    read_bytes,
+    read_json,
+    sealed,
+    unsealed,
+    write_json,
+    write_text,
+)
+from eqprop.claims import claim
+
+__all__ = [
+    "AnyPath",
+    "Run",
+    "RunError",
+    "latest",
+    "read_json",
+    "read_rows",
+    "require_same",
+    "surroundings",
+    "write_json",
+]
 
 T = TypeVar("T")
 PIECES = ("metrics.jsonl", "checkpoints", "result.json")
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON, whole or not at all; a number that is not finite becomes null."""
-    return write_text(path, dumps(content, indent=1) + "\n")
-
-
-def dumps(content: Mapping[str, Any] | list[dict[str, Any]], indent: int | None = None) -> str:
-    """Strict JSON of arrays, paths and dataclasses, too."""
-    return json.dumps(_finite(json.loads(json.dumps(content, default=_plain))), indent=indent)
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"Cannot write {path}: {error.strerror or error}; {_remedy(error)} or choose another "
-            "folder with --out."
-        ) from error
-    return path
-
-
-def require_writable(folder: Path) -> None:
-    """Raise ``OSError`` before the work, and not after it, where nothing can be written to ``folder``."""
-    write_text(folder / ".writable", "").unlink()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that `write_json` wrote; `RunError` where it is not JSON."""
-    if not path.exists():
-        raise RunError(f"Expected {path}, got nothing there; check the path of the run folder.")
-    try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise RunError(
-            f"{path}: expected JSON, got {error}; restore the file, or delete the run folder."
-        ) from error
 
 
 def directly(action: Callable[[], T]) -> T:
@@ -88,24 +65,52 @@ def directly(action: Callable[[], T]) -> T:
 
 
 class Run:
-    """One run folder, opened to start or to resume.
+    """One run folder, opened to start or to resume, and held against other processes until `close`.
 
     ``through`` carries out what touches files: directly, or by `eqprop.hosts.from_first` where several
-    processes share a run. Raises `RunError` where the folder holds another recipe, or a run already and
-    ``resume`` is not asked for.
+    processes share a run. Raises `RunError` where the folder holds another recipe, a run already and
+    ``resume`` is not asked for, or where another process trains in it.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: AnyPath,
         config: Mapping[str, Any],
         resume: bool,
         through: Callable[[Callable[[], Any]], Any] = directly,
     ):
-        self.folder = folder
-        self.metrics = folder / "metrics.jsonl"
+        self.folder = Path(folder)
+        self.config = _asked(config)
+        self.metrics = self.folder / "metrics.jsonl"
         self.through = through
-        through(lambda: _open(folder, config, resume))
+        self.close: Callable[[], object] = lambda: None
+        through(lambda: self._open(resume))
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def _open(self, resume: bool) -> None:
+        path = self.folder / "config.json"
+        if resume and not path.exists():
+            raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
+        self.close = weakref.finalize(self, os.close, claim(self.folder))
+        if resume:
+            require_same(self.folder, self.config)
+            return
+        if path.exists():
+            raise RunError(
+                f"{self.folder} already holds a run; continue it with --resume (in Python resume=True), or "
+                "choose another --out."
+            )
+        if pieces := [name for name in PIECES if (self.folder / name).exists()]:
+            raise RunError(
+                f"{self.folder}: expected a folder without a run, got {', '.join(pieces)} of one whose "
+                "config.json is gone; delete them, or choose another --out."
+            )
+        write_json(path, self.config)
 
     def rows(self) -> list[dict[str, float]]:
         """The metrics so far, one row an epoch."""
@@ -123,75 +128,89 @@ class Run:
                 f"{self.metrics}: expected a row for each of the {epochs} epochs of the latest checkpoint, "
                 f"got {len(rows)}; restore the file, or start anew with another --out."
             )
-        text = "".join(json.dumps(row) + "\n" for row in rows)
+        text = "".join(_line(row) for row in rows)
         self.through(lambda: write_text(self.metrics, text))
 
     def save(self, epoch: int, state: PyTree) -> None:
         """Keep the arrays of ``state`` as the checkpoint of an epoch."""
-        self.through(lambda: checkpoints.save(self.folder, epoch, state))
+        about = digest(self.config)
+        self.through(lambda: checkpoints.save(self.folder, epoch, state, about))
 
     def restore(self, like: PyTree) -> PyTree:
-        """The latest checkpoint in the structure of ``like``; ``like`` itself before the first."""
-        found = self.through(lambda: checkpoints.read(self.folder, like))
-        if found is not None:
-            return checkpoints.combine(like, found)
-        if len(self.rows()) > 1:  # a kill may fall between the first row and its checkpoint
-            raise RunError(
-                f"{self.folder}: expected a checkpoint of the epochs in metrics.jsonl, got none; restore "
-                "the folder `checkpoints`, or start anew with another --out."
-            )
-        return like
+        """`latest` of this run."""
+        return latest(self.folder, self.config, like, self.through)
 
 
-def _open(folder: Path, config: Mapping[str, Any], resume: bool) -> None:
-    asked = json.loads(json.dumps(config, default=_plain))
-    path = folder / "config.json"
-    if path.exists() and not resume:
+def latest(
+    folder: Path,
+    config: Mapping[str, Any],
+    like: PyTree,
+    through: Callable[[Callable[[], Any]], Any] = directly,
+) -> PyTree:
+    """The latest checkpoint in the structure of ``like``; ``like`` itself before the first. `RunError`
+    where it is not of this ``config``."""
+    about = digest(_asked(config))
+    found = through(lambda: checkpoints.read(folder, like, about))
+    if found is not None:
+        return checkpoints.combine(like, found)
+    if len(through(lambda: read_rows(folder))) > 1:  # a kill may fall before the first checkpoint
         raise RunError(
-            f"{folder} already holds a run; continue it with --resume (in Python resume=True), or choose "
-            "another --out."
+            f"{folder}: expected a checkpoint of the epochs in metrics.jsonl, got none; restore "
+            "the folder `checkpoints`, or start anew with another --out."
         )
-    if resume and not path.exists():
-        raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
-    if resume:
-        _same(read_json(path), asked, folder)
-        return
-    if pieces := [name for name in PIECES if (folder / name).exists()]:
-        raise RunError(
-            f"{folder}: expected a folder without a run, got {', '.join(pieces)} of one whose config.json "
-            "is gone; delete them, or choose another --out."
-        )
-    write_json(path, asked)
+    return like
+
+
+def require_same(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise `RunError` where a run folder holds another recipe."""
+    found, asked = read_json(folder / "config.json"), _asked(config)
+    differing = [k for k in sorted(set(found) | set(asked)) if found.get(k) != asked.get(k)]
+    if differing:
+        lines = ", ".join(f"{k}: {found.get(k)!r} there, {asked.get(k)!r} here" for k in differing)
+        raise RunError(f"{folder} holds a run of another recipe ({lines}); resume with its own.")
+
+
+def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(dumps(config))
 
 
 def _append(path: Path, row: Mapping[str, float]) -> None:
     try:
-        with path.open("a") as file:
-            file.write(json.dumps(row, default=_plain) + "\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(_line(row))
     except OSError as error:
-        raise OSError(
-            f"Cannot write {path}: {error.strerror or error}; {_remedy(error)} and --resume, "
-            "or choose another folder with --out."
-        ) from error
+        cannot_write(path, error)
 
 
-def _remedy(error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "free some space" if full else "make it writable"
+def _line(row: Mapping[str, float]) -> str:
+    return json.dumps(sealed(json.loads(json.dumps(row, default=plain)))) + "\n"
 
 
-def read_rows(folder: Path) -> list[dict[str, float]]:
-    """The metrics of a run folder; a last line cut short by a kill is left out, and an epoch that was
-    written twice, as by two processes at once, counts once."""
-    path = folder / "metrics.jsonl"
-    rows: dict[float, dict[str, float]] = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        rows.setdefault(row["epoch"], row)
+def read_rows(folder: AnyPath, needed: Collection[str] = ()) -> list[dict[str, float]]:
+    """The metrics of a run folder, with the ``needed`` columns.
+
+    A last line cut short by a kill is left out, and an epoch that was written twice, as by two processes
+    at once, counts once. `RunError` where a row was damaged or the row of an epoch is missing.
+    """
+    path = Path(folder) / "metrics.jsonl"
+    *lines, last = read_bytes(path).split(b"\n") if path.exists() else [b""]
+    rows: dict[int, dict[str, float]] = {}
+    for number, line in enumerate([*lines, last] if b"}" in last else lines, 1):
+        row = unsealed(line, path, number)
+        rows.setdefault(_epoch(row, len(rows) + 1, rows.get(1, row).keys() | {*needed}), row)
     return list(rows.values())
+
+
+def _epoch(row: Record, following: int, columns: Collection[str]) -> int:
+    odd = [key for key, value in row.items() if type(value) not in (int, float)]
+    if odd:
+        damaged(row.where, "numbers alone", f"{odd[0]}: {row[odd[0]]!r}")
+    if lacking := sorted(columns - row.keys()):
+        damaged(row.where, f"the columns {', '.join(sorted(columns))}", f"no {', '.join(lacking)}")
+    epoch = row["epoch"]
+    if epoch not in range(1, following + 1):
+        damaged(row.where, f"the row of epoch {following}", f"that of epoch {epoch}")
+    return int(epoch)
 
 
 def surroundings() -> dict[str, Any]:
@@ -212,7 +231,7 @@ def surroundings() -> dict[str, Any]:
 
 def _cpu() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -232,28 +251,3 @@ def _commit() -> str | None:
         return None
     changed = ask("status", "--porcelain", "--", ".")
     return ask("describe", "--always", "--abbrev=12") + ("-dirty" if changed else "")
-
-
-def _same(found: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
-    differing = [k for k in sorted(set(found) | set(asked)) if found.get(k) != asked.get(k)]
-    if differing:
-        lines = ", ".join(f"{k}: {found.get(k)!r} there, {asked.get(k)!r} here" for k in differing)
-        raise RunError(f"{folder} holds a run of another recipe ({lines}); resume with its own.")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray, jax.Array)):
-        return np.asarray(value).tolist()
-    if isinstance(value, Path):
-        return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -11,10 +11,10 @@ from eqprop import data as data_sets
 from eqprop.data import Dataset, Split
 from eqprop.devices import ONE, Devices
 from eqprop.recipes import OWN_DATA, Recipe, from_config
-from eqprop.runs import RunError, read_json
+from eqprop.runs import AnyPath, RunError, read_json
 from eqprop.train import Images
 
-Source = Path | Dataset | None
+Source = AnyPath | Dataset | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Task:
     devices: Devices = ONE
 
 
-def recipe_of(folder: Path, source: Source = None) -> Recipe:
+def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
     """The recipe of a run folder. Raises `RunError` where the run has a data set of its own, and ``source``
     is another."""
-    config = read_json(folder / "config.json")
+    config = read_json(Path(folder) / "config.json")
     own = config.get(OWN_DATA)
     if own is not None and not (isinstance(source, Dataset) and source.name == own):
         raise RunError(
@@ -43,7 +43,7 @@ def recipe_of(folder: Path, source: Source = None) -> Recipe:
     return from_config(config)
 
 
-def prepare_run(folder: Path, source: Source = None) -> Task:
+def prepare_run(folder: AnyPath, source: Source = None) -> Task:
     """The task of a run folder."""
     return prepare(recipe_of(folder, source), source)
 

@@ -29,7 +29,7 @@ from eqprop.lagrangian.costs import PathCost
 from eqprop.lagrangian.extremal import PATH
 from eqprop.model import Model
 from eqprop.reproduce import RUNS, command, mean_and_std, over_seeds
-from eqprop.runs import Run, read_json, surroundings, write_json
+from eqprop.runs import Run, read_json, require_same, surroundings, write_json
 from eqprop.train import Images, evaluate, keep_best, require_finite, start, train_epoch
 from eqprop.units import State
 
@@ -166,9 +166,10 @@ class ResponseLearning:
     def _run(self, way: str, seed: int, source: Dataset) -> dict[str, Any]:
         folder = RUNS / self.name / way / f"seed-{seed}"
         config = dataclasses.asdict(self) | {"way": way, "seed": seed}
-        run = Run(folder, config, resume=(folder / "config.json").exists())
         if (folder / "result.json").exists():
+            require_same(folder, config)
             return read_json(folder / "result.json")
+        run = Run(folder, config, resume=(folder / "config.json").exists())
         train, held_out = data_sets.split_validation(source.train, self.validation, seed=0)
         images, validation, test = (
             Images(

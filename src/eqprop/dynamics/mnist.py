@@ -33,7 +33,7 @@ from eqprop.dynamics.sequences import (
 from eqprop.lagrangian import evolve, unroll
 from eqprop.lagrangian.oscillators import Passage
 from eqprop.reproduce import QUICK, RUNS, command, mean_and_std, over_seeds
-from eqprop.runs import Run, read_json, surroundings, write_json
+from eqprop.runs import Run, read_json, require_same, surroundings, write_json
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
 AUDITED = 64
@@ -111,9 +111,10 @@ class SequenceLearning:
             "seed": seed,
             "data": self.data_set,
         }
-        run = Run(folder, config, resume=(folder / "config.json").exists())
         if (folder / "result.json").exists():
+            require_same(folder, config)
             return read_json(folder / "result.json")
+        run = Run(folder, config, resume=(folder / "config.json").exists())
         train, held_out = data_sets.split_validation(source.train, reading.validation, seed=0)
         count = reading.examples or len(train.y)
         images = Images.of(Split(train.x[:count], train.y[:count]))
