@@ -324,7 +324,9 @@ def test_single_precision_stays_single(name, builder):
 
 def test_integers_are_refused_with_the_remedy():
     model = layered((8, 5, 3), jax.random.key(0))
-    with pytest.raises(ValueError, match=r"floating-point inputs, .* got uint8; .* / 255"):
+    with pytest.raises(
+        ValueError, match=r"floating-point inputs, .* got uint8; .*as in training.*`scale`"
+    ):
         model.rest(jnp.zeros((2, 8), jnp.uint8))
 
 

@@ -10,15 +10,17 @@ import subprocess
 import sys
 import tarfile
 import threading
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eqprop import _formats, _sources, data
+from eqprop import _fetch, _formats, _sources, data
 from eqprop.data import (
     DataError,
     Dataset,
@@ -29,6 +31,7 @@ from eqprop.data import (
     read_idx,
     split_validation,
 )
+from eqprop.train import Images
 
 LOCAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("EQPROP_DATA") or LOCAL_DATA)
@@ -168,8 +171,11 @@ def test_missing_file_lists_names_and_folders(mnist):
     with pytest.raises(FileNotFoundError) as caught:
         load("mnist", mnist)
     message = str(caught.value)
-    names = "t10k-labels-idx1-ubyte.gz or t10k-labels-idx1-ubyte"
-    assert message.startswith(f"mnist: expected {names} in {mnist / 'mnist'} (absent) or {mnist},")
+    names = (f"t10k-labels{mark}idx1-ubyte{end}" for mark in "-." for end in (".gz", ""))
+    there = "t10k-images-idx3-ubyte.gz, train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz"
+    assert message.startswith(
+        f"mnist: expected {' or '.join(names)} in {mnist / 'mnist'} (absent) or {mnist} (holds {there})"
+    )
     assert "--data-dir" in message and "EQPROP_DATA" in message
 
 
@@ -238,7 +244,7 @@ def cifar_blob(label, seed):
     return b"".join(records), images, labels
 
 
-BLOBS = {name: cifar_blob(i, i) for i, name in enumerate(_sources.CIFAR_10.md5s)}
+BLOBS = {name: cifar_blob(i, i) for i, name in enumerate(_sources.BINARY.md5s)}
 
 
 def cifar_tar(mode, members, prefix=f"{FOLDER}/"):
@@ -255,10 +261,33 @@ def blob_bytes():
     return {name: blob for name, (blob, _, _) in BLOBS.items()}
 
 
-def expect_cifar(monkeypatch, **changes):
-    source = replace(
-        _sources.CIFAR_10, md5s={name: md5(blob) for name, blob in blob_bytes().items()}, **changes
+def python_bytes():
+    """The same records as Python 2 pickled them, by the names of its files."""
+    return {name.removesuffix(".bin"): python_blob(*rest) for name, (_, *rest) in BLOBS.items()}
+
+
+def python_blob(images, labels):
+    """The opcodes of one of the published files, less their memo."""
+    data = images.transpose(0, 3, 1, 2).tobytes()
+    text = b"".join(b"U" + bytes((len(word),)) + word for word in (b"batch_label", b"data"))
+    listed = b"](" + b"".join(b"K" + bytes((int(y),)) for y in labels) + b"e"
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02M\x00\x0c"
+        b"\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"\x89T" + struct.pack("<I", len(data)) + data + b"tb"
     )
+    files = b"U\tfilenames](U\x04dataU\x06labelse"
+    return b"\x80\x02}(" + text + b"U\x06labels" + listed + b"U\x04data" + array + files + b"u."
+
+
+def expect_cifar(monkeypatch, **changes):
+    layouts = (
+        replace(layout, md5s={name: md5(blob) for name, blob in blobs.items()})
+        for layout, blobs in zip(
+            _sources.CIFAR_10.layouts, (blob_bytes(), python_bytes()), strict=True
+        )
+    )
+    source = replace(_sources.CIFAR_10, layouts=tuple(layouts), **changes)
     monkeypatch.setitem(data._ENTRIES, "cifar-10", data._Entry(source.read))
 
 
@@ -444,7 +473,7 @@ def test_damaged_cache_is_rebuilt_with_a_warning(cifar, cache, damage):
     with pytest.warns(RuntimeWarning, match="damaged one. Rebuilding it"):
         dataset = load("cifar-10", cifar)
     assert_tiny_cifar(dataset)
-    assert _formats.read_npz(file) == blob_bytes()
+    assert _formats.read_npz(file, 10**6) == blob_bytes()
     assert_tiny_cifar(load("cifar-10", cifar))
 
 
@@ -465,6 +494,184 @@ def test_full_cache_disk_only_warns_and_leaves_nothing(cifar, cache, monkeypatch
         dataset = load("cifar-10", cifar)
     assert_tiny_cifar(dataset)
     assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["cifar-10-binary.tar", "cifar-10/cifar-10-binary.tar"])
+def test_cifar_plain_tar(root, monkeypatch, name):
+    expect_cifar(monkeypatch)
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_bytes(cifar_tar("w:", blob_bytes()))
+    assert_tiny_cifar(load("cifar-10", root))
+
+
+# --- layouts of others ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["", "MNIST/raw", "raw"])
+@pytest.mark.parametrize("end", [".gz", ""])
+@pytest.mark.parametrize("mark", ["-", "."])
+def test_idx_files_as_others_name_and_place_them(mnist, place, end, mark):
+    (mnist / place).mkdir(parents=True, exist_ok=True)
+    for name in ARRAYS:
+        content = (mnist / f"{name}.gz").read_bytes()
+        (mnist / f"{name}.gz").unlink()
+        path = mnist / place / f"{name.replace('-idx', f'{mark}idx')}{end}"
+        path.write_bytes(content if end else gzip.decompress(content))
+    assert_tiny_mnist(load("mnist", mnist))
+
+
+def test_the_python_layout_is_read_and_nothing_in_it_carried_out(root, monkeypatch):
+    expect_cifar(monkeypatch)
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir()
+    for name, blob in python_bytes().items():
+        (folder / name).write_bytes(blob)
+    assert_tiny_cifar(load("cifar-10", root))
+    assert_tiny_cifar(load("cifar-10", folder))
+    (folder / "test_batch").write_bytes(b"cos\nsystem\n(U\x04false\x85R.")
+    with pytest.raises(DataError, match=r"test_batch: expected md5"):
+        load("cifar-10", root)
+
+
+def test_the_archive_of_the_python_layout(root, monkeypatch):
+    expect_cifar(monkeypatch)
+    archive = cifar_tar("w:gz", python_bytes(), "cifar-10-batches-py/")
+    (root / "cifar-10-python.tar.gz").write_bytes(archive)
+    assert_tiny_cifar(load("cifar-10", root))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "a batch in the Python layout, got"),
+        (b"\x80\x02}U", "a batch in the Python layout, got"),
+        (b"not a pickle", "a batch in the Python layout, got"),
+        (b"\x80\x02}.", "an image for each label, got 0 bytes for 0 labels"),
+        (python_blob(*BLOBS["test_batch.bin"][1:])[:-1], "a batch in the Python layout, got"),
+        (
+            python_blob(BLOBS["test_batch.bin"][1], [1]),
+            "an image for each label, got 6144 bytes for 1 ",
+        ),
+    ],
+)
+def test_other_pickles_are_refused(content, says):
+    with pytest.raises(DataError, match=f"batch: expected {says}"):
+        _formats.read_pickled(content, "batch")
+
+
+def test_a_layout_that_is_not_read_is_named(root):
+    (root / "cifar-100-python").mkdir()
+    with pytest.raises(
+        FileNotFoundError, match=r"expected cifar-100-binary.tar.gz in .*\(holds cifar-100-p"
+    ):
+        load("cifar-100", root)
+    for i in range(20):
+        (root / f"file-{i}").touch()
+    with pytest.raises(FileNotFoundError, match=r"holds .*, file-\d+ and 13 more\)"):
+        load("cifar-100", root)
+
+
+# --- sizes ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Bounds of a few kilobytes in the place of the published sizes."""
+    monkeypatch.setattr(_sources, "IDX_BYTES", 4000)
+    monkeypatch.setattr(_sources, "CIFAR_BYTES", 60_000)
+
+
+def memory_of(action):
+    """The most bytes that Python held at once, more than before."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_an_idx_file_of_endless_zeros_is_read_to_its_bound(mnist, small, zipped):
+    path = mnist / f"train-images-idx3-ubyte{'.gz' * zipped}"
+    zeros = bytes(10**7)
+    path.write_bytes(gzip.compress(zeros) if zipped else zeros)
+    if not zipped:
+        (mnist / "train-images-idx3-ubyte.gz").unlink()
+
+    def refused():
+        with pytest.raises(DataError, match=rf"{path}: expected at most 4000 bytes"):
+            load("mnist", mnist)
+
+    assert memory_of(refused) < 10**6
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz", "w:xz", "w:bz2"])
+def test_an_archive_is_read_to_its_bound(root, small, monkeypatch, mode):
+    expect_cifar(monkeypatch)
+    members = {"junk": bytes(4 * 10**7), **blob_bytes()}
+    name = f"cifar-10-binary.tar.{mode[2:]}".rstrip(".").replace(".bz2", ".gz")
+    (root / name).write_bytes(cifar_tar(mode, members))
+    del members
+
+    def refused():
+        with pytest.raises(DataError, match=rf"{name}: expected at most 60000 bytes"):
+            load("cifar-10", root)
+
+    assert memory_of(refused) < 2 * 10**7  # xz remembers 8 MiB
+
+
+def test_a_sparse_member_is_not_blown_up(root, small, monkeypatch):
+    expect_cifar(monkeypatch)
+    info = tarfile.TarInfo(f"{FOLDER}/data_batch_1.bin")
+    info.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.map": "0,1",
+        "GNU.sparse.size": str(10**12),
+    }
+    info.size = 1
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO(b"x"))
+    (root / "cifar-10-binary.tar").write_bytes(stream.getvalue())
+    with pytest.raises(
+        DataError, match=r"members of a size, got .*data_batch_1.bin of 1000000000000 bytes"
+    ):
+        load("cifar-10", root)
+
+
+def test_an_unpacked_copy_that_blows_up_is_rebuilt(cifar, cache, small):
+    load("cifar-10", cifar)
+    (file,) = cache.iterdir()
+    np.savez_compressed(file, **{"data_batch_1.bin": np.zeros(10**6, np.uint8)})
+    with pytest.warns(RuntimeWarning, match="damaged one. Rebuilding it"):
+        assert_tiny_cifar(load("cifar-10", cifar))
+
+
+def test_an_archive_of_another_size_is_refused_before_its_checksum(root, small, monkeypatch):
+    hundred(monkeypatch, root, bytes(10**6))
+    with pytest.raises(DataError, match=r"cifar-100-binary.tar.gz: expected at most 60000 bytes"):
+        load("cifar-100", root)
+
+
+# --- without a home -------------------------------------------------------------------------
+
+
+def no_home(project):
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.mark.parametrize("os_cache", [no_home, lambda project: f"~/.cache/{project}"])
+def test_without_a_home_local_files_are_read(cifar, monkeypatch, os_cache):
+    monkeypatch.setattr(_sources, "cache_dir", _fetch.cache_dir)
+    monkeypatch.setattr("pooch.os_cache", os_cache)
+    assert_tiny_cifar(load("cifar-10", cifar))
+    with pytest.raises(FileNotFoundError, match=r"a user without a home. Set HOME .* data_dir"):
+        load("mnist")
+    with pytest.raises(FileNotFoundError, match=r"~/nowhere \(absent\)"):
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+        load("mnist", "~/nowhere")
 
 
 # --- download -------------------------------------------------------------------------------
@@ -515,6 +722,13 @@ def test_download_with_another_checksum(served_mnist, cache):
     with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz: expected md5"):
         load("mnist")
     assert [path.name for path in (cache / "mnist").iterdir()] == ["train-images-idx3-ubyte.gz"]
+
+
+def test_a_download_that_does_not_end_is_stopped(served_mnist, cache, small):
+    (served_mnist / "train-images-idx3-ubyte.gz").write_bytes(bytes(10**6))
+    with pytest.raises(DataError, match=r"train-images.*expected md5 .*more bytes than the file"):
+        load("mnist")
+    assert list((cache / "mnist").iterdir()) == []
 
 
 def test_download_that_fails_says_what_to_do(served_mnist):
@@ -574,9 +788,17 @@ def a_split(n=4, dtype=np.uint8):
     return Split(np.zeros((n, 2, 3, 1), dtype), np.arange(n, dtype=np.int32))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_check_accepts(dtype):
-    check(a_split(4, dtype), 4)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("labels", [np.uint8, np.int16, np.uint64])
+def test_what_check_accepts_becomes_the_same_batch(dtype, labels):
+    """Also of strides that are no array's own."""
+    images = np.arange(48).reshape(2, 4, 3, 2).astype(dtype).transpose(1, 0, 2, 3)[::-1, :, :, :1]
+    y = np.arange(8, dtype=labels)[::-2] // 2
+    check(Split(images, y), 4)
+    given = Images(jnp.asarray(images), jnp.asarray(y), 2.0, 4)
+    x, one_hot = given.batch(given.x, given.y, None)
+    np.testing.assert_array_equal(x, images.astype(float) / 2)
+    np.testing.assert_array_equal(np.argmax(one_hot, 1), [3, 2, 1, 0])
 
 
 NOT_FINITE = np.zeros((4, 2, 3, 1), np.float32)
@@ -595,6 +817,37 @@ NOT_FINITE[1, 0, 0, 0], NOT_FINITE[2, 0, 0, 0] = np.nan, np.inf
         (np.zeros((4, 2, 3, 1), np.uint8), np.arange(4.0), "an integer dtype, got float64"),
         (np.zeros((4, 2, 3, 1), np.uint8), np.arange(1, 5), r"values in \[0, 4\), got 1 to 4"),
         (np.zeros((4, 2, 3, 1), np.uint8), np.arange(-1, 3), "got -1 to 2"),
+        (
+            np.zeros((4, 2, 3, 1), ">f4"),
+            np.arange(4),
+            r"float32 in the byte order .*got >f4\. .*astype",
+        ),
+        (np.zeros((4, 2, 3, 1), np.uint8), np.arange(4, dtype=">i8"), r"labels: .*int64 .*got >i8"),
+        (np.zeros((4, 2, 3, 1), np.longdouble), np.arange(4), "of 16 to 64 bits, got .*128"),
+        (np.zeros((4, 2, 3, 1), object), np.arange(4), "dtype uint8 or .*, got object"),
+        (np.zeros((4, 2, 3, 1), bool), np.arange(4), "dtype uint8 or .*, got bool"),
+        (np.zeros((4, 2, 3, 1), "V8"), np.arange(4), "dtype uint8 or .*, got "),
+        (
+            np.full((4, 2, 3, 1), 1e300),
+            np.arange(4),
+            "finite values, got 24 that are not, in float32",
+        ),
+        (
+            np.ma.zeros((4, 2, 3, 1), np.uint8),
+            np.arange(4),
+            "images: expected an array without a mask",
+        ),
+        (
+            np.zeros((4, 2, 3, 1), np.uint8),
+            np.ma.arange(4),
+            "labels: expected an array without a mask",
+        ),
+        (
+            np.zeros((4, 2, 3, 1), np.uint8),
+            np.arange(4, dtype=np.uint64) + 2**63,
+            r"\[0, 4\), got 92",
+        ),
+        (np.zeros((4, 2, 3, 1), np.uint8), np.arange(4) > 1, "an integer dtype, got bool"),
     ],
 )
 def test_check_refuses(x, y, pattern):
@@ -794,5 +1047,11 @@ def test_a_data_set_of_ones_own_is_checked():
         data.check_both(own(test=small))
     with pytest.raises(DataError, match="labels"):
         data.check_both(own(classes=1))
-    with pytest.raises(DataError, match="scale: expected a number > 0"):
-        data.check_both(own(scale=0.0))
+    for scale in (0.0, 1e-300, 1e300, np.nan, "255", None):
+        with pytest.raises(DataError, match="scale: expected a number > 0"):
+            data.check_both(own(scale=scale))
+    for classes in (0, 2.0, "2", None):
+        with pytest.raises(DataError, match="classes: expected a whole number > 0"):
+            data.check_both(own(classes=classes))
+    with pytest.raises(DataError, match="name: expected a text, got None"):
+        data.check_both(own(name=None))

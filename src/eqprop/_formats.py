@@ -1,30 +1,40 @@
-"""The data sets' files: read, found, fetched, or a precise error."""
+"""The data sets' files: read, no further than their format goes, or a precise error."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import math
 import os
+import pickletools
 import struct
 import tarfile
 import tempfile
 import warnings
+import zipfile
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 DATA_VARIABLE = "EQPROP_DATA"
 IDX_UINT8 = 0x08
 CIFAR_SHAPE = (3, 32, 32)
+PICKLED_KEYS = ("batch_label", "labels", "data", "filenames")
 GET_AGAIN = (
     "It is damaged, or a file of another data set: point data_dir (--data-dir, EQPROP_DATA) at an "
     "intact copy, or leave both unset to download one."
 )
+UNPACKERS: dict[bytes, Callable[[Any], io.BufferedIOBase]] = {
+    b"\x1f\x8b": gzip.open,  # type: ignore[dict-item]
+    b"\xfd7": lzma.LZMAFile,
+    b"BZ": bz2.BZ2File,
+}
 _TAR_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError, tarfile.TarError)
 
 
@@ -50,12 +60,27 @@ def check_md5(content: bytes, expected: str, path: str | Path) -> None:
         fail(path, f"md5 {expected}", f"md5 {got} ({len(content)} bytes)")
 
 
-def gunzip(content: bytes, path: str | Path) -> bytes:
-    """Unpack a whole gzip file; `DataError` naming `path` where it is cut short or damaged."""
+def read_bounded(path: Path, most: int) -> bytes:
+    """What a file holds; `DataError` where that is more than ``most`` bytes."""
+    with path.open("rb") as file:
+        return _at_most(most, file, path)
+
+
+def gunzip(content: bytes, path: str | Path, most: int) -> bytes:
+    """Unpack a whole gzip file; `DataError` naming `path` where it is cut short or damaged, or holds more
+    than ``most`` bytes."""
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            return _at_most(most, file, path)
     except (EOFError, OSError, zlib.error) as error:
         fail(path, "a complete gzip file", f"{len(content)} bytes with '{error}'", cause=error)
+
+
+def _at_most(most: int, stream: io.BufferedIOBase, path: str | Path) -> bytes:
+    content = stream.read(most + 1)
+    if len(content) > most:
+        fail(path, f"at most {most} bytes (unpacked)", "more")
+    return content
 
 
 def read_idx(content: bytes, path: str | Path) -> np.ndarray:
@@ -95,20 +120,48 @@ def read_cifar(
     if not content or len(content) % record:
         fail(path, f"a positive multiple of {record} bytes", f"{len(content)} bytes")
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
-    planes = records[:, label_bytes:].reshape(-1, *CIFAR_SHAPE)
-    images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-    return images, records[:, label_bytes - 1].copy()
+    return _channel_last(records[:, label_bytes:]), records[:, label_bytes - 1].copy()
 
 
-def read_tar(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
-    """Content of the `wanted` members of a `.tar`, `.tar.gz` or `.tar.xz`, in one pass.
+def read_pickled(content: bytes, path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels, as of `read_cifar`, of one batch of CIFAR-10 in the Python layout.
 
-    Raises `DataError` where the archive is cut short or damaged or lacks a member, `OSError`
+    That is a pickle, of which the values are read and nothing is carried out. Raises `DataError` where
+    there are not so many labels as images.
+    """
+    labels, planes, key = bytearray(), b"", ""
+    value: Any
+    try:
+        for opcode, value, _ in pickletools.genops(content):
+            if value in PICKLED_KEYS:
+                key = value
+            elif key == "labels" and opcode.name == "BININT1":
+                labels.append(value)
+            elif key == "data" and opcode.name == "BINSTRING":
+                planes = value.encode("latin-1")
+    except (ValueError, EOFError) as error:
+        fail(path, "a batch in the Python layout", f"'{_first_line(error)}'", cause=error)
+    if not labels or len(planes) != len(labels) * math.prod(CIFAR_SHAPE):
+        fail(path, "an image for each label", f"{len(planes)} bytes for {len(labels)} labels")
+    return _channel_last(np.frombuffer(planes, np.uint8)), np.frombuffer(bytes(labels), np.uint8)
+
+
+def _channel_last(planes: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(planes.reshape(-1, *CIFAR_SHAPE).transpose(0, 2, 3, 1))
+
+
+def read_tar(path: Path, wanted: Collection[str], most: int) -> dict[str, bytes]:
+    """Content of the `wanted` members of a `.tar`, `.tar.gz` or `.tar.xz` of at most ``most`` bytes.
+
+    Raises `DataError` where the archive is larger, cut short or damaged or lacks a member, `OSError`
     where it cannot be opened for reading.
     """
     with path.open("rb") as file:
+        unpacked = UNPACKERS.get(file.read(2), lambda packed: packed)
+        file.seek(0)
         try:
-            blobs = _tar_members(file, wanted)
+            archive = _at_most(most, unpacked(file), path)
+            blobs = _tar_members(archive, wanted, most, path)
         except _TAR_ERRORS as error:
             fail(path, "a complete tar archive", f"'{_first_line(error)}'", cause=error)
     missing = sorted(set(wanted) - set(blobs))
@@ -117,14 +170,21 @@ def read_tar(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
     return blobs
 
 
-def _tar_members(file: BinaryIO, wanted: Collection[str]) -> dict[str, bytes]:
+def _tar_members(
+    content: bytes, wanted: Collection[str], most: int, path: Path
+) -> dict[str, bytes]:
     blobs: dict[str, bytes] = {}
-    with tarfile.open(fileobj=file, mode="r:*") as archive:
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
             name = member.name.removeprefix("./")
-            stream = archive.extractfile(member) if member.isreg() and name in wanted else None
-            if stream is not None:
-                blobs[name] = stream.read()
+            if not (member.isreg() and name in wanted):
+                continue
+            most -= member.size  # of a sparse file, it is more than the archive holds
+            if most < 0:
+                fail(path, "members of a size", f"{name} of {member.size} bytes")
+            stream = archive.extractfile(member)
+            assert stream is not None
+            blobs[name] = stream.read()
     return blobs
 
 
@@ -132,9 +192,13 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(":")
 
 
-def read_npz(path: Path) -> dict[str, bytes]:
-    """What `store_npz` stored; `DataError` where the file is unreadable or damaged."""
+def read_npz(path: Path, most: int) -> dict[str, bytes]:
+    """What `store_npz` stored; `DataError` where the file is unreadable or damaged, or holds more than
+    ``most`` bytes."""
     try:
+        with zipfile.ZipFile(path) as members:
+            if sum(member.file_size for member in members.infolist()) > most:
+                raise ValueError(f"more than {most} bytes")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name].tobytes() for name in arrays.files}
     except Exception as error:  # zipfile and numpy document no closed list for damaged input
@@ -167,74 +231,3 @@ def _write_npz(path: Path, blobs: Mapping[str, bytes]) -> None:
 def warn(message: str) -> None:
     """Warn of a flaw that costs time but no correctness."""
     warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-
-def locate(name: str, folders: Sequence[Path], choices: Sequence[str]) -> Path:
-    """The first existing file: folder by folder, the `choices` in turn.
-
-    Raises `FileNotFoundError`, with all the names and folders tried, where there is none.
-    """
-    for folder in folders:
-        for choice in choices:
-            if (folder / choice).is_file():
-                return folder / choice
-    places = " or ".join(f"{folder}{'' if folder.is_dir() else ' (absent)'}" for folder in folders)
-    raise FileNotFoundError(
-        f"{name}: expected {' or '.join(choices)} in {places}, got no such file. "
-        f"Point data_dir (--data-dir, {DATA_VARIABLE}) at the folder with the files, or leave "
-        "both unset to download them."
-    )
-
-
-def cache_dir() -> Path:
-    """This package's folder in the user's cache; it need not exist."""
-    import pooch  # type: ignore[import-untyped]
-
-    return Path(pooch.os_cache("eqprop"))
-
-
-def download(url: str, md5: str, folder: Path) -> Path:
-    """Path of the checked copy of `url` in `folder`, fetched unless it is there already.
-
-    Raises `FileNotFoundError` where fetching or storing fails, `DataError` where the md5 of
-    what came differs.
-    """
-    import pooch
-
-    file_name = url.rpartition("/")[2]
-    bar = _Bar(file_name)
-    fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16)
-    try:
-        return Path(pooch.retrieve(url, f"md5:{md5}", file_name, folder, downloader=fetch))
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{file_name}: expected a download from {url} to {folder} (there is no data_dir and no "
-            f"{DATA_VARIABLE}), got '{error}'. Check the connection and that folder, or get the "
-            f"file otherwise and point data_dir (--data-dir, {DATA_VARIABLE}) at its folder."
-        ) from error
-    except ValueError as error:
-        fail(url, f"md5 {md5}", f"'{error}'", "Try again later, or use a local copy.", error)
-    finally:
-        bar.close()
-
-
-class _Bar:
-    """The progress bar interface that pooch calls, drawn by rich on standard error."""
-
-    def __init__(self, label: str) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.total = 0
-        self._progress = Progress(console=Console(stderr=True))
-        self._task = self._progress.add_task(label)
-
-    def update(self, size: int) -> None:
-        self._progress.start()
-        self._progress.update(self._task, total=self.total or None, advance=size)
-
-    def reset(self) -> None:
-        self._progress.reset(self._task)
-
-    def close(self) -> None:
-        self._progress.stop()

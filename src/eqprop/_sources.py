@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from eqprop._fetch import cache_dir, download, locate
 from eqprop._formats import (
     DataError,
-    cache_dir,
     check_md5,
-    download,
     gunzip,
-    locate,
+    read_bounded,
     read_cifar,
     read_idx,
     read_npz,
+    read_pickled,
     read_tar,
     store_npz,
     warn,
@@ -32,7 +31,8 @@ IDX_NAMES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-CIFAR_ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-binary.tar.xz")
+IDX_BYTES, CIFAR_BYTES = 48_000_000, 190_000_000
+"""More than the largest file, and than an unpacked archive, of those that are published."""
 
 
 class Split(NamedTuple):
@@ -51,11 +51,13 @@ class IdxSums(NamedTuple):
 
 @dataclass(frozen=True)
 class IdxSource:
-    """A data set of the four files `IDX_NAMES`, with their checksums in that order."""
+    """A data set of the four files `IDX_NAMES`, with their checksums in that order; `other` is the folder
+    in which torchvision has them."""
 
     name: str
     url: str
     sums: tuple[IdxSums, IdxSums, IdxSums, IdxSums]
+    other: str
 
     def read(self, root: Path | None) -> tuple[Split, Split]:
         """(train, test) from the files under `root`, or from downloaded ones if it is None."""
@@ -65,79 +67,107 @@ class IdxSource:
         return train, Split(test_x[..., None], test_y.astype(np.int32))
 
     def _read_file(self, root: Path | None, name: str, sums: IdxSums) -> np.ndarray:
-        path = self._path(root, f"{name}.gz", sums)
-        content = path.read_bytes()
-        plain = gunzip(content, path) if path.suffix == ".gz" else content
+        path = self._path(root, name, sums)
+        content = read_bounded(path, IDX_BYTES)
+        plain = gunzip(content, path, IDX_BYTES) if path.suffix == ".gz" else content
         array = read_idx(plain, path)
         check_md5(plain, sums.plain, path)
         return array
 
-    def _path(self, root: Path | None, zipped: str, sums: IdxSums) -> Path:
+    def _path(self, root: Path | None, name: str, sums: IdxSums) -> Path:
         if root is None:
-            return download(self.url + zipped, sums.gz, cache_dir() / self.name)
-        folders = (root / self.name, root)
-        return locate(self.name, folders, (zipped, zipped.removesuffix(".gz")))
+            url = f"{self.url}{name}.gz"
+            return download(url, sums.gz, _cached(self.name), IDX_BYTES)
+        dotted = name.replace("-idx", ".idx")
+        choices = (f"{name}.gz", name, f"{dotted}.gz", dotted)
+        return locate(self.name, (root / self.name, root, root / self.other, root / "raw"), choices)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of CIFAR-10 in one of the two forms in which it is published, with their checksums, the
+    last one for testing; the archives that hold them in a `folder`; and how one is read."""
+
+    folder: str
+    archives: tuple[str, ...]
+    md5s: Mapping[str, str]
+    read: Callable[[bytes, Path], tuple[np.ndarray, np.ndarray]]
+
+    def verified(self, blobs: dict[str, bytes], where: Path) -> dict[str, bytes]:
+        """The same files, whose checksums are right."""
+        for name, md5 in self.md5s.items():
+            check_md5(blobs.get(name, b""), md5, where / name)
+        return blobs
 
 
 @dataclass(frozen=True)
 class CifarSource:
-    """CIFAR-10 in binary form; `md5s` by name of the `.bin` files, the last one for testing."""
+    """CIFAR-10; the archive of the first layout is the one at the `url`."""
 
     name: str
     url: str
     archive_md5: str
-    folder: str
-    md5s: Mapping[str, str]
+    layouts: tuple[Layout, ...]
 
     def read(self, root: Path | None) -> tuple[Split, Split]:
         """(train, test) from the files under `root`, or from a downloaded archive if None."""
-        blobs = self._blobs(self._local(root) if root else None)
-        batches = [read_cifar(blobs[name], name) for name in self.md5s]
+        layout, place = self._local(root) if root else (self.layouts[0], None)
+        blobs = self._blobs(layout, place)
+        where = place or Path(self.name)
+        batches = [layout.read(blobs[name], where / name) for name in layout.md5s]
         images, labels = (np.concatenate(parts) for parts in zip(*batches[:-1], strict=True))
         test_images, test_labels = batches[-1]
         train = Split(images, labels.astype(np.int32))
         return train, Split(test_images, test_labels.astype(np.int32))
 
-    def _local(self, root: Path) -> Path:
-        """The archive, or the folder of unpacked files."""
-        last = list(self.md5s)[-1]
-        choices = (f"{self.folder}/{last}", last, *CIFAR_ARCHIVES)
-        found = locate(self.name, (root / self.name, root), choices)
-        return found.parent if found.name == last else found
+    def _local(self, root: Path) -> tuple[Layout, Path]:
+        """The archive, or the folder of unpacked files, and their layout."""
+        found: dict[str, Layout] = {}
+        for layout in self.layouts:
+            last = list(layout.md5s)[-1]
+            for name in (f"{layout.folder}/{last}", last, *layout.archives):
+                found[name] = layout
+        path = locate(self.name, (root / self.name, root), list(found))
+        layout = next(each for name, each in found.items() if path.name == Path(name).name)
+        return layout, path if path.name in layout.archives else path.parent
 
-    def _blobs(self, local: Path | None) -> dict[str, bytes]:
+    def _blobs(self, layout: Layout, local: Path | None) -> dict[str, bytes]:
         if local is not None and local.is_dir():
-            return self._verified(self._unpacked(local), local)
-        cache = cache_dir() / f"{self.name}-{self._key()}.npz"
-        cached = self._cached(cache)
+            return layout.verified(self._unpacked(layout, local), local)
+        cache = _cached(f"{self.name}-{_key(layout)}.npz")
+        cached = _intact(layout, cache)
         if cached is not None:
             return cached
-        archive = local or download(self.url, self.archive_md5, cache_dir() / self.name)
-        members = read_tar(archive, [f"{self.folder}/{name}" for name in self.md5s])
+        archive = local or download(self.url, self.archive_md5, _cached(self.name), CIFAR_BYTES)
+        members = read_tar(archive, [f"{layout.folder}/{n}" for n in layout.md5s], CIFAR_BYTES)
         blobs = {path.rpartition("/")[2]: blob for path, blob in members.items()}
-        self._verified(blobs, archive)
-        store_npz(cache, blobs)
+        layout.verified(blobs, archive)
+        if cache is not None:
+            store_npz(cache, blobs)
         return blobs
 
-    def _unpacked(self, folder: Path) -> dict[str, bytes]:
-        return {name: locate(self.name, (folder,), (name,)).read_bytes() for name in self.md5s}
+    def _unpacked(self, layout: Layout, folder: Path) -> dict[str, bytes]:
+        paths = {name: locate(self.name, (folder,), (name,)) for name in layout.md5s}
+        return {name: read_bounded(path, CIFAR_BYTES) for name, path in paths.items()}
 
-    def _key(self) -> str:
-        return hashlib.md5("".join(self.md5s.values()).encode(), usedforsecurity=False).hexdigest()
 
-    def _verified(self, blobs: dict[str, bytes], where: Path) -> dict[str, bytes]:
-        for name, md5 in self.md5s.items():
-            check_md5(blobs.get(name, b""), md5, where / name)
-        return blobs
+def _cached(name: str) -> Path | None:
+    home = cache_dir()
+    return home and home / name
 
-    def _cached(self, cache: Path) -> dict[str, bytes] | None:
-        if not os.path.isfile(cache):
-            return None
-        try:
-            return self._verified(read_npz(cache), cache)
-        except DataError:
-            warn(f"{cache}: expected an intact unpacked copy, got a damaged one. Rebuilding it.")
-            return None
+
+def _key(layout: Layout) -> str:
+    return hashlib.md5("".join(layout.md5s.values()).encode(), usedforsecurity=False).hexdigest()
+
+
+def _intact(layout: Layout, cache: Path | None) -> dict[str, bytes] | None:
+    if cache is None or not cache.is_file():
+        return None
+    try:
+        return layout.verified(read_npz(cache, CIFAR_BYTES), cache)
+    except DataError:
+        warn(f"{cache}: expected an intact unpacked copy, got a damaged one. Rebuilding it.")
+        return None
 
 
 @dataclass(frozen=True)
@@ -154,14 +184,14 @@ class ArchiveSource:
     def read(self, root: Path | None) -> tuple[Split, Split]:
         """(train, test), fine labels, from the archive under `root`, or from a downloaded one if None."""
         archive = self._archive(root)
-        check_md5(archive.read_bytes(), self.md5, archive)
-        members = read_tar(archive, (self.train, self.test))
+        check_md5(read_bounded(archive, CIFAR_BYTES), self.md5, archive)
+        members = read_tar(archive, (self.train, self.test), CIFAR_BYTES)
         train, test = (self._split(members[name], name) for name in (self.train, self.test))
         return train, test
 
     def _archive(self, root: Path | None) -> Path:
         if root is None:
-            return download(self.url, self.md5, cache_dir() / self.name)
+            return download(self.url, self.md5, _cached(self.name), CIFAR_BYTES)
         return locate(self.name, (root / self.name, root), (self.url.rpartition("/")[2],))
 
     def _split(self, content: bytes, name: str) -> Split:
@@ -178,6 +208,7 @@ MNIST = IdxSource(
         IdxSums("9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
         IdxSums("ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
     ),
+    "MNIST/raw",
 )
 FASHION_MNIST = IdxSource(
     "fashion-mnist",
@@ -188,13 +219,12 @@ FASHION_MNIST = IdxSource(
         IdxSums("bef4ecab320f06d8554ea6380940ec79", "8181f5470baa50b63fa0f6fddb340f0a"),
         IdxSums("bb300cfdad3c16e7a12a480ee83cd310", "15d484375f8d13e6eb1aabb0c3f46965"),
     ),
+    "FashionMNIST/raw",
 )
-CIFAR_10 = CifarSource(
-    "cifar-10",
-    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    archive_md5="c32a1d4ab5d03f1284b67883e8d87530",
-    folder="cifar-10-batches-bin",
-    md5s={
+BINARY = Layout(
+    "cifar-10-batches-bin",
+    ("cifar-10-binary.tar.gz", "cifar-10-binary.tar.xz", "cifar-10-binary.tar"),
+    {
         "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
         "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
         "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
@@ -202,6 +232,26 @@ CIFAR_10 = CifarSource(
         "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
         "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
     },
+    read_cifar,
+)
+PYTHON = Layout(
+    "cifar-10-batches-py",
+    ("cifar-10-python.tar.gz", "cifar-10-python.tar"),
+    {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+    },
+    read_pickled,
+)
+CIFAR_10 = CifarSource(
+    "cifar-10",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    archive_md5="c32a1d4ab5d03f1284b67883e8d87530",
+    layouts=(BINARY, PYTHON),
 )
 CIFAR_100 = ArchiveSource(
     "cifar-100",

@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import Callable
 from importlib import resources
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,8 +100,12 @@ def check_both(data: Dataset) -> None:
     if data.train.x.shape[1:] != data.test.x.shape[1:]:
         wanted, got = data.train.x.shape[1:], data.test.x.shape[1:]
         fail("test images", f"the training images' shape {wanted}", f"{got}", _FIX_ARRAYS)
-    if not (math.isfinite(data.scale) and data.scale > 0):
-        fail("scale", "a number > 0, the largest value of an image", f"{data.scale}", _FIX_ARRAYS)
+    floats = np.finfo(np.float32)
+    if not (isinstance(data.scale, Real) and floats.tiny <= data.scale <= floats.max):
+        largest = "a number > 0, the largest value of an image"
+        fail("scale", largest, f"{data.scale!r}", _FIX_ARRAYS)
+    if not (isinstance(data.name, str) and data.name):
+        fail("name", "a text", f"{data.name!r}", "Give the Dataset a name.")
     low, high = (float(end) / data.scale for end in (data.train.x.min(), data.train.x.max()))
     if low < 0 or high > 1:
         warn(
@@ -112,12 +117,20 @@ def check_both(data: Dataset) -> None:
 def check(split: Split, classes: int) -> None:
     """Raise `DataError` unless `split` is fit for training.
 
-    `x` must be non-empty `(N, H, W, C)`, uint8 or finite floating point; `y` must hold integers
-    of `[0, classes)`, of shape `(N,)`.
+    `x` must be non-empty `(N, H, W, C)`, uint8 or floating point of at most 64 bits, finite in 32; `y` must
+    hold integers of `[0, classes)`, of shape `(N,)`. Both in the byte order of the machine, without a mask.
     """
+    if not (isinstance(classes, Integral) and classes > 0):
+        fail("classes", "a whole number > 0", f"{classes!r}", "Count the classes.")
     for what, array in (("images", split.x), ("labels", split.y)):
         if not isinstance(array, np.ndarray):
             fail(what, "a NumPy array", type(array).__name__, "Convert them with numpy.asarray.")
+        if isinstance(array, np.ma.MaskedArray):
+            fail(what, "an array without a mask", "a masked one", "Fill it with numpy.ma.filled.")
+        if not array.dtype.isnative:
+            native = array.dtype.newbyteorder("=")
+            order = f"dtype {native} in the byte order of this machine"
+            fail(what, order, f"{array.dtype.str}", f"Convert them by astype('{native}').")
     _check_images(split.x)
     _check_labels(split.y, len(split.x), classes)
 
@@ -125,11 +138,14 @@ def check(split: Split, classes: int) -> None:
 def _check_images(x: np.ndarray) -> None:
     if x.ndim != 4 or x.size == 0:
         fail("images", "non-empty shape (N, H, W, C)", f"{x.shape}", _FIX_ARRAYS)
-    if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
-        fail("images", "dtype uint8 or floating point", f"{x.dtype}", _FIX_ARRAYS)
-    if x.dtype != np.uint8 and not np.isfinite(x).all():
-        bad = np.count_nonzero(~np.isfinite(x))
-        fail("images", "finite values", f"{bad} that are not", _FIX_ARRAYS)
+    if x.dtype not in (np.uint8, np.float16, np.float32, np.float64):
+        fail("images", "dtype uint8 or floating point of 16 to 64 bits", f"{x.dtype}", _FIX_ARRAYS)
+    if x.dtype == np.uint8:
+        return
+    with np.errstate(over="ignore"):
+        bad = x.size - np.count_nonzero(np.isfinite(x.astype(np.float32, copy=False)))
+    if bad:
+        fail("images", "finite values", f"{bad} that are not, in float32", _FIX_ARRAYS)
 
 
 def _check_labels(y: np.ndarray, n: int, classes: int) -> None:
@@ -156,7 +172,7 @@ def _unknown(name: str) -> str:
 
 def _root(data_dir: str | os.PathLike[str] | None) -> Path | None:
     chosen = data_dir or os.environ.get(DATA_VARIABLE)
-    return Path(chosen).expanduser() if chosen else None
+    return Path(os.path.expanduser(chosen)) if chosen else None
 
 
 def _read_digits(_: Path | None) -> tuple[Split, Split]:

@@ -65,7 +65,8 @@ class Energy(Checked):
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise ValueError(
                 f"rest: expected floating-point inputs, whose type states take, got {jnp.dtype(dtype)}; "
-                "convert them, images of bytes by `x.astype(jnp.float32) / 255`."
+                "scale them as in training, images of a data set by `(x / scale - mean) / std` with the "
+                "`scale` of its `Dataset` and the recipe's `normalisation` (mean, std)."
             )
         return {
             name: self.units[name].retract(jnp.zeros(shape, dtype))
