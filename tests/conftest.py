@@ -1,6 +1,7 @@
 """Every test runs in float64, without implicit promotion, and with annotations checked."""
 
 import gc
+import os
 
 import jax
 import jaxtyping
@@ -11,7 +12,8 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # An int is a float to beartype as it is to mypy.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-jaxtyping.install_import_hook("eqprop", CHECKER)
+if "EQPROP_UNCHECKED" not in os.environ:  # mutants import the package a hundred times
+    jaxtyping.install_import_hook("eqprop", CHECKER)
 
 settings.register_profile("eqprop", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("eqprop")

@@ -19,6 +19,7 @@ from eqprop import (
     EquilibriumPropagation,
     GradientDescent,
     ImplicitDifferentiation,
+    Info,
     Linear,
     Momentum,
     RandomSign,
@@ -30,7 +31,7 @@ from eqprop import (
     symmetric,
 )
 from eqprop.delta import DeltaPropagation
-from eqprop.estimators import mean_loss
+from eqprop.estimators import Report, mean_loss
 from systems import normal
 
 KEY = jax.random.key(0)
@@ -320,6 +321,17 @@ def test_single_precision_stays_single(name, builder):
     for leaf in jax.tree.leaves((got.value, got.gradient, got.state)):
         assert leaf.dtype == jnp.float32
     assert distance(got.gradient, exact(builder).gradient) < 0.05
+
+
+def test_logged_steps_are_those_of_the_slowest_examples():
+    """What a batch costs: of the free phase, and the mean over the nudged ones."""
+
+    def info(steps):
+        steps = jnp.asarray(steps)
+        return Info(jnp.ones(steps.shape), steps, jnp.zeros(steps.shape, jnp.int8))
+
+    seen = Report(info([3, 9, 6]), info([[2, 1, 8], [4, 2, 2]])).metrics()
+    assert (seen["free_steps"], seen["nudged_steps"]) == (9.0, 6.0)
 
 
 def test_integers_are_refused_with_the_remedy():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import systems
+from eqprop import CrossEntropy
 from eqprop.linear import is_linear, near
 from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool, Scaled, freeze
 from systems import normal
@@ -219,3 +220,11 @@ def test_curvature_bounds_the_hessian(builder):
         return [lowest(name) for name in shown]
 
     assert np.min(slack(jnp.array([-0.5, 0.0, 2.0]))) >= -1e-12
+
+
+@pytest.mark.parametrize("beta", [0.8, -0.8])
+def test_the_curvature_of_a_cross_entropy_is_a_bound_that_is_met(beta):
+    """By two classes of opposite weights, undecided."""
+    cost = CrossEntropy(jnp.array([[1.0, -1.0]]), jnp.zeros(2), "h")
+    curve = jax.hessian(lambda u: beta * cost({"h": u}, jnp.array([1.0, 0.0])))(jnp.zeros(1))
+    np.testing.assert_allclose(cost.curvature(jnp.asarray(beta)), abs(curve[0]), rtol=1e-12)

@@ -3,6 +3,7 @@
 from functools import cache
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,9 +31,12 @@ from eqprop import (
     residual,
     with_read_out,
 )
-from eqprop.energy import retract
+from eqprop.energy import norm, retract
 from eqprop.ops import Dense, Lateral
-from eqprop.solvers import CONVERGED, DIVERGED, FIXED_STEPS, OUTCOMES, STEPS_SPENT
+from eqprop.solvers import CONVERGED, DIVERGED, FIXED_STEPS, OUTCOMES, STEPS_SPENT, Iterative
+from eqprop.solvers._solver import judge as verdict
+from eqprop.solvers.blockwise import sweep
+from eqprop.units import State
 from systems import normal
 
 TOLERANCE = 1e-13
@@ -162,6 +166,76 @@ def test_gives_up_only_when_the_steps_are_spent(kind, builder, beta):
 
     info = nudged(x, y, model.rest(x))
     assert np.all((info.outcome == CONVERGED) | (info.steps == solver.max_steps)), info
+
+
+class Half(eqx.Module):
+    state: State
+    residual: jax.Array
+
+
+class Optimist(Iterative[Half]):
+    """Goes a tenth of the way to zero in each step, and sees half of what it misses."""
+
+    tolerance: float | None = eqx.field(default=1e-3, static=True)
+    max_steps: int = eqx.field(default=500, static=True)
+
+    def init(self, phase, state):
+        return Half(state, jnp.asarray(jnp.inf))
+
+    def step(self, phase, carry):
+        state = {name: 0.9 * z for name, z in carry.state.items()}
+        return Half(state, 0.5 * jnp.abs(state["out"][0]))
+
+
+def test_the_tolerance_is_the_bound_of_the_residual():
+    """Of the true one, to the last digit, whatever the iteration sees."""
+    values = jnp.array([1.0, 1.0 + 1e-9, 1.9]) * 1e-3
+    outcomes = verdict(values, jnp.zeros(3, jnp.int32), 1e-3).outcome
+    np.testing.assert_array_equal(outcomes, [CONVERGED, STEPS_SPENT, STEPS_SPENT])
+    phase = Network(1, {"out": Layer(1, Linear())}, []).clamp(jnp.zeros(1))
+    state, info = Optimist().settle(phase, {"out": jnp.ones(1)})
+    np.testing.assert_allclose(info.residual, jnp.abs(state["out"][0]))
+    assert info.residual <= 1e-3 and info.outcome == CONVERGED
+
+
+@cache
+def chain():
+    """Six linear layers that pass nearly all on, so that plain sweeps are slow."""
+    names = ("h1", "h2", "h3", "h4", "h5", "out")
+    layers = {name: Layer(3, Linear()) for name in names}
+    pairs = [("x", "h1"), *zip(names, names[1:], strict=False)]
+    ops = [Dense(0.53 * jnp.linalg.qr(normal(i, (3, 3)))[0]) for i in range(len(pairs))]
+    edges = [(*pair, op) for pair, op in zip(pairs, ops, strict=True)]
+    return Model(Network(3, layers, edges), SquaredError()), normal(9, (2, 3))
+
+
+@pytest.mark.parametrize("solver, share", [(Momentum, 0.5), (Spectral, 0.5)], ids=label)
+def test_accelerated_sweeps_are_fewer(solver, share):
+    model, x = chain()
+    plain, fast = (settle(model, x, model.rest(x), s(1e-9, 900))[1] for s in (Blockwise, solver))
+    assert plain.converged == fast.converged == 1
+    assert max(fast.steps.tolist()) < share * min(plain.steps.tolist())
+
+
+def test_a_spectral_step_is_no_longer_than_its_bound():
+    """Nor shorter than the sweep: lengths along it, of which both ends are met."""
+    model, x = chain()
+    phase, solver = model.free(x[0]), Spectral(longest=4.0)
+
+    @systems.quickly
+    def lengths(state):
+        def step(carry, _):
+            move = jax.tree.map(jnp.subtract, sweep(phase, carry.state)[0], carry.state)
+            after = solver.step(phase, carry)
+            moved = jax.tree.map(jnp.subtract, after.state, carry.state)
+            along = [jnp.vdot(move[name], z) for name, z in moved.items()]
+            return after, sum(along) / norm(move) ** 2
+
+        return jax.lax.scan(step, solver.init(phase, state), length=40)[1]
+
+    found = np.asarray(lengths(model.energy.rest(jnp.float64)))
+    np.testing.assert_allclose([found.min(), found.max()], [1.0, 4.0], rtol=1e-9)
+    assert np.any((found > 1.1) & (found < 3.9))
 
 
 def test_read_out_of_an_image_is_nudged_by_blocks():

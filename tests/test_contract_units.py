@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from eqprop import Box, Linear, Logistic, Ramp, Stiff, Tanh, hard_tanh, relu, relu6
 
@@ -109,6 +110,24 @@ def test_minimise_never_raises_the_energy(unit, start, pull, target, q):
         ends = [jnp.asarray(end) for end in walls]
         best = min(map(energy, [stationary, *ends]))
         np.testing.assert_allclose(energy(end), best, rtol=1e-9, atol=1e-9)
+
+
+@each_unit
+def test_saturation_is_what_the_answer_to_a_field_lacks(unit):
+    """1 less the slope of what is shown, over the largest slope there is: 1 beyond either wall."""
+    fields = jnp.linspace(-3.03, 3.0, 41)
+    slopes = slope(lambda a: unit.embed(unit.retract(a)))(fields)
+    largest = jnp.max(slope(unit.embed)(jnp.linspace(0.0, 1.0, 41)))
+    saturated = unit.saturation(unit.retract(fields))
+    np.testing.assert_allclose(saturated, 1 - slopes / largest, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["logistic", "tanh", "stiff"])
+def test_sigmoid_units_are_scattered_evenly_over_what_they_show(name):
+    unit = UNITS[name]
+    shown = unit.embed(unit.scatter(jax.random.key(0), jnp.zeros(4000)))
+    ends = unit.embed(jnp.array([-1e3, 1e3]))
+    assert stats.kstest((shown - ends[0]) / (ends[1] - ends[0]), "uniform").pvalue > 1e-3
 
 
 def test_no_minimum_is_not_finite():

@@ -19,6 +19,7 @@ from eqprop.lagrangian import (
     evolve,
     unroll,
 )
+from eqprop.lagrangian.echo import _total
 from systems import normal
 
 KEY = jax.random.key(0)
@@ -112,6 +113,13 @@ def test_error_is_of_second_order_in_the_nudge(damping):
         errors(partial(evolve, damping=damping, nudge=e), tape, system) for e in (0.02, 0.01)
     )
     np.testing.assert_allclose(np.log2(np.divide(coarse, fine)), 2, atol=0.1)
+
+
+def test_the_nudge_is_what_its_pushes_add_up_to():
+    """The last position is nudged first, and every push grows under the gain on the way back."""
+    along, growth = jnp.array([[0.5, 1.0], [0.0, -2.0], [0.25, 0.0]]), 0.3
+    total = _total((jnp.array([3.0]), None), along, growth)
+    np.testing.assert_allclose(total, 3 + 0.25 + 2 * np.exp(growth) + np.exp(2 * growth))
 
 
 def test_an_echo_without_the_gain_is_wrong():

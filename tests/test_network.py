@@ -25,6 +25,7 @@ from eqprop import (
     residual,
     with_read_out,
 )
+from eqprop.energy import norm
 from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool
 from systems import normal
 
@@ -167,6 +168,9 @@ def test_costs_by_hand():
     np.testing.assert_allclose(cost.predict({"h": image}), scores, rtol=1e-14)
     surprise = -np.sum(np.asarray(y) * (scores - np.log(np.sum(np.exp(scores)))))
     np.testing.assert_allclose(cost({"h": image}, y), surprise, rtol=1e-13)
+    np.testing.assert_allclose(cost({"h": image}, 3 * y), 3 * surprise, rtol=1e-13)
+    shifted = SquaredError(low=-1.0, high=3.0)({"out": out}, y)
+    np.testing.assert_allclose(shifted, 0.5 * np.sum(np.asarray(out - 4 * y + 1) ** 2), rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
@@ -186,6 +190,10 @@ def test_residual_vanishes_at_the_minimum_alone():
     matrix = np.eye(4) - np.asarray(model.energy.edges["out-out"].op.matrix)
     relative = np.linalg.norm(matrix @ np.full(4, 0.1)) / max(np.linalg.norm(away), 1.0)
     np.testing.assert_allclose(residual(phase, {"out": away}), relative, rtol=1e-12)
+
+
+def test_the_norm_of_complex_states_is_real():
+    assert norm({"a": jnp.array([3 + 4j, 0.0]), "b": jnp.array([[12j]])}) == 13.0
 
 
 def test_layered():

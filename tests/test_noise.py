@@ -13,12 +13,14 @@ from eqprop import (
     Box,
     Diffusion,
     EquilibriumPropagation,
+    Info,
     Langevin,
     Layer,
     Linear,
     Model,
     Network,
     Oscillator,
+    Solver,
     SquaredError,
     relax,
     symmetric,
@@ -130,6 +132,34 @@ def test_noise_differs_by_example_and_key_and_repeats():
     np.testing.assert_array_equal(once, again)
     assert len(np.unique(once)) > CHAINS // 2
     assert not np.allclose(once, samples(Linear(), 0.0, solver, jax.random.key(1)))
+
+
+def test_layers_have_noise_of_their_own():
+    layers = {name: Layer(2, Linear()) for name in ("h", "out")}
+    model, x = Model(Network(1, layers, []), SquaredError()), jnp.zeros((4000, 1))
+    state = jax.jit(lambda: relax(model, x, model.rest(x), Langevin(1.0, 0.3, 10), KEY)[0])()
+    mixed = np.corrcoef(np.concatenate(list(state.values()), 1).T) - np.eye(4)
+    assert np.max(np.abs(mixed)) < 5 / len(x) ** 0.5
+
+
+class Dice(Solver):
+    """What settles is drawn from the key."""
+
+    def settle(self, phase, state, key=None):
+        zero = jnp.zeros((), jnp.int8)
+        drawn = {name: jax.random.normal(key, z.shape, z.dtype) for name, z in state.items()}
+        return drawn, Info(jnp.zeros(()), zero, zero)
+
+
+@pytest.mark.parametrize("common, different", [(True, 2), (False, 3)])
+def test_examples_and_phases_have_random_numbers_of_their_own(common, different):
+    """But for the nudged phases where these share them."""
+    model = Model(Network(1, {"out": Layer(2, Linear())}, []), SquaredError())
+    x, y = jnp.zeros((4, 1)), jnp.ones((4, 2))
+    learner = EquilibriumPropagation(Dice(), symmetric(0.1), common_noise=common)
+    phases = learner.phases(model, x, y, model.rest(x), KEY)
+    drawn = np.concatenate([np.ravel(phases.free["out"]), np.ravel(phases.nudged["out"])])
+    assert len(np.unique(drawn)) == different * 8
 
 
 def test_phases_share_their_noise():

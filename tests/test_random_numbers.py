@@ -84,6 +84,19 @@ def test_numbers_follow_from_the_key():
     np.testing.assert_array_equal(first[:4], uniform(jax.random.key(1), (4,)))
 
 
+def test_both_words_of_a_key_count():
+    keys = jax.random.wrap_key_data(jnp.asarray([[1, 2], [1, 3], [4, 2]], jnp.uint32))
+    assert len(np.unique(jax.vmap(lambda key: words(key, 9))(keys))) == 27
+
+
+def test_normals_end_alike_on_either_side(monkeypatch):
+    """At the first and at the last of the uniform numbers."""
+    ends = jnp.asarray([0, 2**32 - 1], jnp.uint32)
+    monkeypatch.setattr("eqprop.noise.words", lambda key, count: ends)
+    low, high = np.asarray(normal(jax.random.key(0), (2,)))
+    assert -low == high == pytest.approx(5.4, abs=0.05)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
 def test_every_float_type(dtype):
     u, z = (draw(jax.random.key(5), (300, 100), dtype) for draw in (uniform, normal))

@@ -21,9 +21,10 @@ import numpy as np
 import optax
 import pytest
 
-from eqprop import data, layered, runs, train
+from eqprop import auditing, data, layered, runs, train
 from eqprop import fit as fit_module
 from eqprop.fit import fit, load_best, warn_if_risen, warn_if_unreached
+from eqprop.mixing import Mixing
 from eqprop.optimisers import make_optimiser
 from eqprop.recipes import RECIPES
 from eqprop.runs import Run, RunError, read_json, read_rows, write_json
@@ -550,6 +551,90 @@ def test_what_ends_a_run_and_which_epoch_is_tested(tmp_path, monkeypatch, change
     monkeypatch.setattr(fit_module, "evaluate", same)
     result = fit("digits", dataclasses.replace(TINY, **change), tmp_path / "run")
     assert (result["epochs"], result["best_epoch"]) == (epochs, tested)
+
+
+def idle(rows):
+    """Epochs that take no steps: each logs its row, and its model's parameters are the epoch's number."""
+
+    def epoch(state, *unused):
+        at = int(state.epoch)
+        model = jax.tree.map(lambda a: jnp.full_like(a, at) if eqx.is_array(a) else a, state.model)
+        seen = {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0} | rows[at]
+        yield state._replace(model=model), train.Progress(at, 1, 1, seen)
+
+    return epoch
+
+
+def test_the_best_model_is_tested_once_on_the_test_set(tmp_path, monkeypatch):
+    """The second of three; training sees neither the validation nor the test examples."""
+    looked, accuracies = [], [0.5, 0.9, 0.7]
+
+    def evaluated(model, images, *unused, **unused_too):
+        epoch, task = int(jax.tree.leaves(eqx.filter(model, eqx.is_array))[0].ravel()[0]), tasks[0]
+        name = next(n for n in ("train", "validation", "test") if getattr(task, n) is images)
+        looked.append((epoch, name))
+        return train.Evaluation(accuracies[epoch] if name == "validation" else 0.6, 1.0, {})
+
+    tasks = []
+    monkeypatch.setattr(fit_module, "prepare", lambda *a: tasks.append(prepare(*a)) or tasks[0])
+    monkeypatch.setattr(fit_module, "train_epoch", idle([{}, {}, {}]))
+    for module in (fit_module, auditing):
+        monkeypatch.setattr(module, "evaluate", evaluated)
+    result = fit("digits", dataclasses.replace(TINY, epochs=3), tmp_path / "run")
+    assert looked == [*((i, "validation") for i in range(3)), (1, "validation"), (1, "test")]
+    assert (result["test_accuracy"], result["validation_accuracy"]) == (0.6, 0.9)
+    assert result["test_error_percent"] == pytest.approx(40)
+
+
+def test_training_validation_and_test_examples_are_apart():
+    task = prepare(dataclasses.replace(TINY, examples=300))
+    whole = prepare(TINY)
+    given = {tuple(image.ravel()) for image in np.asarray(whole.data.train.x)}
+    parts = [
+        [(*np.ravel(x), int(y)) for x, y in zip(part.x, part.y, strict=True)]
+        for part in (whole.train, whole.validation, whole.test)
+    ]
+    assert len(given) == len(whole.data.train.y)
+    assert [len(part) for part in parts] == [1037, 400, 360]
+    assert {image[:-1] for image in parts[0] + parts[1]} == given
+    np.testing.assert_array_equal(whole.test.x, whole.data.test.x)
+    np.testing.assert_array_equal(task.train.x, whole.train.x[:300])
+    np.testing.assert_array_equal(task.validation.x, whole.validation.x)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"saturated": 1.0}], "100.00% of all neurons are saturated"),
+        ([{"nudge_reached": 0.2}], "a nudge reached 20% of the layers"),
+        ([{"silent": 0.95}], "95.0% of the spiking neurons hardly ever fire"),
+        ([{}, {"loss": 11.0}], "Epoch 2: the loss is 11, where that of epoch 1 was 1"),
+    ],
+    ids=lambda value: "-".join(value[-1]) if isinstance(value, list) else "",
+)
+def test_a_run_warns_of_what_its_epochs_show(rows, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "train_epoch", idle(rows))
+    monkeypatch.setattr(fit_module, "evaluate", lambda *unused: train.Evaluation(0.9, 1.0, {}))
+    with pytest.warns(UserWarning, match=message):
+        fit("digits", dataclasses.replace(TINY, epochs=len(rows)), tmp_path, audited=False)
+
+
+def test_a_run_warns_of_chains_that_have_not_mixed(tmp_path, monkeypatch):
+    stuck = Mixing(1.0, "cost", 1.7, 4.0, 800)
+    monkeypatch.setattr(fit_module, "train_epoch", idle([{}]))
+    monkeypatch.setattr(fit_module, "mixing_of", lambda task, model: [stuck])
+    with pytest.warns(UserWarning, match=r"expected a split R-hat below 1.05, got 1.70"):
+        result = fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path)
+    assert result["mixing"] == [stuck._asdict()]
+
+
+@pytest.mark.parametrize("name", ["loss", "gradient_norm", "validation loss"])
+def test_a_run_stops_where_a_number_is_not_finite(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "train_epoch", idle([{name: np.nan}]))
+    loss = np.nan if name == "validation loss" else 1.0
+    monkeypatch.setattr(fit_module, "evaluate", lambda *unused: train.Evaluation(0.9, loss, {}))
+    with pytest.raises(train.DivergedError, match=rf"epoch 1.*: expected a finite {name}, got nan"):
+        fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path)
 
 
 def test_patience_is_refused_where_the_last_epoch_is_tested():

@@ -305,6 +305,28 @@ def test_samplers_tend_to_the_law_in_what_a_unit_shows(name, law):
     np.testing.assert_allclose(variance, spread, rtol=0.12 + 4 * bias)
 
 
+@pytest.mark.parametrize("law", LAWS)
+def test_a_layer_of_many_neurons_is_drawn_exactly(law):
+    """All at once, under a curvature: the whole law of ``u`` against its quadrature."""
+    (unit, field), q, t, count = LAWS[law], 0.7, 0.6, 20_000
+    at, zero = jnp.asarray(t), jnp.zeros(count)
+    z = unit.sample(KEY, zero, jnp.full(count, field), jnp.full(count, q), at)
+    grid = jnp.linspace(getattr(unit, "low", -12.0), getattr(unit, "high", 12.0), 40001)
+    u, u0 = unit.embed(grid), unit.embed(jnp.zeros(()))
+    energy = unit.potential(grid) - field * u + 0.5 * q * (u - u0) ** 2
+    mass = np.cumsum(np.exp(-np.asarray(energy) / t) * np.gradient(u, grid))
+    law = np.interp(np.asarray(z), np.asarray(grid), mass / mass[-1])
+    assert stats.kstest(law, "uniform").pvalue > 1e-3
+
+
+def test_a_truncated_normal_is_monotone_in_its_uniform_number():
+    """So that two fields given one key draw nearby numbers, on either side of the middle."""
+    zero, flat, t = jnp.zeros(500), jnp.zeros(()), jnp.asarray(0.5)
+    low, high = (hard_tanh().sample(KEY, zero, zero + h, flat, t) for h in (-1e-6, 1e-6))
+    np.testing.assert_allclose(low, high, atol=1e-5)
+    assert jnp.all(low < high)
+
+
 def test_the_far_tail_of_a_truncated_normal():
     """Where the mean lies many deviations beyond the wall, an exponential law: no draw is lost."""
     z = jnp.zeros(20000, jnp.float32)
@@ -594,6 +616,49 @@ def test_the_report_says_how_the_phases_were():
     contrast, _ = found(Chains(1.0, Gibbs(), 8, 20, 8, 2), finite_nudge(), (model, x, y))
     assert contrast.report.metrics()["divergence"] > 0
     assert 0 <= seen["drift"] < 0.5
+
+
+def test_the_divergence_reported_is_that_of_the_phases():
+    """``KL(nudged || free)``, of all states of spins."""
+    (model, x, y), source, ends = spins(), Enumeration(0.8), jnp.array([0.0, 0.9])
+    free, nudged = source.average(model, x, y, ends, model.rest(x), KEY, nothing).weights
+    result, _ = found(source, finite_nudge(0.9), (model, x, y))
+    expected = jnp.mean(jnp.sum(nudged * jnp.log(nudged / free), -1))
+    np.testing.assert_allclose(result.report.divergence, expected, rtol=1e-9)
+
+
+def lone_layers(*names):
+    """Layers of two linear neurons that are coupled to nothing."""
+    return Model(Network(1, {name: Layer(2, Linear()) for name in names}, []), SquaredError())
+
+
+def test_the_snr_of_the_displacement_is_unbiased():
+    """That of one chain, though it is estimated from four: the mean moves by 1/2, the variance is 3/2."""
+    model, x, y = lone_layers("out"), jnp.zeros((2000, 1)), jnp.ones((2000, 2))
+    source = Chains(1.0, Gibbs(), chains=4, burn=1, samples=1, common_noise=False)
+    result, _ = found(source, finite_nudge(1.0), (model, x, y))
+    assert float(result.report.displacement_snr) == pytest.approx(0.5 / 1.5**0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("sampler", [Gibbs(), UnadjustedLangevin(0.3), Underdamped(0.3)])
+def test_layers_phases_chains_and_examples_have_noise_of_their_own(sampler):
+    model, x, y = lone_layers("h", "out"), jnp.zeros((500, 1)), jnp.zeros((500, 2))
+    source = Chains(1.0, sampler, 2, burn=4, samples=1, thinning=1, common_noise=False)
+    drawn = systems.quickly(lambda: source.average(model, x, y, jnp.zeros(2), model.rest(x), KEY, nothing))()
+    assert_unrelated(drawn.states)
+
+
+def assert_unrelated(states):
+    """Of (phases, batch, members, ...): no number twice, and no two columns that are correlated."""
+    columns = [np.moveaxis(np.asarray(z), 1, 0).reshape(500, -1) for z in states.values()]
+    table = np.concatenate(columns, 1)
+    assert len(np.unique(table)) == table.size
+    assert np.max(np.abs(np.corrcoef(table.T) - np.eye(table.shape[1]))) < 5 / 500**0.5
+
+
+def test_scattered_starts_are_unrelated():
+    starts = scatter(lone_layers("h", "out"), jnp.zeros((500, 1)), 3, KEY)
+    assert_unrelated({name: z[None] for name, z in starts.items()})
 
 
 def refuse(match, source, model, x, y, rule=None):

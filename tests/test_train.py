@@ -9,7 +9,17 @@ import numpy as np
 import optax
 import pytest
 
-from eqprop import Blockwise, FunctionEnergy, Model, SquaredError, layered, relax, train
+from eqprop import (
+    Blockwise,
+    FunctionEnergy,
+    Info,
+    Model,
+    Solver,
+    SquaredError,
+    layered,
+    relax,
+    train,
+)
 from eqprop.assemble import (
     CONTRASTS,
     ESTIMATORS,
@@ -324,6 +334,50 @@ def test_evaluation_does_not_depend_on_its_batches():
     assert whole.metrics["converged"] == 1.0
     hasty = evaluate(model, images, Blockwise(1e-15, 2), 13).metrics
     assert (hasty["steps"], hasty["converged"]) == (2.0, 0.0)
+
+
+class Chance(Solver):
+    """What settles is drawn from the key."""
+
+    def settle(self, phase, state, key=None):
+        zero = jnp.zeros((), jnp.int8)
+        drawn = {name: jax.random.normal(key, z.shape, z.dtype) for name, z in state.items()}
+        return drawn, Info(jnp.zeros(()), zero, zero)
+
+
+def test_every_batch_of_an_evaluation_has_random_numbers_of_its_own():
+    """Alike batches of a noisy solver cost differently; the same key gives the same again."""
+    model = layered((4, 3), KEY)
+    images = on_device(toy(examples=4))
+    twice = images._replace(x=jnp.tile(images.x, (2, 1, 1, 1)), y=jnp.tile(images.y, 2))
+    once, both, again, other = (
+        evaluate(model, of, Chance(), 4, key).loss
+        for of, key in ((images, KEY), (twice, KEY), (twice, KEY), (twice, jax.random.key(6)))
+    )
+    assert both == again
+    assert abs(both - once) > 1e-3 and abs(both - other) > 1e-3
+
+
+class Looks(Estimator):
+    """Its value is the first pixel that it sees, its gradient 0."""
+
+    def __call__(self, model, x, y, state, key):
+        noise = jax.random.uniform(key)
+        gradient = jax.tree.map(jnp.zeros_like, eqx.filter(model, eqx.is_inexact_array))
+        return Estimate(x[0, 0] - noise, gradient, state, Report())
+
+
+def test_a_step_augments_by_other_numbers_than_it_draws():
+    """And the estimator sees what was augmented."""
+
+    def augment(x, key):
+        return jnp.full_like(x, jax.random.uniform(key))
+
+    model = layered((4, 3), KEY)
+    images = on_device(toy())._replace(x=jnp.zeros((12, 4)), scale=1.0)
+    epoch = train_epoch(start(model, IDENTITY), images, Looks(), IDENTITY, 12, KEY, augment)
+    (_, progress), *_ = epoch
+    assert 1e-6 < abs(progress.metrics["loss"]) < 1
 
 
 # --- divergence and learning ------------------------------------------------------------------
