@@ -16,16 +16,19 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 import eqprop
-from eqprop import commands, data, reproduce
-from eqprop.cli import main
+from eqprop import commands, data, display, reproduce
+from eqprop.cli import main, spell_out
 from eqprop.data import Dataset, Split
+from eqprop.diagnose import Agreement
 from eqprop.experiments import EXPERIMENTS
 from eqprop.gradient_studies import Curves, Nudges
 from eqprop.recipes import RECIPES, to_config
 from eqprop.runs import read_json, read_rows
 from eqprop.studies import Case, Comparison, Sweep
+from eqprop.train import Progress as Step
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
 FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")
@@ -399,7 +402,10 @@ def unboxed(text):
         ),
         (["train", "digits", "--warmup", "60"], "warmup: expected fewer than the 60 epochs"),
         (["train", "digits", "--epochs", "-3"], "epochs: expected a number > 0, got -3"),
-        (["train", "digits", "--gain", "nan"], r"gain: expected numbers > 0, got \(nan,\)"),
+        (
+            ["train", "digits", "--gain", "nan"],
+            r"gain: expected a tuple, each a number, got \(nan,\)",
+        ),
         (["train"], r"Expected one of \{digits, mnist-dense"),
         ([], r"Expected one of \{train, audit, plot, reproduce, list\}"),
     ],
@@ -632,3 +638,75 @@ def test_the_real_command_trains_in_float32(here):
     assert one_line(done.stdout) == read_json(here / "run" / "result.json") | folder
     assert "Traceback" not in done.stderr
     assert "warning:" not in done.stderr
+
+
+class Strict(io.TextIOWrapper):
+    """A stream in an encoding that cannot say all, as stdout is in some locales."""
+
+    def __init__(self, encoding):
+        super().__init__(io.BytesIO(), encoding=encoding, errors="strict")
+
+    def text(self):
+        self.flush()
+        return self.buffer.getvalue().decode(self.encoding)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.parametrize("arguments", [["list"], ["reproduce"], ["train", "digits", "--help"]])
+def test_every_line_is_printed_whatever_the_encoding(encoding, arguments):
+    out, err = Strict(encoding), Strict(encoding)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as stop:
+            assert not stop.code
+    last = "--devices" if "--help" in arguments else list(EXPERIMENTS)[-1]
+    assert last in out.text()
+
+
+def test_progress_and_tables_are_printed_whatever_the_encoding():
+    err = Strict("ascii")
+    row = {"epoch": 1, "loss": 0.5, "accuracy": 0.5, "validation_accuracy": 0.25, "seconds": 1.0}
+    with redirect_stderr(err):
+        spell_out()
+        with display.TrainingBar(2) as bar:
+            bar.epoch(row)
+        display.show(display.agreement_table([AGREEMENT], "\u03b2"))
+        display.tell("β = 0.5 in ü/\udcff")
+    assert "validation 25.00%" in err.text()
+    assert "0.999987" in err.text()
+    assert r"\u03b2 = 0.5 in \xfc/\udcff" in err.text()
+
+
+AGREEMENT = Agreement("a-layer-of-a-long-name-another.weight", -0.999987, 1.2e-3, 3.4e-10)
+
+
+@pytest.mark.parametrize("width", [10, 24, 40, 60, 100])
+def test_numbers_keep_their_digits_on_a_narrow_terminal(width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, height=60)
+    display.show(display.agreement_table([AGREEMENT], "ep"), console)
+    table = console.file.getvalue()
+    assert all(number in table for number in ("-0.999987", "1.2e-03", "3.4e-10"))
+    with display.TrainingBar(3, console=console) as bar:
+        bar.step(Step(0, 50, 100, {"loss": 0.123456, "accuracy": 0.98765}))
+        bar.bar.refresh()
+    assert "…" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "digits"), ("audit", "digits"), ("reproduce", "digits")]
+)
+def test_a_folder_that_cannot_be_spelt_is_refused_before_the_work(command, here, monkeypatch):
+    monkeypatch.setattr(commands, "fit", lambda *arguments: pytest.fail("it began"))
+    monkeypatch.setattr(commands, "prepare", lambda *arguments: pytest.fail("it began"))
+    said = refusal(call(*command, "--out", here / "run-\udcff"))
+    assert "out: expected a folder whose name" in said and r"run-\udcff" in said
+
+
+@pytest.mark.parametrize("command", ["train", "audit"])
+def test_options_that_do_nothing_are_refused_before_the_work(command, here):
+    said = refusal(call(command, *TINY, "--step-size", "0.1", "--out", here / "run"))
+    assert "step_size: expected the solvers gradient and langevin" in said
+    said = refusal(call("train", *TINY, "--points", "8", "--out", here / "run"))
+    assert "points: expected ep and spiking with the contrasts n-point" in said
+    assert not (here / "run" / "config.json").exists()

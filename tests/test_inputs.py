@@ -13,7 +13,15 @@ import eqprop as eq
 from eqprop import augment, exact, hardware, lagrangian, ops, randaugment, samplers, spiking
 from eqprop.arguments import Count, fits, require
 from eqprop.chains import scatter
+from eqprop.diagnose import ALL, compare
+from eqprop.hosts import Hosts
+from eqprop.jobs import Audit, Train
 from eqprop.mixing import mixing
+from eqprop.names import parameter_names
+from eqprop.recipe_uses import USES, require_used
+from eqprop.recipes import KINDS, RECIPES
+from eqprop.spiking.record import _named
+from eqprop.train import _apart
 from eqprop.variance import spread
 
 SOURCE = Path(eq.__file__).parent
@@ -281,7 +289,9 @@ def test_the_fields_of_a_dataclass():
         __post_init__ = require
 
     Pair(1, (0.5, 2))
-    with pytest.raises(ValueError, match=r"Pair: expected second to be a tuple of a number, got 3"):
+    with pytest.raises(
+        ValueError, match=r"Pair: expected second to be a tuple, each a number, got 3"
+    ):
         Pair(1, 3)
     with pytest.raises(ValueError, match=r"Pair: expected first >= 1, a whole number, got 1.5"):
         Pair(1.5)
@@ -326,3 +336,133 @@ def test_annotations_of_others_are_theirs():
         predict = curvature = __call__
 
     assert Cost(scale="large").scale == "large"
+
+
+def dense(inputs, outputs):
+    return ops.Dense(jnp.zeros((inputs, outputs)))
+
+
+@pytest.mark.parametrize("name", ["x", "cost", "a-b", "a.b", "a/b", "a\\b", "", " "])
+def test_layers_have_names_that_nothing_else_has(name):
+    with pytest.raises(ValueError, match=r"Network: expected .*name.* got"):
+        eq.Network(2, {name: eq.Layer(2, eq.Box())}, [("x", name, dense(2, 2))])
+
+
+def test_names_of_parameters_keep_the_names_of_layers():
+    """Also where a layer is called as an attribute of our own modules is."""
+    layers = {name: eq.Layer(2, eq.Box()) for name in ("op", "unit", "layers", "edges")}
+    edges = [("x", "op", dense(2, 2)), ("op", "unit", dense(2, 2))]
+    model = eq.Model(eq.Network(2, layers, edges), eq.SquaredError("unit"))
+    names = {f"{name}.bias" for name in layers} | {"x-op.weight", "op-unit.weight"}
+    assert set(jax.tree.leaves(parameter_names(model))) == names
+
+
+def test_two_parameters_of_one_name_are_refused():
+    params = {"a.b": jnp.ones(1), "a": {"b": jnp.ones(1)}}
+    model = eq.Model(eq.FunctionEnergy(lambda p, s, x: 0.0, params, {"out": 1}), eq.SquaredError())
+    with pytest.raises(ValueError, match=r"a name for each parameter, got \['a.b'\] for several"):
+        parameter_names(model)
+    gradient = {ALL: jnp.ones(1)}
+    with pytest.raises(ValueError, match="other names of parameters than 'all parameters'"):
+        compare(gradient, gradient)
+
+
+@pytest.mark.parametrize("name", ["loss", "epoch", "seconds", "validation_loss"])
+def test_a_report_does_not_overwrite_what_training_logs(name):
+    assert _apart({"loss": X}, {"mine": X}) == {"mine": X}
+    with pytest.raises(ValueError, match=rf"metrics: expected other names .*got \['{name}'\]"):
+        _apart({"loss": X}, {name: X})
+
+
+def test_nudges_that_agree_to_three_digits_are_recorded_apart():
+    assert _named(jnp.array([-0.1, 0.1])) == ["beta = -0.1", "beta = 0.1"]
+    assert len(set(_named(jnp.array([0.1, 0.10001])))) == 2
+
+
+def test_options_of_recipes_and_of_commands_have_names_of_their_own():
+    """They share one command line without prefixes."""
+    jobs = {f.name for job in (Train, Audit, Hosts) for f in dataclasses.fields(job)} - {"recipe"}
+    for recipe in RECIPES.values():
+        assert not jobs & {field.name for field in dataclasses.fields(recipe)}
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"epochs": 1.5}, "epochs: expected a whole number, got 1.5"),
+        ({"max_steps": True}, "max_steps: expected a whole number, got True"),
+        ({"beta": None}, "beta: expected a number, got None"),
+        ({"seed": 2**32}, "seed: expected a number from 0 to 4294967295, got 4294967296"),
+        ({"seed": -1}, "seed: expected a number from 0"),
+        ({"hidden": 16}, "hidden: expected a tuple, each a whole number, got 16"),
+        ({"target": (1.0,)}, "target: expected a tuple, a number, a number, got"),
+        ({"learning_rate": "fast"}, "learning_rate: expected a number, got 'fast'"),
+        ({"test_last": 1}, "test_last: expected True or False, got 1"),
+        ({"solver": "blokwise"}, "solver: expected one of .* Did you mean 'blockwise'"),
+    ],
+)
+def test_a_recipe_of_other_kinds_of_values(change, match):
+    recipe = dataclasses.replace(RECIPES["digits"])
+    vars(recipe).update(change)
+    with pytest.raises(ValueError, match=match):
+        recipe.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "option"),
+    [
+        ("digits", {"points": 8}, "points"),
+        ("digits", {"estimator": "implicit", "contrast": "n-point"}, "contrast"),
+        ("digits", {"estimator": "bptt", "beta": 0.3}, "beta"),
+        ("digits", {"estimator": "implicit", "nudged_steps": 9}, "nudged_steps"),
+        ("digits", {"estimator": "bptt", "differences": True}, "differences"),
+        ("digits", {"step_size": 0.1}, "step_size"),
+        ("digits", {"independent_noise": True}, "independent_noise"),
+        ("digits", {"estimator": "backprop", "tolerance": 0.1}, "tolerance"),
+        ("digits", {"parameter_range": 0.5}, "parameter_range"),
+        ("digits", {"injection_rate": 2.0}, "injection_rate"),
+        ("digits", {"cost": "cross-entropy", "target": (0.0, 0.5)}, "target"),
+        ("digits-thermal", {"nodes": 5}, "nodes"),
+        ("digits-thermal", {"step_size": 0.1}, "step_size"),
+        ("digits-thermal", {"contrast": "one-sided"}, "contrast"),
+        ("digits-thermal", {"estimator": "ep", "burn": 9}, "burn"),
+        ("mnist-spiking", {"estimator": "ep", "population": 9}, "population"),
+        ("mnist-spiking", {"estimator": "surrogate", "averaged": 3}, "averaged"),
+        ("mnist-spiking", {"solver": "momentum"}, "solver"),
+        ("cifar-10-hopfield-resnet", {"schedule": "constant", "final_rate": 0.1}, "final_rate"),
+        (
+            "cifar-10-hopfield-resnet",
+            {"weight_decay": 0, "decoupled_decay": True},
+            "decoupled_decay",
+        ),
+    ],
+)
+def test_an_option_that_does_nothing_is_refused(name, change, option):
+    default = RECIPES[name]
+    with pytest.raises(ValueError, match=rf"^{option}: expected .*, without which it does nothing"):
+        require_used(dataclasses.replace(default, **change), default)
+
+
+def test_what_was_not_asked_for_may_rest():
+    for default in RECIPES.values():
+        require_used(default, default)
+    thermal = RECIPES["digits-thermal"]
+    require_used(dataclasses.replace(thermal, estimator="ep"), thermal)
+    spread = {"contrast": "n-point", "points": 6}
+    require_used(dataclasses.replace(RECIPES["digits"], **spread), RECIPES["digits"])
+    plain = dataclasses.replace(RECIPES["digits"], estimator="implicit", **spread)
+    require_used(plain, RECIPES["digits"], spared=("contrast", "points"))
+
+
+ALWAYS = """architecture batch_size bias_gain bias_rate blocks channels clip_norm cost crop data
+    dense epochs estimator examples feedback gain hidden injection kernel layer_rates learning_rate mean
+    no_flip optimiser parameter_bits patience pool quadrature randaugment reset schedule seed shift std
+    stochastic_rounding test_last train_injection unit validation warmup weight_decay width
+    without_master"""
+
+
+def test_every_option_is_known_to_act_always_or_somewhere():
+    options = {field.name for kind in KINDS.values() for field in dataclasses.fields(kind)}
+    somewhere = {option for use in USES for option in use.options}
+    assert options == set(ALWAYS.split()) | somewhere
+    assert not set(ALWAYS.split()) & somewhere

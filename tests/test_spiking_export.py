@@ -184,6 +184,17 @@ def test_what_nir_cannot_say(model, solver, message):
         to_nir(model, solver, without_feedback=True)
 
 
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_a_layer_is_not_lost_in_the_names_of_the_graph(name):
+    chain = systems.excited(layered((3, 2), KEY, Box(), Box()), 0)
+    edges = [("x", name, chain.energy.edges["x-out"].op)]
+    network = Network(3, {name: Layer(2, Box())}, edges)
+    with pytest.raises(
+        ValueError, match=rf"expected layers with other names than .* got \['{name}'\]"
+    ):
+        to_nir(Model(network, SquaredError(name)), SOLVER, without_feedback=True)
+
+
 def test_the_approximation_must_be_declared():
     with pytest.raises(ValueError, match="yours to declare"):
         to_nir(networks()["dense"], SOLVER)

@@ -169,7 +169,8 @@ def spoken(hint: Any) -> str:
         return "an array"
     if origin is tuple:
         inner = parts[:1] if parts[1:] == (...,) else parts
-        return f"a tuple of {', '.join(map(spoken, inner))}"
+        each = "each " if inner is not parts else ""
+        return f"a tuple, {each}{', '.join(map(spoken, inner))}"
     if origin in (list, collections.abc.Sequence):
         return f"a sequence, each {spoken(parts[0])}"
     if origin is not None and issubclass(origin, collections.abc.Mapping):

@@ -1,5 +1,6 @@
 """The command ``eqprop``: train, audit, list, plot, reproduce."""
 
+import io
 import os
 import sys
 import warnings
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     With the environment variable EQPROP_TRACEBACK set, it keeps its traceback.
     """
     warnings.formatwarning = _as_line
+    spell_out()
     try:
         if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
             print(f"eqprop {__version__}")
@@ -95,6 +97,13 @@ def main(arguments: list[str] | None = None) -> None:
         if os.environ.get(TRACEBACK):
             raise
         _fail(str(error), 1)
+
+
+def spell_out() -> None:
+    """Let streams that lack a character, as in a locale without Greek, show its number and go on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _as_line(message: object, *where: object, **line: object) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
@@ -30,18 +32,21 @@ from eqprop.choices import SPIKING
 from eqprop.claims import new_folder
 from eqprop.devices import over
 from eqprop.diagnose import ALL, Agreement, BetaSweep, sweep_beta
-from eqprop.display import TrainingBar, agreement_table, console, tell
+from eqprop.display import TrainingBar, agreement_table, console, show, tell
 from eqprop.experiments import EXPERIMENTS, GROUPS, resized
 from eqprop.figures import draw_run
 from eqprop.fit import fit, load_best
 from eqprop.hosts import from_first, is_first
 from eqprop.mixing import Mixing, warn_if_unmixed
 from eqprop.model import Model
+from eqprop.recipe_uses import require_used
 from eqprop.recipes import RECIPES, Recipe
 from eqprop.runs import RunError, read_json, write_json
 from eqprop.task import Task, prepare, prepare_run, recipe_of
 
 RUNS = Path("runs")
+SWEPT = ("contrast", "points")
+"""What an audit looks at whatever the estimator."""
 BETAS = tuple(float(b) for b in np.geomspace(1e-3, 0.9, 12))
 
 
@@ -54,6 +59,8 @@ def run(job: Any) -> None:
 @run.register
 def _(job: jobs.Train) -> None:
     job.hosts.join()
+    if not job.resume:
+        require_used(job.recipe, RECIPES[job.name])
     with ExitStack() as held:
         _train(job, from_first(lambda: _folder(job, held)))
 
@@ -62,6 +69,7 @@ def _train(job: jobs.Train, folder: Path) -> None:
     devices, recipe = over(job.devices), job.recipe
     if job.resume:
         recipe = from_first(lambda: _changed(job.recipe, job.name, folder))
+        require_used(job.recipe, RECIPES[job.name], recipe)
     if not is_first():
         fit(job.name, recipe, folder, job.data_dir, job.resume, devices=devices)
         return
@@ -78,7 +86,7 @@ def _train(job: jobs.Train, folder: Path) -> None:
         paths = draw_run(folder, job.data_dir)
     if rows := [Agreement(**row) for row in result["audit"]]:
         title = f"{recipe.estimator} against {reference_name(recipe)}"
-        console.print(agreement_table(rows, title))
+        show(agreement_table(rows, title))
     else:
         tell(f"gradient not audited: {result['not_audited']}")
     _tell_mixing([Mixing(**row) for row in result["mixing"]])
@@ -112,13 +120,13 @@ def _tell_spikes(seen: Mapping[str, Any] | None) -> None:
 
 @run.register
 def _(job: jobs.Audit) -> None:
-    require_writable(job.out)
+    require_writable(_spelt(job.out))
     name, task, model = _audited(job)
     recipe = task.recipe
     with console.status("comparing gradients"):
         rows = audit_recipe(task, model)
         sweep = None if recipe.estimator in (*DRAWN, *SPIKING) else _sweep(task, model)
-    console.print(agreement_table(rows, f"{recipe.estimator} against {reference_name(recipe)}"))
+    show(agreement_table(rows, f"{recipe.estimator} against {reference_name(recipe)}"))
     drawn = {"agreement": plots.agreement(rows)}
     if sweep is not None:
         order = "no order to see" if np.isnan(sweep.order) else f"order {sweep.order:.2f}"
@@ -178,7 +186,7 @@ def _(job: jobs.Reproduce) -> None:
         close = difflib.get_close_matches(job.name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.{hint}")
-    require_writable(job.out)
+    require_writable(_spelt(job.out))
     studies = [
         resized(EXPERIMENTS[name], width=job.width, epochs=job.epochs)
         for name in GROUPS.get(job.name, (job.name,))
@@ -189,18 +197,32 @@ def _(job: jobs.Reproduce) -> None:
 
 def _folder(job: jobs.Train, held: ExitStack) -> Path:
     if job.out is not None:
+        _spelt(job.out)
         if job.resume and not (job.out / "config.json").exists():
             raise RunError(
                 f"Nothing to resume: expected {job.out}/config.json; run without --resume first."
             )
         return job.out
-    home = RUNS / job.name
+    home = _spelt(RUNS / job.name)
     if not job.resume:
         return held.enter_context(new_folder(home, datetime.now().strftime("%Y%m%d-%H%M%S")))
     begun = sorted(path.parent for path in home.glob("????????-??????*/config.json"))
     if not begun:
         raise RunError(f"Nothing to resume: {home} holds no run; run without --resume first.")
     return begun[-1]
+
+
+def _spelt(folder: Path) -> Path:
+    """The folder. Raises ``ValueError`` before the work for a name that cannot be written down."""
+    try:
+        os.fsencode(folder.absolute())
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"out: expected a folder whose name {sys.getfilesystemencoding()}, the locale's, and UTF-8 can "
+            f"encode, got {str(folder)!a}; choose another with --out, or set LC_ALL=C.UTF-8."
+        ) from error
+    return folder
 
 
 def _changed(asked: Recipe, name: str, folder: Path) -> Recipe:
@@ -219,6 +241,7 @@ def _changed(asked: Recipe, name: str, folder: Path) -> Recipe:
 def _audited(job: jobs.Audit) -> tuple[str, Task, Model]:
     """What to audit: its name, its data under the recipe to audit, and the model."""
     if job.run is None:
+        require_used(job.recipe, RECIPES[job.name], spared=SWEPT)
         task = prepare(job.recipe, job.data_dir)
         return job.name, task, task.recipe.build(task.data)
     name = read_json(job.run / "config.json")["name"]
@@ -230,6 +253,7 @@ def _audited(job: jobs.Audit) -> tuple[str, Task, Model]:
     model = load_best(task, job.run)
     recipe = _changed(job.recipe, job.name, job.run)
     recipe.check()
+    require_used(job.recipe, RECIPES[job.name], recipe, SWEPT)
     return name, dataclasses.replace(task, recipe=recipe), model
 
 

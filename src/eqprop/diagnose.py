@@ -43,6 +43,10 @@ class Agreement(NamedTuple):
 def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
     """Agreement by parameter, all parameters together last."""
     names = jax.tree.leaves(parameter_names(reference))
+    if ALL in names:
+        raise ValueError(
+            f"compare: expected other names of parameters than {ALL!r}, which is the sum's; rename it."
+        )
     pairs = zip(_flat(gradient), _flat(reference), strict=True)
     rows = [_agreement(name, g, r) for name, (g, r) in zip(names, pairs, strict=True)]
     return [

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from eqprop.diagnose import Agreement
 from eqprop.train import Progress as Step
 
 SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
+NARROWEST = 56
 
 console = Console(stderr=True)
 
@@ -19,6 +20,12 @@ console = Console(stderr=True)
 def tell(text: str) -> None:
     """One line, as it is, however long."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def show(table: Table, console: Console = console) -> None:
+    """A table no narrower than its numbers; a narrower terminal goes on in the next line."""
+    table.width = NARROWEST if console.width < NARROWEST else None
+    console.print(table, crop=False)
 
 
 class TrainingBar:
@@ -33,11 +40,11 @@ class TrainingBar:
         self.fixed_steps = fixed_steps
         self.console = console
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=Column(overflow="fold")),
             BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[now]}"),
+            MofNCompleteColumn(table_column=Column(overflow="fold")),
+            TimeRemainingColumn(table_column=Column(overflow="fold")),
+            TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -97,10 +104,11 @@ class TrainingBar:
 
 
 def agreement_table(rows: Sequence[Agreement], title: str) -> Table:
-    """The audit as a table."""
+    """The audit as a table; names fold where it is narrow, and numbers keep their digits."""
     table = Table(title=title, title_justify="left")
-    for column in ("parameter", "cosine", "relative error", "norm"):
-        table.add_column(column, justify="left" if column == "parameter" else "right")
+    table.add_column("parameter", overflow="fold")
+    for column in ("cosine", "relative error", "norm"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(row.name, f"{row.cosine:.6f}", f"{row.relative_error:.1e}", f"{row.norm:.1e}")
     return table

@@ -22,7 +22,7 @@ from eqprop.energy import Clamped, Energy
 from eqprop.graph import colour
 from eqprop.units import State, Unit, Units, read
 
-INPUT = "x"
+INPUT, COST = "x", "cost"
 Op = Callable[[Array], Array]
 
 
@@ -82,14 +82,18 @@ class Network(Energy):
         self.layers = layers
         self.order = tuple(layers)
         self.edges = {f"{s}-{t}": Edge(op, s, t) for s, t, op in edges}
-        if INPUT in layers:
-            raise ValueError(f"Network: the name {INPUT!r} belongs to the input; rename the layer.")
+        if taken := sorted({INPUT, COST} & set(layers)):
+            raise ValueError(
+                f"Network: expected other names than {INPUT!r} and {COST!r}, which belong to the input and "
+                f"to the cost, got {taken}; rename the layer."
+            )
         if len(self.edges) < len(edges):
             raise ValueError("Network: two edges join the same pair; add them up in one operator.")
         for name, layer in layers.items():
-            if "-" in name or "." in name:
+            if not name.strip() or set(name) & set("-./\\"):
                 raise ValueError(
-                    f"Network: expected a layer's name without '-' and '.', got {name!r}."
+                    "Network: expected a layer's name without '-', '.' and slashes, which join names, got "
+                    f"{name!r}."
                 )
             if layer.bias.shape not in {layer.shape[i:] for i in range(len(layer.shape) + 1)}:
                 raise ValueError(

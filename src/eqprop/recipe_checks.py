@@ -6,6 +6,7 @@ import difflib
 import math
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from eqprop.arguments import fits, shown, spoken
 from eqprop.choices import SPIKING
 
 NOT_NEGATIVE = ("tolerance", "examples", "nudged_steps", "noise", "parameter_bits", "state_bits")
@@ -135,10 +136,10 @@ def _check_weak_feedback(recipe: Any) -> None:
 def _require_kinds(recipe: Any) -> None:
     for name, kind in get_type_hints(type(recipe)).items():
         value = getattr(recipe, name)
-        choices = get_args(kind) if get_origin(kind) is Literal else (value,)
-        if value not in choices:
-            close = difflib.get_close_matches(str(value), choices, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}.{hint}")
-        if get_origin(kind) is tuple and not isinstance(value, tuple):
-            raise ValueError(f"{name}: expected a tuple, such as ({value!r},), got {value!r}.")
+        if fits(kind, value):
+            continue
+        close = difflib.get_close_matches(str(value), map(str, get_args(kind)), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close and get_origin(kind) is Literal else ""
+        raise ValueError(f"{name}: expected {spoken(kind)}, got {shown(value)}.{hint}")
+    if not 0 <= recipe.seed < 2**32:
+        raise ValueError(f"seed: expected a number from 0 to {2**32 - 1}, got {recipe.seed}.")

@@ -25,6 +25,7 @@ from eqprop.units import State
 
 STEPS_A_CALL = 100
 SATURATED = 0.99
+TIMES = ("epoch", "seconds")
 
 
 class DivergedError(RuntimeError):
@@ -157,7 +158,7 @@ def _scan(model, opt_state, phase, order, keys, images, estimator, optimiser, au
             "gradient_norm": optax.tree.norm(estimate.gradient),
             "saturated": _saturated(model, estimate.state),
         }
-        logs |= estimate.report.metrics()
+        logs |= _apart(logs, estimate.report.metrics())
         phase = devices.split(estimator.start(model, x, estimate.state))
         parameters = optax.apply_updates(parameters, updates)
         return (*devices.copied((parameters, opt_state)), phase), logs
@@ -166,6 +167,17 @@ def _scan(model, opt_state, phase, order, keys, images, estimator, optimiser, au
     (parameters, opt_state, phase), logs = lax.scan(step, begin, (order, keys))
     model = eqx.combine(parameters, static)
     return model, opt_state, phase, jax.tree.map(jnp.mean, logs)
+
+
+def _apart(logs: Mapping[str, Array], seen: dict[str, Array]) -> dict[str, Array]:
+    """What a report says, where it takes no name of what is logged besides."""
+    taken = [n for n in seen if n in (*logs, *TIMES) or n.startswith("validation_")]
+    if taken:
+        raise ValueError(
+            f"metrics: expected other names than {', '.join((*logs, *TIMES))} and validation_..., got "
+            f"{taken}; rename them in the report of the estimator."
+        )
+    return seen
 
 
 def _hits(scores: Array, labels: Array) -> Array:

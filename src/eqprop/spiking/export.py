@@ -43,6 +43,11 @@ def to_nir(model: Model, solver: Spiking, without_feedback: bool = False) -> Any
             "this network settles; its feed-forward half is an approximation, and yours to declare."
         )
     chain = _chain(model, solver)
+    if taken := sorted({"input", "output"} & {edge.target for edge in chain}):
+        raise ValueError(
+            f"to_nir: expected layers with other names than the graph's 'input' and 'output', got {taken}; "
+            "rename them."
+        )
     assert isinstance(model.energy, Network)
     network = model.energy
     shape = network.input_shape

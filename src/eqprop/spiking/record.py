@@ -50,8 +50,13 @@ def record(
         )
     betas, free, nudged = _recorded(estimator, model, x, y, key, hook)
     parts = [jax.tree.map(lambda a, i=index: a[i], nudged) for index in range(len(betas))]
-    names = [f"beta = {float(beta):.3g}" for beta in betas]
-    return {"free": free, **dict(zip(names, parts, strict=True))}
+    return {"free": free, **dict(zip(_named(betas), parts, strict=True))}
+
+
+def _named(betas: Array) -> list[str]:
+    """A name for each nudge, with all digits where three do not tell them apart."""
+    short = [f"beta = {float(beta):.3g}" for beta in betas]
+    return short if len(set(short)) == len(short) else [f"beta = {float(b)!r}" for b in betas]
 
 
 @eqx.filter_jit
