@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from eqprop.runs import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A committed result, or None where there is none yet."""
-    return json.loads(path.read_text()) if path.exists() else None
+    """A committed result, or None where there is none yet. The first ones have no digest."""
+    return read_json(path) if path.exists() else None
 
 
 def seeds(result: dict[str, Any]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from eqprop.runs import read_json
 from experiments import lagrangian_tables, residual_tables, spiking_tables, thermal_tables
 from experiments.committed import ROOT, over_seeds, read
 
@@ -39,7 +39,7 @@ def accuracy() -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for path in sorted((ROOT / "experiments").glob("*/result.json")):
-        result = json.loads(path.read_text())
+        result = read_json(path)
         if "runs" not in result or result["name"].endswith("-quick"):
             continue
         runs, error = result["runs"], result["test_error_percent"]
@@ -96,7 +96,7 @@ def swept() -> list[str]:
     """Test accuracy along every sweep."""
     rows = []
     for path in sorted((ROOT / "experiments").glob("*/result.json")):
-        result = json.loads(path.read_text())
+        result = read_json(path)
         if "axis" not in result or result["name"].endswith("-quick"):
             continue
         cells = {
@@ -304,12 +304,12 @@ def main() -> None:
     check = parser.parse_args().check
     for name, sections in PAGES.items():
         page = ROOT / name
-        text = page.read_text()
+        text = page.read_text("utf-8")
         made = with_tables(text, sections)
         if check and made != text:
             sys.exit(f"{name}: its tables are not those of the committed results; run make tables.")
         if not check:
-            page.write_text(made)
+            page.write_text(made, "utf-8")
 
 
 if __name__ == "__main__":

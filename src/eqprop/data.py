@@ -95,13 +95,14 @@ def split_validation(split: Split, n: int, seed: int) -> tuple[Split, Split]:
 
 def check_both(data: Dataset) -> None:
     """Raise `DataError` unless both splits are fit for training and of one image shape."""
+    if not (isinstance(data.classes, Integral) and data.classes > 0):
+        fail("classes", "a whole number > 0", f"{data.classes!r}", "Count the classes.")
     check(data.train, data.classes)
     check(data.test, data.classes)
     if data.train.x.shape[1:] != data.test.x.shape[1:]:
         wanted, got = data.train.x.shape[1:], data.test.x.shape[1:]
         fail("test images", f"the training images' shape {wanted}", f"{got}", _FIX_ARRAYS)
-    floats = np.finfo(np.float32)
-    if not (isinstance(data.scale, Real) and floats.tiny <= data.scale <= floats.max):
+    if not (isinstance(data.scale, Real) and 2.0**-126 <= float(data.scale) < 2.0**128):
         largest = "a number > 0, the largest value of an image"
         fail("scale", largest, f"{data.scale!r}", _FIX_ARRAYS)
     if not (isinstance(data.name, str) and data.name):
@@ -120,8 +121,6 @@ def check(split: Split, classes: int) -> None:
     `x` must be non-empty `(N, H, W, C)`, uint8 or floating point of at most 64 bits, finite in 32; `y` must
     hold integers of `[0, classes)`, of shape `(N,)`. Both in the byte order of the machine, without a mask.
     """
-    if not (isinstance(classes, Integral) and classes > 0):
-        fail("classes", "a whole number > 0", f"{classes!r}", "Count the classes.")
     for what, array in (("images", split.x), ("labels", split.y)):
         if not isinstance(array, np.ndarray):
             fail(what, "a NumPy array", type(array).__name__, "Convert them with numpy.asarray.")
