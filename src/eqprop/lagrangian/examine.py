@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from eqprop.arguments import checked
 from eqprop.energy import Clamped, residual
 from eqprop.lagrangian.curvature import action_of, second_variation
 from eqprop.lagrangian.extremal import PATH
@@ -32,6 +33,7 @@ class Sharpness(NamedTuple):
     margin: float
 
 
+@checked
 def examine(phase: Clamped, state: State, least: float = LEAST) -> Sharpness:
     """Look at a path of one example in its phase, free or nudged; not under a transformation.
 

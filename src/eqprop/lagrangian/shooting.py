@@ -8,12 +8,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import Count
+from eqprop.arguments import Count, checked
 from eqprop.energy import Clamped
 from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.boundary import FixedEnds, InitialValue, Periodic
 from eqprop.lagrangian.extremal import PATH
-from eqprop.lagrangian.faults import checked, free_faults
+from eqprop.lagrangian.faults import checked as without_faults
+from eqprop.lagrangian.faults import free_faults
 from eqprop.solvers import Info, Solver, check_tolerance
 from eqprop.solvers._solver import report
 from eqprop.units import State
@@ -77,7 +78,7 @@ class Shooting(Solver):
         first = 0 if isinstance(boundary, Periodic) else 1
         found = {PATH: miss(start)[1][first : first + len(state[PATH])]}
         info = report(phase, found, steps, self.tolerance)
-        return checked(found, free_faults(phase, found[PATH], info)), info
+        return without_faults(found, free_faults(phase, found[PATH], info)), info
 
 
 def _marched(
@@ -90,7 +91,7 @@ def _marched(
     nodes, _ = trajectory(phase, jnp.concatenate([position, momentum]))
     found = {PATH: nodes[1:]}
     info = report(phase, found, jnp.ones((), jnp.int32), tolerance)
-    return checked(found, free_faults(phase, found[PATH], info)), info
+    return without_faults(found, free_faults(phase, found[PATH], info)), info
 
 
 def trajectory(phase: ClampedAction, start: Array) -> tuple[Array, Array]:
@@ -114,6 +115,7 @@ def trajectory(phase: ClampedAction, start: Array) -> tuple[Array, Array]:
     return jnp.concatenate([jnp.split(start, 2)[0][None], nodes]), last
 
 
+@checked
 def monodromy(phase: ClampedAction, state: State) -> Array:
     """``dz_N / dz_0`` of a periodic path, (2 size, 2 size); its eigenvalues are the Floquet multipliers,
     1 at an orbit whose response to a nudge is infinite."""
