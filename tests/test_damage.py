@@ -147,11 +147,13 @@ def test_columns_that_are_needed_are_named(folder):
 @pytest.mark.parametrize("content", ["null", "[]", "{}", '{"name": "digits"}', "\udcff"])
 def test_a_config_without_meaning_is_refused_wherever_it_is_read(use, content, folder):
     (folder / "config.json").write_text(content, errors="surrogateescape")
-    with pytest.raises((RunError, ValueError), match=r"config|another recipe"):
+    with pytest.raises((RunError, ValueError), match=r"config\.json:1|another recipe"):
         use(folder)
 
 
-@pytest.mark.parametrize("content", ["null", "[]", "{}", "\udcff"])
+@pytest.mark.parametrize(
+    "content", ["null", "[]", "{}", "\udcff", '{"audit": null}', '{"audit": [{"name": "all"}]}']
+)
 def test_a_result_without_meaning_is_refused_wherever_it_is_read(content, folder, monkeypatch):
     (folder / "result.json").write_text(content, errors="surrogateescape")
     monkeypatch.chdir(folder.parent)
@@ -168,7 +170,7 @@ def test_a_result_without_meaning_is_refused_wherever_it_is_read(content, folder
 )
 def test_a_config_with_values_of_another_type_is_refused(change, folder):
     write_json(folder / "config.json", CONFIG | change)
-    with pytest.raises(ValueError, match=rf"config of 'digits': .*{next(iter(change))}"):
+    with pytest.raises(ValueError, match=rf"config.json:1 of 'digits': .*{next(iter(change))}"):
         recipe_of(folder)
 
 

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array
 
 from eqprop import animate, plots
+from eqprop._files import damaged
 from eqprop.assemble import (
     make_contrast,
     make_estimator,
@@ -47,9 +48,18 @@ def draw_run(folder: AnyPath, source: Source = None) -> list[Path]:
     """The figures of a run folder, finished or not, by its own recipe."""
     folder, task = Path(folder), prepare_run(folder, source)
     result = folder / "result.json"
-    audit = read_json(result)["audit"] if result.exists() else []
+    audit = audit_of(result) if result.exists() else []
     model = make_program(task.recipe)(load_best(task, folder))
-    return draw(folder, task, model, [Agreement(**row) for row in audit])
+    return draw(folder, task, model, audit)
+
+
+def audit_of(result: AnyPath) -> list[Agreement]:
+    """The audit in a result.json."""
+    found = read_json(result)["audit"]
+    try:
+        return [Agreement(**row) for row in found]
+    except TypeError as error:
+        damaged(f"{result}:1", "the rows of an audit", f"'{error}'", error)
 
 
 def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list[Path]:

@@ -67,22 +67,23 @@ def to_config(name: str, recipe: Recipe, data: str = "") -> dict[str, Any]:
     return config | ({OWN_DATA: data} if data not in ("", recipe.data) else {})
 
 
-def from_config(config: Mapping[str, Any]) -> Recipe:
-    """The recipe of a run folder; ``ValueError`` where another version wrote it, or a value is none of its
-    field."""
+def from_config(config: Mapping[str, Any], where: str = "config") -> Recipe:
+    """The recipe of a run folder; ``ValueError`` that says ``where``, if another version wrote it, or a
+    value is none of its field."""
     name, kind = config.get("name"), str(config.get("kind"))
     fields = {k: v for k, v in config.items() if k not in ("name", "kind", OWN_DATA)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     hints = get_type_hints(KINDS[kind]) if kind in KINDS else {}
     if not hints or set(values) != set(hints):
         raise ValueError(
-            f"config of {name!r}: expected one of {sorted(KINDS)} with its own fields, got {kind!r} with "
-            f"{sorted(set(values) ^ set(hints))} unknown or missing; another version of eqprop wrote it."
+            f"{where} of {name!r}: expected one of {sorted(KINDS)} with its own fields, got {kind!r} with "
+            f"{sorted(set(values) ^ set(hints))} unknown or missing; another version of eqprop wrote it, "
+            "or it was damaged."
         )
     if odd := [key for key, value in values.items() if not _fits(value, hints[key])]:
         raise ValueError(
-            f"config of {name!r}: expected {hints[odd[0]]} as {odd[0]}, got {fields[odd[0]]!r}; restore "
-            "config.json from a copy."
+            f"{where} of {name!r}: expected {hints[odd[0]]} as {odd[0]}, got {fields[odd[0]]!r}; restore "
+            "the file from a copy."
         )
     return KINDS[kind](**values)
 

@@ -32,7 +32,8 @@ class Task:
 def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
     """The recipe of a run folder. Raises `RunError` where the run has a data set of its own, and ``source``
     is another."""
-    config = read_json(Path(folder) / "config.json")
+    path = Path(folder) / "config.json"
+    config = read_json(path)
     own = config.get(OWN_DATA)
     if own is not None and not (isinstance(source, Dataset) and source.name == own):
         raise RunError(
@@ -40,7 +41,7 @@ def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
             f"package's, got {source.name if isinstance(source, Dataset) else 'none'}; pass it in Python, "
             "as to eqprop.fit.fit(..., data, resume=True) or eqprop.figures.draw_run(folder, data)."
         )
-    return from_config(config)
+    return from_config(config, f"{path}:1")
 
 
 def prepare_run(folder: AnyPath, source: Source = None) -> Task:
