@@ -644,7 +644,9 @@ def test_the_snr_of_the_displacement_is_unbiased():
 def test_layers_phases_chains_and_examples_have_noise_of_their_own(sampler):
     model, x, y = lone_layers("h", "out"), jnp.zeros((500, 1)), jnp.zeros((500, 2))
     source = Chains(1.0, sampler, 2, burn=4, samples=1, thinning=1, common_noise=False)
-    drawn = systems.quickly(lambda: source.average(model, x, y, jnp.zeros(2), model.rest(x), KEY, nothing))()
+    drawn = systems.quickly(
+        lambda: source.average(model, x, y, jnp.zeros(2), model.rest(x), KEY, nothing)
+    )()
     assert_unrelated(drawn.states)
 
 

@@ -4,6 +4,7 @@ config.json    the recipe
 metrics.jsonl  one line an epoch
 checkpoints/   the last epochs, by Orbax
 result.json    written last; a run that has it is finished
+.lock          held by the process that trains
 *.png          plots
 """
 
