@@ -16,7 +16,7 @@ from eqprop import claims
 from eqprop.claims import new_folder
 from eqprop.figures import draw_run
 from eqprop.recipes import RECIPES, to_config
-from eqprop.reproduce import folder_of, train_seed
+from eqprop.reproduce import Experiment, folder_of, train_seed
 from eqprop.runs import Run, RunError, read_json, read_rows, require_same, write_json
 from eqprop.task import recipe_of
 
@@ -172,6 +172,17 @@ def test_a_config_with_values_of_another_type_is_refused(change, folder):
     write_json(folder / "config.json", CONFIG | change)
     with pytest.raises(ValueError, match=rf"config.json:1 of 'digits': .*{next(iter(change))}"):
         recipe_of(folder)
+
+
+def test_folders_may_be_texts(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    write_json(folder / "result.json", RESULT | {"seconds": 1.0})
+    (folder / "learning.png").touch()  # drawn before
+    shutil.copytree(folder, folder_of("digits", 0))
+    made = Experiment("digits", "", RECIPE, (0,)).reproduce("out", "nowhere")
+    assert read_json("out/digits/result.json")["runs"] == made["runs"]
+    assert recipe_of(str(folder)) == RECIPE
+    assert len(read_rows(str(folder))) == len(ROWS)
 
 
 def test_a_file_without_a_digest_is_read(folder):

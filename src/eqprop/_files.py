@@ -73,7 +73,8 @@ def unsealed(text: bytes, path: Path, line: int = 1) -> Record:
     if not isinstance(found, Record):
         damaged(f"{path}:{line}", "a JSON object", json.dumps(found)[:20])
     if seal != true:
-        damaged(f"{path}:{line}", f"content of sha256 {seal!s:.12}...", f"{true!s:.12}...")
+        got = f"{true!s:.12}... (where that is meant, delete its {DIGEST})"
+        damaged(f"{path}:{line}", f"content of {DIGEST} {seal!s:.12}...", got)
     return found
 
 

@@ -22,7 +22,7 @@ from eqprop.display import console, tell
 from eqprop.model import Model
 from eqprop.recipes import Recipe, ThermalRecipe
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 from eqprop.solvers import GradientDescent, Iterative
 from eqprop.studies import some
 from eqprop.task import prepare
@@ -46,7 +46,7 @@ class Nudges:
     repeats: int = 16
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and a figure beside it."""
         about, began = surroundings(), time.perf_counter()
@@ -66,7 +66,7 @@ class Nudges:
                 found = nudged_line(recipe, model, x, y, references, self.repeats)
                 for key, value in ({"beta": beta} | found).items():
                     lines[way].setdefault(key, []).append(value)
-        tell(f"  {plots.save(charts.nudges(lines), out / name / 'nudges.png')}")
+        tell(f"  {plots.save(charts.nudges(lines), Path(out) / name / 'nudges.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -77,7 +77,7 @@ class Nudges:
             "lines": lines,
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         tell(f"{name}: {len(ways)} ways at {len(betas)} nudges; {path}")
         return summary
 
@@ -92,7 +92,7 @@ class Curves:
     steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and a figure beside it."""
         about, steps = surroundings(), self.steps[:3] if quick else self.steps
@@ -107,7 +107,7 @@ class Curves:
         free, contrast = make_solver(self.recipe), make_contrast(self.recipe)
         rows = follow_updates(model, x, y, free, after, contrast, steps)
         norms = [row.norm for row in rows], [row.agreement.norm for row in rows]
-        tell(f"  {plots.save(charts.updates(steps, *norms), out / name / 'updates.png')}")
+        tell(f"  {plots.save(charts.updates(steps, *norms), Path(out) / name / 'updates.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -117,7 +117,7 @@ class Curves:
             ],
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         worst = min(row.agreement.cosine for row in rows)
         tell(f"{name}: cosine of EP with BPTT at least {worst:.6f} over {len(rows)} steps; {path}")
         return summary

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 
 import equinox as eqx
 import jax
 
+from eqprop._files import AnyPath
 from eqprop.data import Dataset, load
 from eqprop.estimators import relax
 from eqprop.network import INPUT, Network
@@ -61,7 +61,7 @@ def sweep_flops(network: Network) -> int:
     return 4 * products
 
 
-def predicted(recipe: Recipe, data_dir: Path | None) -> float | None:
+def predicted(recipe: Recipe, data_dir: AnyPath | None) -> float | None:
     """`longest` of the recipe with its data; of other kinds of recipe, nothing."""
     if not isinstance(recipe, VisionRecipe):
         return None

@@ -16,7 +16,7 @@ from eqprop.display import TrainingBar, tell
 from eqprop.figures import draw_run
 from eqprop.fit import fit
 from eqprop.recipes import Recipe, to_config
-from eqprop.runs import read_json, require_same, surroundings, write_json
+from eqprop.runs import AnyPath, read_json, require_same, surroundings, write_json
 
 RUNS = Path("runs")
 QUICK = 2000
@@ -34,7 +34,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train every seed, resuming whatever was begun, draw its figures unless it is a quick trial, and
         write ``<out>/<name>/result.json``."""
@@ -58,7 +58,7 @@ class Experiment:
             "runs": results,
             **about,
         }
-        return written(out / name, summary, summary["test_error_percent"])
+        return written(Path(out) / name, summary, summary["test_error_percent"])
 
 
 def in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
@@ -100,7 +100,7 @@ def folder_of(name: str, seed: int) -> Path:
 
 
 def train_seed(
-    name: str, recipe: Recipe, data_dir: Path | None, audited: bool = True
+    name: str, recipe: Recipe, data_dir: AnyPath | None, audited: bool = True
 ) -> dict[str, Any]:
     """Train one seed, or go on, or read what it gave; ``audited`` as in `eqprop.fit.fit`."""
     folder = folder_of(name, recipe.seed)

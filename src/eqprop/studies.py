@@ -22,7 +22,7 @@ from eqprop.reproduce import (
     over_seeds,
     train_seed,
 )
-from eqprop.runs import read_rows, surroundings, write_json
+from eqprop.runs import AnyPath, read_rows, surroundings, write_json
 
 
 @runtime_checkable
@@ -38,7 +38,7 @@ class Study(Protocol):
         """What it does, in a line."""
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Run it, or what is left of it, and write ``<out>/<name>/result.json``."""
 
@@ -65,7 +65,7 @@ class Sweep:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train every case and seed, resuming whatever was begun; write ``<out>/<name>/result.json`` and a
         figure beside it. The second case is a quick trial's: the first is often the recipe as it is."""
@@ -74,7 +74,7 @@ class Sweep:
         name, recipe = in_short(self.name, self.recipe, quick)
         rows = [_row(name, case, recipe, seeds, data_dir, not quick) for case in cases]
         figure = charts.sweep(rows, self.axis)
-        tell(f"  {plots.save(figure, out / name / 'sweep.png')}")
+        tell(f"  {plots.save(figure, Path(out) / name / 'sweep.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -85,7 +85,7 @@ class Sweep:
             "cases": rows,
             **about,
         }
-        return _reported(out / name, summary)
+        return _reported(Path(out) / name, summary)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Comparison:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train every way and seed, resuming whatever was begun; write ``<out>/<name>/result.json`` and a
         figure beside it."""
@@ -116,7 +116,7 @@ class Comparison:
             epochs = [read_rows(folder_of(label, seed)) for seed in seeds]
             accuracies = [[epoch["validation_accuracy"] for epoch in run] for run in epochs]
             rows.append({"line": line, "change": change, "validation_accuracy": accuracies, **row})
-        tell(f"  {plots.save(charts.accuracies(rows), out / name / 'accuracies.png')}")
+        tell(f"  {plots.save(charts.accuracies(rows), Path(out) / name / 'accuracies.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -125,7 +125,7 @@ class Comparison:
             "cases": rows,
             **about,
         }
-        return _reported(out / name, summary)
+        return _reported(Path(out) / name, summary)
 
 
 def slug(line: str) -> str:
@@ -150,7 +150,7 @@ def _reported(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trained(
-    name: str, recipe: Recipe, seeds: Sequence[int], data_dir: Path | None, audited: bool
+    name: str, recipe: Recipe, seeds: Sequence[int], data_dir: AnyPath | None, audited: bool
 ) -> dict[str, Any]:
     each = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
     runs = [train_seed(name, one, data_dir, audited) for one in each]
@@ -165,7 +165,7 @@ def _row(
     case: Case,
     recipe: Recipe,
     seeds: Sequence[int],
-    data_dir: Path | None,
+    data_dir: AnyPath | None,
     audited: bool,
 ) -> dict[str, Any]:
     label = ",".join(f"{field}={value}" for field, value in case.change.items()) or "as it is"

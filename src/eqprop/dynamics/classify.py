@@ -29,7 +29,7 @@ from eqprop.lagrangian.costs import PathCost
 from eqprop.lagrangian.extremal import PATH
 from eqprop.model import Model
 from eqprop.reproduce import RUNS, command, mean_and_std, over_seeds
-from eqprop.runs import Run, read_json, require_same, surroundings, write_json
+from eqprop.runs import AnyPath, Run, read_json, require_same, surroundings, write_json
 from eqprop.train import Images, evaluate, keep_best, require_finite, start, train_epoch
 from eqprop.units import State
 
@@ -128,7 +128,7 @@ class ResponseLearning:
     data_set: str = field(default="digits")
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train both ways, resuming whatever was begun; write ``<out>/<name>/result.json`` and
         ``accuracies.png`` beside it."""
@@ -147,7 +147,7 @@ class ResponseLearning:
             return short._reproduce(out, data_dir, command(self.name, quick))
         return self._reproduce(out, data_dir, command(self.name, quick))
 
-    def _reproduce(self, out: Path, data_dir: Path | None, asked: str) -> dict[str, Any]:
+    def _reproduce(self, out: AnyPath, data_dir: AnyPath | None, asked: str) -> dict[str, Any]:
         about, cases = surroundings(), []
         source = data_sets.load(self.data_set, data_dir)
         with jax.enable_x64(True):
@@ -156,7 +156,7 @@ class ResponseLearning:
                 cases.append(_case(way, runs))
                 error = cases[-1]["test_error_percent"]
                 tell(f"{way}: test error {over_seeds(error, len(self.seeds))}")
-        folder = out / self.name
+        folder = Path(out) / self.name
         tell(f"  {plots.save(charts.accuracies(cases), folder / 'accuracies.png')}")
         kept = {key: value for key, value in dataclasses.asdict(self).items() if key != "about"}
         summary = {**kept, "command": asked, "cases": cases, **about}

@@ -26,7 +26,7 @@ from eqprop.lagrangian import Action, Newton, NonlinearOscillators, PathError, e
 from eqprop.lagrangian.oscillators import Passage
 from eqprop.model import Model
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
 BETA = 1e-6
@@ -49,7 +49,7 @@ class CostStudy:
     repeats: int = 3
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and ``cost.png`` beside it."""
         about, began = surroundings(), time.perf_counter()
@@ -79,14 +79,14 @@ class CostStudy:
             **about,
         }
         figure = charts.costs(summary["by_steps"], summary["by_size"], summary["memory"])
-        tell(f"  {plots.save(figure, out / name / 'cost.png')}")
+        tell(f"  {plots.save(figure, Path(out) / name / 'cost.png')}")
         for label in ("by_steps", "by_size"):
             line = summary[label]
             ratios = ", ".join(f"{ratio:.1f}" for ratio in line["gradient_over_free"])
             tell(
                 f"{label}: time of order {line['order']:.2f}; gradient over free solution {ratios}"
             )
-        tell(f"{name}: {write_json(out / name / 'result.json', summary)}")
+        tell(f"{name}: {write_json(Path(out) / name / 'result.json', summary)}")
         return summary
 
 

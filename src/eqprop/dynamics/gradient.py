@@ -26,7 +26,7 @@ from eqprop.estimators import EquilibriumPropagation, Estimator
 from eqprop.lagrangian import Adjoint, Hamiltonian, Newton, ReversedNudge, evolve, unroll
 from eqprop.lagrangian.hamiltonian import Phase
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 
 DT, LENGTH = 0.05, 200
 ADJOINT, BPTT = "adjoint", "BPTT"
@@ -42,7 +42,7 @@ class GradientTable:
     """The nudges of the figure."""
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and ``errors.png`` beside it."""
         about, began = surroundings(), time.perf_counter()
@@ -58,7 +58,7 @@ class GradientTable:
         for row in rows:
             reported = f" (reported {row['reported']:.1e})" if row["reported"] else ""
             tell(f"{row['check']}: {row['error']:.1e}{reported}")
-        tell(f"  {plots.save(charts.errors(lines), out / name / 'errors.png')}")
+        tell(f"  {plots.save(charts.errors(lines), Path(out) / name / 'errors.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -67,7 +67,7 @@ class GradientTable:
             "lines": lines,
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         tell(f"{name}: {len(rows)} checks; {path}")
         return summary
 

@@ -26,7 +26,7 @@ from eqprop.estimators import EquilibriumPropagation, Estimator, relax
 from eqprop.lagrangian import Action, Adjoint, FixedEnds, Newton, PathError
 from eqprop.model import Model
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 from eqprop.units import State
 
 Built = tuple[Model, Array, Array]
@@ -57,14 +57,14 @@ class PathLearning:
     seed: int = 0
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json``, with figures and animations beside it."""
         about, began = surroundings(), time.perf_counter()
         name = f"{self.name}-quick" if quick else self.name
         with jax.enable_x64(True):
             found = {
-                label: self._learn(label, task, out / name, 5 if quick else task.steps)
+                label: self._learn(label, task, Path(out) / name, 5 if quick else task.steps)
                 for label, task in list(self.tasks.items())[: 1 if quick else None]
             }
         summary = {
@@ -76,7 +76,7 @@ class PathLearning:
             "tasks": found,
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         for label, row in found.items():
             first, last = row["losses"]["EP"][0], row["losses"]["EP"][-1]
             tell(

@@ -33,7 +33,7 @@ from eqprop.dynamics.sequences import (
 from eqprop.lagrangian import evolve, unroll
 from eqprop.lagrangian.oscillators import Passage
 from eqprop.reproduce import QUICK, RUNS, command, mean_and_std, over_seeds
-from eqprop.runs import Run, read_json, require_same, surroundings, write_json
+from eqprop.runs import AnyPath, Run, read_json, require_same, surroundings, write_json
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
 AUDITED = 64
@@ -69,7 +69,7 @@ class SequenceLearning:
     passages: Mapping[str, Passage] = field(default_factory=lambda: PASSAGES)
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train every way and seed, resuming whatever was begun; write ``<out>/<name>/result.json`` and a
         figure beside the runs."""
@@ -93,7 +93,7 @@ class SequenceLearning:
             "cases": cases,
             **about,
         }
-        tell(f"{name}: {write_json(out / name / 'result.json', summary)}")
+        tell(f"{name}: {write_json(Path(out) / name / 'result.json', summary)}")
         return summary
 
     def _run(

@@ -27,7 +27,7 @@ from eqprop.display import tell
 from eqprop.dynamics.compiled import cheaply
 from eqprop.lagrangian import Action, Newton, Periodic
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 
 STIFFNESS, HARDENING = 1.0, 0.3
 
@@ -53,7 +53,7 @@ class Semiclassics:
     """Of the symmetric nudge by ``C = q^2 / 2``."""
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and ``levels.png`` beside it."""
         about, began = surroundings(), time.perf_counter()
@@ -71,11 +71,11 @@ class Semiclassics:
             "lines": lines,
             **about,
         }
-        tell(f"  {plots.save(charts.levels(lines), out / name / 'levels.png')}")
+        tell(f"  {plots.save(charts.levels(lines), Path(out) / name / 'levels.png')}")
         for label, line in lines.items():
             shown = ", ".join(f"{error:.1e}" for error in line["error"])
             tell(f"{label}, orbit against state, n = {levels}: {shown}; order {line['order']:.2f}")
-        tell(f"{name}: {write_json(out / name / 'result.json', summary)}")
+        tell(f"{name}: {write_json(Path(out) / name / 'result.json', summary)}")
         return summary
 
     def _row(self, level: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from eqprop.fit import load_best
 from eqprop.model import Model
 from eqprop.recipes import SpikingRecipe
 from eqprop.reproduce import command, folder_of, in_short, mean_and_std, train_seed
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 from eqprop.studies import slug
 from eqprop.task import Task, prepare
 from eqprop.train import evaluate
@@ -40,7 +40,7 @@ class Baselines:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Train every way and seed, resuming whatever was begun; write ``<out>/<name>/result.json`` and a
         figure beside it."""
@@ -77,7 +77,7 @@ class Baselines:
                     f"T = {t}: {s['mean']:.2f} %" for t, s in zip(steps, spiking, strict=True)
                 )
             )
-        tell(f"  {plots.save(_drawn(rows, steps), out / name / 'steps.png')}")
+        tell(f"  {plots.save(_drawn(rows, steps), Path(out) / name / 'steps.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -87,7 +87,7 @@ class Baselines:
             "cases": rows,
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         tell(f"{name}: {len(rows)} ways; {path}")
         return summary
 

@@ -23,7 +23,7 @@ from eqprop.estimators import EquilibriumPropagation, Estimator
 from eqprop.model import Model
 from eqprop.recipes import SpikingRecipe
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 from eqprop.solvers import Momentum
 from eqprop.spiking import SurrogateBackpropagation
 from eqprop.task import prepare
@@ -61,7 +61,7 @@ class SpikingGradients:
     repeats: int = 8
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and a figure beside it."""
         about, began = surroundings(), time.perf_counter()
@@ -85,7 +85,7 @@ class SpikingGradients:
         through_time = SurrogateBackpropagation(self.recipe.free_phase())
         found = agreement(model, x, y, through_time, reference, repeats)
         rows.append({"rule": "surrogate BPTT", "noise": "–", "cosine": found})
-        tell(f"  {plots.save(_drawn(rows), out / name / 'gradient.png')}")
+        tell(f"  {plots.save(_drawn(rows), Path(out) / name / 'gradient.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -96,7 +96,7 @@ class SpikingGradients:
             "rows": rows,
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         tell(f"{name}: {len(rows)} rules; {path}")
         return summary
 

@@ -21,7 +21,7 @@ from eqprop.display import tell
 from eqprop.estimators import relax
 from eqprop.model import Model
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 from eqprop.sigmoid import Logistic
 from eqprop.solvers import Momentum
 from eqprop.spiking import Carry, Probabilities, Spiking, SpikingPropagation
@@ -48,7 +48,7 @@ class MeanField:
     chains: int = 64
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and a figure beside it."""
         about, began = surroundings(), time.perf_counter()
@@ -63,7 +63,9 @@ class MeanField:
                 f"leak {leak:g}, width {width}: error of one step {rows[-1]['error'][0]:.4f}, of "
                 f"{self.steps[-1]} {rows[-1]['error'][-1]:.4f}; bias {rows[-1]['bias']:.4f}"
             )
-        tell(f"  {plots.save(self._drawn(rows, leaks, widths), out / name / 'mean_field.png')}")
+        tell(
+            f"  {plots.save(self._drawn(rows, leaks, widths), Path(out) / name / 'mean_field.png')}"
+        )
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -73,7 +75,7 @@ class MeanField:
             "rows": rows,
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         tell(f"{name}: {len(rows)} networks; {path}")
         return summary
 

@@ -17,7 +17,7 @@ from eqprop.display import tell
 from eqprop.model import Model
 from eqprop.recipes import EstimatorName, SpikingRecipe
 from eqprop.reproduce import command
-from eqprop.runs import surroundings, write_json
+from eqprop.runs import AnyPath, surroundings, write_json
 from eqprop.task import prepare
 
 WAYS: dict[str, EstimatorName] = {"spiking EP": "spiking", "surrogate BPTT": "surrogate"}
@@ -34,7 +34,7 @@ class Memory:
     steps: tuple[int, ...] = (15, 30, 60, 120, 240)
 
     def reproduce(
-        self, out: Path, data_dir: Path | None = None, quick: bool = False
+        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
         """Write ``<out>/<name>/result.json`` and a figure beside it."""
         about, began = surroundings(), time.perf_counter()
@@ -55,7 +55,7 @@ class Memory:
             ("steps T1",),
             "working memory (MB)",
         )
-        tell(f"  {plots.save(drawn, out / name / 'memory.png')}")
+        tell(f"  {plots.save(drawn, Path(out) / name / 'memory.png')}")
         summary = {
             "name": name,
             "command": command(self.name, quick),
@@ -65,7 +65,7 @@ class Memory:
             "megabytes": lines,
             **about,
         }
-        path = write_json(out / name / "result.json", summary)
+        path = write_json(Path(out) / name / "result.json", summary)
         tell(f"{name}: {len(steps)} lengths; {path}")
         return summary
 
