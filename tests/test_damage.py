@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eqprop import claims
+from eqprop import _files, claims
 from eqprop.claims import new_folder
 from eqprop.figures import draw_run
 from eqprop.recipes import RECIPES, to_config
@@ -125,6 +125,13 @@ def test_a_row_that_lacks_something_is_named(line, says, folder):
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(RunError, match=f"{path}:{says}"):
         read_rows(folder)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_file_without_end_is_not_read_to_the_end(name, folder, monkeypatch):
+    monkeypatch.setattr(_files, "LARGEST", 100)
+    with pytest.raises(RunError, match=rf"{folder / name}: expected at most 100 bytes, got more"):
+        READ[name](folder)
 
 
 def test_columns_that_are_needed_are_named(folder):

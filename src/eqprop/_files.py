@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 DIGEST = "sha256"
+LARGEST = 1 << 26
 AnyPath = str | os.PathLike[str]
 
 
@@ -87,11 +88,15 @@ def read_json(path: AnyPath) -> dict[str, Any]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What a file holds; `RunError` where it cannot be read."""
+    """What a file holds; `RunError` where it cannot be read, or is larger than any run makes it."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror}); make it readable.") from error
+    if len(content) > LARGEST:
+        damaged(f"{path}", f"at most {LARGEST} bytes", "more")
+    return content
 
 
 def write_json(path: AnyPath, content: Mapping[str, Any]) -> Path:
