@@ -303,14 +303,14 @@ def test_actions_refuse_bad_data():
     with refused(ValueError, "an end with 1 finite coordinates"):
         spring_action(1.0, boundary=FixedEnds([0.0, 1.0], [0.0]))
     with refused(ValueError, "an end with 1 finite coordinates"):
-        spring_action(1.0, boundary=FreeEnd([np.nan]))
+        spring_action(1.0, boundary=FreeEnd(np.array([np.nan])))
     with refused(ValueError, "an end of shape"):
         found(spring_action(1.0, boundary=FixedEnds(lambda x: x, [0.0])), jnp.zeros(3))
     with refused(ValueError, "pinned coordinate in 0 .. 0"):
         spring_action(1.0, boundary=Periodic(pin=(1, 0.0)))
     unchecked = object.__new__(Periodic)  # past the type checker of the tests
     object.__setattr__(unchecked, "pin", (0.0, 1.0))
-    for make in (lambda: Periodic(pin=(0, np.nan)), unchecked.__check_init__):
+    for make in (lambda: Periodic(pin=(0, np.inf)), unchecked.__check_init__):
         with refused(ValueError, r"pin = \(coordinate, value\), a whole number and a finite one"):
             make()
     with refused(ValueError, "a whole number of coordinates, steps, harmonics"):

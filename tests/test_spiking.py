@@ -526,10 +526,10 @@ def test_wrong_types_are_said_where_no_checker_runs():
         (
             "expected steps >= 1, a whole number, got 7.5",
             "expected population >= 1, a whole number, got 2.5",
-            "expected rules of firing, .* got .'bernoulli'",
-            "expected Spiking as the solver of its phases, got Blockwise",
-            "expected a contrast, .* got eqprop.rules",
-            "whose phases spike, got EquilibriumPropagation",
+            "expected firing to be a Firing or a dict, each a Firing, got 'bernoulli'",
+            "expected solver to be a Spiking, got a Blockwise",
+            "expected contrast to be a Contrast, got a Contrast of eqprop.rules",
+            "a SurrogateBackpropagation, got an EquilibriumPropagation",
         ),
         strict=True,
     ):

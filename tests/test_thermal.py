@@ -714,9 +714,9 @@ def test_two_coupled_layers_in_one_block_are_refused():
 
 def test_wrong_numbers_are_refused():
     for temperature in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="temperature > 0"):
+        with pytest.raises(ValueError, match=r"temperature (> 0|to be a number)"):
             Chains(temperature, Gibbs())
-        with pytest.raises(ValueError, match="temperature > 0"):
+        with pytest.raises(ValueError, match=r"temperature (> 0|to be a number)"):
             Enumeration(temperature)
     with pytest.raises(ValueError, match="chains >= 1"):
         Chains(1.0, Gibbs(), chains=0)
@@ -728,7 +728,7 @@ def test_wrong_numbers_are_refused():
         UnadjustedLangevin(0.0)
     with pytest.raises(ValueError, match="friction > 0"):
         Underdamped(friction=-1.0)
-    with pytest.raises(ValueError, match="1 node or more"):
+    with pytest.raises(ValueError, match="nodes >= 1"):
         path_integral(1.0, 0)
     model, x, y = spins()
     with pytest.raises(ValueError, match="2 chains or more"):

@@ -252,9 +252,10 @@ def _check(
         remedy = f"; it would do as {swapped[0]}: are the two swapped?" if swapped else "."
         if spoken(hints[name]).startswith("an array") and isinstance(value, list | tuple):
             remedy = "; convert it by jnp.asarray."
-        raise ValueError(
-            f"{owner}: expected {_asking(name, hints[name])}, got {shown(value)}{remedy}"
-        )
+        got, kind = shown(value), type(value)
+        if kind.__name__ in spoken(hints[name]):
+            got += f" of {kind.__module__}"
+        raise ValueError(f"{owner}: expected {_asking(name, hints[name])}, got {got}{remedy}")
 
 
 def _asking(name: str, hint: Any) -> str:

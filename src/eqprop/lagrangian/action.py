@@ -71,11 +71,6 @@ class Action(Energy):
                 f"steps={steps}, dt={dt}."
             )
         self.boundary = Periodic() if boundary is None else boundary
-        if not isinstance(self.boundary, Boundary):
-            raise ValueError(
-                "Action: expected a boundary such as Periodic(), FixedEnds(start, end), FreeEnd(start) or "
-                f"InitialValue(position, momentum), got {boundary!r}."
-            )
         self.boundary.check(self.size)
         self.lagrangian, self.params = as_function(lagrangian, params)
         self.rule, self.input_shape = rule, None

@@ -96,10 +96,6 @@ class Spiking(Solver):
             raise ValueError(
                 f"Spiking: expected a leak in (0, 1], got {self.leak}; 1 is memoryless, 0.2 to 0.5 usual."
             )
-        if strange := [rule for rule in self.rules if not isinstance(rule, Firing)]:
-            raise ValueError(
-                f"Spiking: expected rules of firing, such as Bernoulli() or a dict of them, got {strange}."
-            )
         if self.steps < self.reading.steps:
             raise ValueError(
                 f"Spiking: expected a phase of at least the {self.reading.steps} steps that "

@@ -63,18 +63,7 @@ class SpikingPropagation(Estimator):
     def __check_init__(self):
         nudged = self.nudged_solver or self.solver
         for solver in (self.solver, nudged):
-            if not isinstance(solver, Spiking):
-                raise ValueError(
-                    "SpikingPropagation: expected Spiking as the solver of its phases, got "
-                    f"{type(solver).__name__}; EquilibriumPropagation takes the others."
-                )
             solver.require_energy()
-        if not isinstance(self.contrast, Contrast):
-            kind = type(self.contrast)
-            raise ValueError(
-                "SpikingPropagation: expected a contrast, such as symmetric(0.2), got "
-                f"{kind.__module__}.{kind.__name__}."
-            )
         for field in ("leak", "firing", "graded"):
             free, other = getattr(self.solver, field), getattr(nudged, field)
             if free != other:

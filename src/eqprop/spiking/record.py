@@ -43,11 +43,6 @@ def record(
     """
     if isinstance(estimator, SurrogateBackpropagation):
         return {"free": _free(estimator, model, x, key, hook)}
-    if not isinstance(estimator, SpikingPropagation):
-        raise ValueError(
-            "record: expected SpikingPropagation or SurrogateBackpropagation, whose phases spike, got "
-            f"{type(estimator).__name__}."
-        )
     betas, free, nudged = _recorded(estimator, model, x, y, key, hook)
     parts = [jax.tree.map(lambda a, i=index: a[i], nudged) for index in range(len(betas))]
     return {"free": free, **dict(zip(_named(betas), parts, strict=True))}
