@@ -109,13 +109,13 @@ def failing(mutants: list[Mutant], pool: ThreadPoolExecutor) -> str:
     return "\n".join(said for code, said in ends if code)
 
 
-def report(found: dict[str, tuple[Mutant, str]]) -> int:
+def report(found: list[tuple[Mutant, str]]) -> int:
     """Print the table by area; 0 where enough are caught, and all the others say why they cannot be."""
     print(f"\n{'':14}faults  caught")
-    for area in [*dict.fromkeys(mutant.area for mutant, _ in found.values()), "all"]:
-        ends = Counter(end for mutant, end in found.values() if area in (mutant.area, "all"))
+    for area in [*dict.fromkeys(mutant.area for mutant, _ in found), "all"]:
+        ends = Counter(end for mutant, end in found if area in (mutant.area, "all"))
         print(f"{area:14}{ends.total():6}{ends[CAUGHT]:8}{ends[CAUGHT] / ends.total():7.1%}")
-    missed = [mutant for mutant, end in found.values() if end != CAUGHT]
+    missed = [mutant for mutant, end in found if end != CAUGHT]
     return int(len(missed) > (1 - ENOUGH) * len(found) or any(not m.survives for m in missed))
 
 
@@ -136,11 +136,11 @@ def main() -> int:
         if not asked.trusted and (said := failing(mutants, pool)):
             print(f"Some tests fail without a fault; mend them first.\n{said}")
             return 2
-        found = {}
+        found = []
         runs = {pool.submit(judge, mutant): mutant for mutant in mutants}
         for done in as_completed(runs):
             mutant, (end, why) = runs[done], done.result()
-            found[mutant.name] = mutant, end
+            found.append((mutant, end))
             print(f"{end:9}{mutant.area}.{mutant.name}  {why}", flush=True)
     return report(found)
 

@@ -201,5 +201,13 @@ def test_crops_are_windows_of_the_padded_image(crop, mode):
     assert len(seen) == 25
 
 
+def test_augmentations_in_turn_have_keys_of_their_own():
+    def note(x, key):
+        return jnp.concatenate([x, jax.random.uniform(key, (1,))])
+
+    one, other = InTurn((note, note))(jnp.zeros(0), KEY)
+    assert one != other
+
+
 def test_equal_augmentations_are_one_program():
     assert hash(RandAugment(2)) == hash(RandAugment(2)) and RandomCrop(4) == RandomCrop(4)

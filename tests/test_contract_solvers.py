@@ -1,6 +1,7 @@
 """Solvers: the same minimum, an honest report, no energy gained on the way."""
 
 from functools import cache
+from itertools import pairwise
 
 import diffrax
 import equinox as eqx
@@ -203,7 +204,7 @@ def chain():
     """Six linear layers that pass nearly all on, so that plain sweeps are slow."""
     names = ("h1", "h2", "h3", "h4", "h5", "out")
     layers = {name: Layer(3, Linear()) for name in names}
-    pairs = [("x", "h1"), *zip(names, names[1:], strict=False)]
+    pairs = [("x", "h1"), *pairwise(names)]
     ops = [Dense(0.53 * jnp.linalg.qr(normal(i, (3, 3)))[0]) for i in range(len(pairs))]
     edges = [(*pair, op) for pair, op in zip(pairs, ops, strict=True)]
     return Model(Network(3, layers, edges), SquaredError()), normal(9, (2, 3))

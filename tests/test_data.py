@@ -1040,6 +1040,13 @@ def test_lists_are_refused():
         check(Split(x, y), 2)
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_both_splits_of_a_data_set_are_checked(part):
+    bad = Split(np.full((6, 2, 2, 1), np.nan), np.arange(6) % 2)
+    with pytest.raises(DataError, match="images: expected finite values, got 24"):
+        data.check_both(own(**{part: bad}))
+
+
 def test_a_data_set_of_ones_own_is_checked():
     data.check_both(own())
     small = Split(np.zeros((6, 2, 1, 1)), np.arange(6) % 2)

@@ -20,6 +20,7 @@ from eqprop import (
     EquilibriumPropagation,
     GradientDescent,
     ImplicitDifferentiation,
+    Linear,
     Model,
     Oscillator,
     SquaredError,
@@ -313,6 +314,33 @@ def test_read_noise_is_another_in_every_phase():
     assert np.linalg.norm(values(made.gradient)) > 1e3
 
 
+def test_layers_and_stages_are_read_with_errors_of_their_own():
+    noisy, zero = hardware.ReadNoise(0.1), jnp.zeros(20_000)
+    read = noisy.then(noisy)({"a": Linear(), "b": Linear()}, {"a": zero, "b": zero}, KEY)
+    a, b = (np.asarray(z) / 0.1 for z in read.values())
+    np.testing.assert_allclose([np.var(a), np.var(b), np.mean(a * b)], [2, 2, 0], atol=0.08)
+
+
+def test_devices_of_alike_layers_are_not_alike():
+    model = layered((6, 6, 6, 6, 6), KEY, Oscillator(), Oscillator())
+    factors = jax.tree.leaves(hardware.Mismatch.draw(model, 0.1, KEY).factors)
+    broken = hardware.detuned(model, 0.1, KEY)(model).energy.layers.values()
+    dead = hardware.stuck(model, 0.5, KEY)(model).energy.layers
+    masks = {tuple(layer.unit.dead.tolist()) for name, layer in dead.items() if name != "out"}
+    for drawn in (factors, [layer.unit.detuning for layer in broken]):
+        numbers = np.concatenate([np.ravel(a) for a in drawn])
+        assert len(np.unique(numbers)) == numbers.size > 20
+    assert len(masks) == 3
+
+
+def test_the_spread_of_pulses_has_nothing_to_do_with_their_rounding():
+    params = {"w": jnp.zeros(40_000)}
+    transform = hardware.pulsed(0.01, 1.0, KEY, spread=0.5)
+    half = {"w": jnp.full(40_000, 0.005)}
+    changes, _ = transform.update(half, transform.init(params), params)
+    np.testing.assert_allclose(np.mean(changes["w"]), 0.005, rtol=0.03)
+
+
 def test_stuck_neurons_are_read_with_an_error_too():
     unit = hardware.stuck(systems.oscillators().model, 0.9, KEY)(systems.oscillators().model)
     units, rest = unit.energy.units, unit.energy.rest(jnp.float64)
@@ -363,6 +391,9 @@ def test_pulses_saturate_and_count_on_average():
     change = np.mean(np.asarray(changes["w"]).reshape(4, -1), axis=1)
     np.testing.assert_allclose(change, [0.005, 0.0025, 0.0, 0.01], atol=2e-4)
     assert len(np.unique(np.asarray(changes["w"][:20_000]).round(9))) == 2
+    back, _ = transform.update(jax.tree.map(jnp.negative, updates), state, params)
+    change = np.mean(np.asarray(back["w"]).reshape(4, -1), axis=1)
+    np.testing.assert_allclose(change, [-0.005, -0.0075, -0.01, 0.0], atol=2e-4)
     more, _ = transform.update(updates, after, params)
     assert np.any(np.asarray(more["w"]) != np.asarray(changes["w"]))
 

@@ -490,6 +490,13 @@ def test_complex_nudges_past_a_conjugate_point_are_refused():
         apply(estimator, (model, jnp.zeros((1, 1)), jnp.zeros((1, 99, 1))))
 
 
+def test_the_amplitudes_of_a_path_are_its_harmonics():
+    angle = 2 * np.pi / 20 * np.arange(20)[:, None]
+    path = jnp.asarray(0.7 + 0.2 * np.cos(3 * angle) - 0.4 * np.sin(3 * angle))
+    found = FourierError((0, 3, 4)).predict({"path": path})[..., 0]
+    np.testing.assert_allclose(found, [[0.7, 0.0], [0.2, -0.4], [0.0, 0.0]], atol=1e-14)
+
+
 def test_costs_refuse_bad_data():
     model, x, y = periodic()
     path = model.rest(x)["path"][0]

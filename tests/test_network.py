@@ -25,8 +25,11 @@ from eqprop import (
     residual,
     with_read_out,
 )
+from eqprop.data import Dataset, Split
 from eqprop.energy import norm
 from eqprop.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool
+from eqprop.recipes import DenseRecipe
+from eqprop.resnet import hopfield_resnet
 from systems import normal
 
 KEY = jax.random.key(0)
@@ -125,9 +128,9 @@ def test_energy_of_a_chain_by_hand():
 
 
 def test_energy_of_a_convolution_by_hand():
-    """One number of bias a channel; an average-pooled convolution; a dense output."""
+    """One number of bias a channel, at half its size; an average-pooled convolution; a dense output."""
     kernel, weight = normal(0, (3, 3, 1, 2)), normal(1, (4, 3))
-    layers = {"c": Layer((2, 1, 2), Box(), normal(2, (2,))), "out": Layer(3, Linear())}
+    layers = {"c": Layer((2, 1, 2), Box(), normal(2, (2,)), 0.5), "out": Layer(3, Linear())}
     edges = [
         ("x", "c", Chain((Conv(kernel, padding=1), AveragePool(2)))),
         ("c", "out", Dense(weight)),
@@ -140,7 +143,9 @@ def test_energy_of_a_convolution_by_hand():
             seen[i, j] = np.tensordot(padded[i : i + 3, j : j + 3], kernel[:, :, 0], 2)
     pooled = seen.reshape(2, 2, 1, 2, 2).mean((1, 3))
     z, s = np.asarray(c), np.asarray(out)
-    expected = 0.5 * np.sum(z**2) + 0.5 * np.sum(s**2) - np.sum(z * np.asarray(layers["c"].bias))
+    expected = (
+        0.5 * np.sum(z**2) + 0.5 * np.sum(s**2) - 0.5 * np.sum(z * np.asarray(layers["c"].bias))
+    )
     expected -= np.sum(z * pooled) + z.reshape(-1) @ np.asarray(weight) @ s
     energy = Network((4, 2, 1), layers, edges)
     np.testing.assert_allclose(energy({"c": c, "out": out}, x), expected, atol=1e-12)
@@ -235,6 +240,28 @@ def test_read_out_replaces_the_output():
     assert model.cost.output == "c1"
     assert model.cost.weight.shape == (16, 5)
     assert model.predict(model.energy.rest(jnp.float64)).shape == (5,)
+
+
+SQUARE = Dataset("square", *[Split(np.zeros((4, 2, 2, 1)), np.arange(4))] * 2, 4, 1.0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: layered((5, 5, 5, 5), KEY),
+        lambda: convolutional((16, 16, 2), (2, 2), 3, KEY, dense=(8, 8, 8)),
+        lambda: with_read_out(layered((5, 5, 5, 5), KEY), 5, jax.random.key(1)),
+        lambda: hopfield_resnet((8, 8, 3), 3, KEY, (3, 3)),
+        lambda: DenseRecipe(hidden=(4, 4), cost="cross-entropy").build(SQUARE),
+    ],
+    ids=["layered", "convolutional", "read-out", "resnet", "recipe"],
+)
+def test_no_two_parameters_begin_alike(build):
+    """Not even where they have the same shape, as keys used twice would make them."""
+    leaves = [np.ravel(w) for w in jax.tree.leaves(eqx.filter(build(), eqx.is_inexact_array))]
+    numbers = np.concatenate([w / np.max(np.abs(w)) for w in leaves if np.any(w)]).round(12)
+    inside = numbers[np.abs(numbers) < 1]
+    assert len(np.unique(inside)) == len(inside) > 40
 
 
 def test_rest_is_in_the_domain():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import systems
@@ -58,6 +58,7 @@ def test_force_is_minus_the_slope(phi, a, b, injection, quadrature):
     c=st.floats(0, 3),
     target=PULLS,
 )
+@example(phi=0.5, a=0.0, b=0.0, injection=-1.0, quadrature=0.0, c=0.0, target=0.0)
 def test_minimise_never_raises_the_energy(phi, a, b, injection, quadrature, c, target):
     """On ``V`` with a nudge ``c (cos phi - target)^2 / 2``."""
     unit = Oscillator(injection, quadrature)

@@ -586,6 +586,53 @@ def test_the_best_model_is_tested_once_on_the_test_set(tmp_path, monkeypatch):
     assert result["test_error_percent"] == pytest.approx(40)
 
 
+def test_a_run_is_evaluated_on_its_device(tmp_path, monkeypatch):
+    """After every epoch and at last, whatever the parameters beside it are."""
+    levels = []
+
+    def evaluated(model, *unused, **unused_too):
+        weights = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+        levels.append(len(np.unique(np.concatenate([np.ravel(w) for w in weights]))))
+        return train.Evaluation(0.9, 1.0, {})
+
+    def still(state, *unused):
+        yield (
+            state,
+            train.Progress(0, 1, 1, dict.fromkeys(("loss", "gradient_norm", "saturated"), 0.0)),
+        )
+
+    monkeypatch.setattr(fit_module, "train_epoch", still)
+    for module in (fit_module, auditing):
+        monkeypatch.setattr(module, "evaluate", evaluated)
+    device = dataclasses.replace(TINY, epochs=1, parameter_bits=2)
+    fit("digits", device, tmp_path / "run", audited=False)
+    assert len(levels) == 3 and max(levels) <= 4
+
+
+def test_audits_look_at_validation_examples():
+    task = prepare(TINY)
+    x, y = auditing.audit_batch(task, TINY.build(task.data))
+    wanted = np.asarray(task.validation.x[: len(x)]).reshape(len(x), -1) / 16
+    np.testing.assert_allclose(x, wanted, rtol=1e-6)
+    np.testing.assert_array_equal(jnp.argmax(y, 1), task.validation.y[: len(x)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"solver": "gradient", "step_size": 3.0}, "The energy rises in .* examples"),
+        ({"precision": "bfloat16", "beta": 1e-5, "tolerance": 0.0}, "A nudge of 1e-05 moves layer"),
+    ],
+    ids=["rising", "unresolved"],
+)
+def test_a_run_warns_before_it_trains(change, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "train_epoch", idle([{}]))
+    monkeypatch.setattr(fit_module, "evaluate", lambda *unused: train.Evaluation(0.9, 1.0, {}))
+    recipe = dataclasses.replace(TINY, epochs=1, **change)
+    with pytest.warns(UserWarning, match=message):
+        fit("digits", recipe, tmp_path, audited=False)
+
+
 def test_training_validation_and_test_examples_are_apart():
     task = prepare(dataclasses.replace(TINY, examples=300))
     whole = prepare(TINY)
@@ -620,12 +667,12 @@ def test_a_run_warns_of_what_its_epochs_show(rows, message, tmp_path, monkeypatc
 
 
 def test_a_run_warns_of_chains_that_have_not_mixed(tmp_path, monkeypatch):
-    stuck = Mixing(1.0, "cost", 1.7, 4.0, 800)
+    mixed, stuck = Mixing(0.0, "cost", 1.01, 700.0, 800), Mixing(1.0, "cost", 1.7, 4.0, 800)
     monkeypatch.setattr(fit_module, "train_epoch", idle([{}]))
-    monkeypatch.setattr(fit_module, "mixing_of", lambda task, model: [stuck])
+    monkeypatch.setattr(fit_module, "mixing_of", lambda task, model: [mixed, stuck])
     with pytest.warns(UserWarning, match=r"expected a split R-hat below 1.05, got 1.70"):
         result = fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path)
-    assert result["mixing"] == [stuck._asdict()]
+    assert result["mixing"] == [mixed._asdict(), stuck._asdict()]
 
 
 @pytest.mark.parametrize("name", ["loss", "gradient_norm", "validation loss"])

@@ -17,8 +17,12 @@ from eqprop import (
     Box,
     EquilibriumPropagation,
     GradientDescent,
+    Layer,
     Linear,
     Logistic,
+    Model,
+    Network,
+    SquaredError,
     Tanh,
     convolutional,
     holomorphic,
@@ -31,7 +35,7 @@ from eqprop import (
 from eqprop.diagnose import compare
 from eqprop.energy import Clamped
 from eqprop.forecast import forecast
-from eqprop.ops import MaxPool
+from eqprop.ops import Dense, MaxPool
 from eqprop.panels import save
 from eqprop.solvers._solver import DIVERGED
 from eqprop.spiking import (
@@ -408,6 +412,25 @@ def test_coded_inputs_have_the_mean_of_analog_ones():
     assert seen.scores.shape == (4, 3)
     with pytest.raises(eqx.EquinoxRuntimeError, match="expected inputs in"):
         systems.quickly(lambda x: forecast(estimator, model, x, y, KEY))(-x)
+
+
+def test_coded_inputs_are_independent_of_the_spikes():
+    """And both of themselves a step before, seen in membranes that hardly feel them."""
+    layers = {"out": Layer(8, Box(), jnp.full(8, 0.5))}
+    edges = [("x", "out", Dense(1e-6 * jnp.eye(8)))]
+    model, x = Model(Network(8, layers, edges), SquaredError()), jnp.full((1, 8), 0.5)
+    learner = SpikingPropagation(
+        Spiking(1.0, 4000, Rates(1)), symmetric(0.1), coding=BernoulliCoded()
+    )
+
+    def seen(carry):
+        return carry.membrane["out"] > 0.5, carry.spikes["out"]
+
+    run = eqx.filter_jit(lambda: learner.free(model, x, model.rest(x), KEY, seen).records)
+    coded, fired = (np.asarray(a[0], float) - 0.5 for a in run())
+    pairs = [(coded, fired), (coded[1:], fired[:-1]), (coded[:-1], fired[1:])]
+    for one, other in [*pairs, (coded[1:], coded[:-1]), (fired[1:], fired[:-1])]:
+        assert abs(4 * np.mean(one * other)) < 5 / one.size**0.5
 
 
 def test_sigma_delta_spikes_are_nearly_probabilities():

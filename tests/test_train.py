@@ -14,6 +14,7 @@ from eqprop import (
     FunctionEnergy,
     Info,
     Model,
+    Oscillator,
     Solver,
     SquaredError,
     layered,
@@ -28,6 +29,7 @@ from eqprop.assemble import (
     make_solver,
 )
 from eqprop.augment import random_shift
+from eqprop.build import with_injections
 from eqprop.data import Dataset, Split
 from eqprop.estimators import Estimate, Estimator, Report
 from eqprop.names import parameter_names
@@ -251,6 +253,35 @@ def test_a_wrong_number_of_rates_is_refused(rates):
     recipe = dataclasses.replace(DENSE, layer_rates=rates)
     with pytest.raises(ValueError, match=r"layer_rates: expected 3 .*'x-h1', 'h1-h2', 'h2-out'"):
         make_optimiser(recipe, recipe.build(toy()), 10)
+
+
+def rated(recipe, model, steps):
+    """The updates of ``steps`` steps of gradients of 1, by name."""
+    optimiser, parameters = (
+        make_optimiser(recipe, model, 10),
+        eqx.filter(model, eqx.is_inexact_array),
+    )
+    ones, state = jax.tree.map(jnp.ones_like, parameters), optimiser.init(parameters)
+    for _ in range(steps):
+        updates, state = optimiser.update(ones, state, parameters)
+        yield named(updates)
+
+
+@pytest.mark.usefixtures("promotion")
+def test_the_rate_rises_over_the_warmup():
+    recipe = dataclasses.replace(DENSE, epochs=5, warmup=2.0, schedule="constant")
+    rates = [float(seen["h1.bias"][0]) for seen in rated(recipe, recipe.build(toy()), 6)]
+    np.testing.assert_allclose(rates, [0, -0.025, -0.05, -0.075, -0.1, -0.1], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("promotion")
+def test_injections_do_not_decay():
+    recipe = dataclasses.replace(DENSE, weight_decay=0.5, schedule="constant")
+    model = with_injections(layered((3, 2), KEY, Oscillator(), Oscillator()), -0.7)
+    (seen,) = rated(recipe, model, 1)
+    np.testing.assert_allclose(seen["out.injection"], -0.1)
+    weight = model.energy.edges["x-out"].op.weight
+    np.testing.assert_allclose(seen["x-out.weight"], -0.1 * (1 + 0.5 * weight), rtol=1e-6)
 
 
 def test_runs_that_differ_in_their_seed_share_what_is_compiled():
