@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.arguments import Bound, Count, Whole, checked
 from eqprop.ensemble import Average, Source, Statistic, costs_of, nothing, require_confining
 from eqprop.model import Model
+from eqprop.noise import typed
 from eqprop.ops import freeze
 from eqprop.samplers import Sampler, check_temperature, concrete
 from eqprop.units import State, retract
@@ -77,7 +78,8 @@ class Chains(Source):
         statistic: Statistic,
         record: Statistic = nothing,
     ) -> Average:
-        frozen = freeze(model)
+        frozen, x, y = freeze((model, x, y))
+        key = typed(key)
         if self.exchange and concrete(betas) and np.any(np.diff(np.asarray(betas)) < 0):
             raise ValueError(f"Chains: expected nudges in order with exchange, got {betas}.")
         if self.exchange and len(betas) < 2:

@@ -12,6 +12,7 @@ from jax.scipy.special import log_ndtr, ndtr, ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop.derivatives import stopped, without_derivative
 from eqprop.noise import uniform
 
 Curve = Callable[[Array], Array]
@@ -74,7 +75,15 @@ def _lower_tail(mean: Array, scale: Array, low: float, high: float) -> tuple[Arr
 def two_values(key: PRNGKeyArray, advantage: Array, low: float, high: float) -> Array:
     """``high`` with probability ``1 / (1 + exp(-advantage))``, else ``low``."""
     u = uniform(key, advantage.shape, advantage.dtype)
-    return jnp.where(u < jax.nn.sigmoid(advantage), high, low).astype(advantage.dtype)
+    up = u < jax.nn.sigmoid(stopped(advantage))
+    drawn = jnp.where(up, high, low).astype(advantage.dtype)
+    return without_derivative(advantage, drawn, JUMPS)
+
+
+JUMPS = (
+    "Spins: expected no derivative of the state of a spin, which answers its field in jumps, got one; take "
+    "the value of eqprop.Thermal, whose derivative is that of a law's means."
+)
 
 
 def log_concave(

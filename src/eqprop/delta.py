@@ -14,11 +14,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 
 from eqprop.arguments import FloatType, checked
 from eqprop.contrast import Contrast
 from eqprop.costs import Cost
+from eqprop.derivatives import stopped, with_own_gradient
 from eqprop.energy import Clamped, field, norm
 from eqprop.estimators import (
     Batch,
@@ -34,8 +36,9 @@ from eqprop.estimators import (
 from eqprop.linear import near
 from eqprop.model import Model, Nudged, require_examples
 from eqprop.network import ClampedNetwork, Edge
+from eqprop.noise import typed
 from eqprop.ops import freeze
-from eqprop.solvers import Info, Langevin, Solver
+from eqprop.solvers import Info, Solver
 from eqprop.solvers.displaced import about, nothing, require_affine, require_quadratic
 from eqprop.units import State, embed, read
 
@@ -95,27 +98,32 @@ def response(
     return origin, {name: scale * e.astype(scale.dtype) for name, e in found.items()}, info
 
 
-def difference_gradient(
-    model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, origin: State, d: State
-) -> PyTree:
-    """``d/d theta sum_k c_k mean (E(z* + d_k) - E(z*) + beta_k C(z* + d_k))``, states frozen.
+def difference_surrogate(
+    betas: Array, coefficients: Array, origin: State, d: State, model: Model, x: Batch, y: Batch
+) -> Array:
+    """``sum_k c_k mean (E(z* + d_k) - E(z*) + beta_k C(z* + d_k))``.
 
     A quadratic energy changes by its slope half-way, ``<E'(z* + d / 2), d>``. ``origin`` (batch, ...),
     ``d`` (phases, batch, ...).
     """
 
-    def change(model: Model, beta: Array, x: Array, y: Array, z: State, d: State) -> Array:
+    def change(beta: Array, x: Array, y: Array, z: State, d: State) -> Array:
         middle = jax.tree.map(lambda z, d: z + d / 2, z, d)
         work = _work(require_quadratic(_near(model.free(x), z)), middle, d)
         return work + beta * model.loss(jax.tree.map(jnp.add, z, d), y)
 
-    def surrogate(model: Model) -> Array:
-        def each(beta, x, y, z, d):
-            return change(model, beta, x, y, z, d)
+    axes = (None, 0, 0, 0, 0), (0, None, None, None, 0)
+    changes = by_phase(change, *axes)(betas, x, y, origin, d)
+    return jnp.sum(coefficients * jnp.mean(changes, axis=1))
 
-        axes = (None, 0, 0, 0, 0), (0, None, None, None, 0)
-        changes = by_phase(each, *axes)(betas, x, y, origin, d)
-        return jnp.sum(coefficients * jnp.mean(changes, axis=1))
+
+def difference_gradient(
+    model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, origin: State, d: State
+) -> PyTree:
+    """Its derivative in the parameters, the states frozen."""
+
+    def surrogate(model: Model) -> Array:
+        return difference_surrogate(betas, coefficients, origin, d, model, x, y)
 
     return eqx.filter_grad(surrogate)(model)
 
@@ -175,11 +183,13 @@ class DeltaPropagation(Estimator):
     def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
         """The estimate, and the states that it compares."""
         solver = self.nudged_solver or self.solver
-        if isinstance(solver, Langevin):
+        if solver.noisy:
             raise ValueError(
-                "DeltaPropagation: expected a solver without noise for differences, got Langevin; use "
-                "EquilibriumPropagation, whose phases share their noise."
+                "DeltaPropagation: expected a solver without noise for differences, got "
+                f"{type(solver).__name__}; use EquilibriumPropagation, whose phases share their noise."
             )
+        given, key = (model, x, y, state), typed(key)
+        model, x, y, state = stopped(given)
         free, free_info = relax(model, x, state, self.solver)
         betas, coefficients = self.contrast.draw(key)
         if jnp.iscomplexobj(betas):
@@ -200,4 +210,6 @@ class DeltaPropagation(Estimator):
         gradient = difference_gradient(model, x, y, betas, coefficients, origin, d)
         report = Report(free_info, nudged_info, reached=reached(d))
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
-        return Phases(estimate, free, jax.tree.map(jnp.add, origins, d))
+        phases = Phases(estimate, free, jax.tree.map(jnp.add, origins, d))
+        surrogate = Partial(difference_surrogate, betas, coefficients, origin, d)
+        return with_own_gradient(given, phases, surrogate)

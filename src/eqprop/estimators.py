@@ -16,15 +16,16 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree, Shaped
+from jax.tree_util import Partial
+from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 
 from eqprop.arguments import Checked, Count, checked
 from eqprop.contrast import Contrast
-from eqprop.energy import displacement, norm
+from eqprop.derivatives import stopped, with_own_gradient
+from eqprop.equilibrium import Batch, krylov, relax, work
 from eqprop.model import Model
+from eqprop.noise import typed
 from eqprop.ops import cast, freeze
 from eqprop.parameters import parameter_gradient
 from eqprop.smooth import require_holomorphic, require_smooth
@@ -33,7 +34,6 @@ from eqprop.units import State, Units
 
 NOISE = 1
 ReadOut = Callable[[Units, State, PRNGKeyArray], State]
-Batch = Shaped[Array, "batch ..."]
 Scalar = Inexact[Array, ""]
 
 
@@ -81,39 +81,31 @@ class Estimator(Checked):
         return jax.vmap(model.predict)(state)
 
 
-@checked
-def relax(
-    model: Model, x: Batch, state: State, solver: Solver, key: PRNGKeyArray | None = None
-) -> tuple[State, Info]:
-    """The free equilibria of a batch; noise is independent between examples. Nothing is differentiated."""
-    model.require_batch(x, state)
-    frozen = freeze(model)
-    keys = None if key is None else jax.random.split(key, x.shape[0])
-
-    def settle(x, state, key):
-        return solver.settle(frozen.free(x), state, key)
-
-    return jax.vmap(settle)(x, state, keys)
-
-
 def mean_loss(model: Model, state: State, y: Batch) -> Scalar:
     """Mean cost over the batch."""
     return jnp.mean(jax.vmap(model.loss)(state, y))
 
 
+def contrast_surrogate(
+    betas: Array, coefficients: Array, states: State, model: Model, x: Batch, y: Batch
+) -> Array:
+    """``Re sum_k c_k mean F_{beta_k}(s_k)`` for states of shape (phases, batch, ...)."""
+    model, x = cast((model, x), betas.dtype)
+
+    def total(beta, x, y, state):
+        return model.nudged(x, y, beta)(state)
+
+    energies = by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(betas, x, y, states)
+    return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
+
+
 def contrast_gradient(
     model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, states: State
 ) -> PyTree:
-    """``d/d theta Re sum_k c_k mean F_{beta_k}(s_k)`` for states of shape (phases, batch, ...), frozen."""
+    """Its derivative in the parameters, the states frozen."""
 
     def surrogate(model: Model) -> Array:
-        model = cast(model, betas.dtype)
-
-        def total(beta, x, y, state):
-            return model.nudged(x, y, beta)(state)
-
-        energies = by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(betas, x, y, states)
-        return jnp.real(jnp.sum(coefficients * jnp.mean(energies, axis=1)))
+        return contrast_surrogate(betas, coefficients, states, model, x, y)
 
     return parameter_gradient(surrogate, model)
 
@@ -164,6 +156,8 @@ class EquilibriumPropagation(Estimator):
     def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
         """The estimate, and the states that it compares."""
         model.require_batch(x, state, y)
+        given, key = (model, x, y, state), typed(key)
+        model, x, y, state = stopped(given)
         before, after, *reading = jax.random.split(jax.random.fold_in(key, NOISE), 4)
         free, free_info = relax(model, x, state, self.solver, before)
         free = self._read(model, free, reading[0])
@@ -195,7 +189,8 @@ class EquilibriumPropagation(Estimator):
 
         gradient = contrast_gradient(model, inputs, y, betas, coefficients, states)
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
-        return Phases(estimate, free, states)
+        surrogate = Partial(contrast_surrogate, betas, coefficients, states)
+        return with_own_gradient(given, Phases(estimate, free, states), surrogate)
 
     def _read(self, model: Model, state: State, key: PRNGKeyArray) -> State:
         read_out = self.read_out
@@ -219,35 +214,27 @@ class ImplicitDifferentiation(Estimator):
     ) -> Estimate:
         model.require_batch(x, state, y)
         check_tolerance(self.tolerance, state)
+        given = model, x, y, state
+        model, x, y, state = stopped(given)
         free, info = relax(model, x, state, self.solver)
         frozen = freeze(model)
-        gmres = lx.GMRES(
-            rtol=self.tolerance, atol=self.tolerance**2, restart=50, max_steps=self.max_steps
-        )
 
-        def adjoint(x, y, z):
-            phase = frozen.free(x)
-            _, transpose = jax.vjp(lambda z: displacement(phase, z), z)
+        def multiplier(x, y, z):
             slope = jax.grad(frozen.loss)(z, y)
-            operator = lx.FunctionLinearOperator(
-                lambda v: transpose(v)[0], jax.eval_shape(lambda: z)
-            )
-            solution = lx.linear_solve(operator, slope, gmres, throw=False).value
-            defect = jax.tree.map(jnp.subtract, operator.mv(solution), slope)
-            return solution, norm(defect) / jnp.maximum(norm(slope), self.tolerance)
+            return krylov(frozen.free(x), z, slope, self.tolerance, self.max_steps)
 
-        multipliers, defects = jax.vmap(adjoint)(x, y, free)
+        multipliers, defects = jax.vmap(multiplier)(x, y, free)
+        surrogate = Partial(_lagrangian, free, multipliers)
+        gradient = eqx.filter_grad(lambda model: surrogate(model, x, y))(model)
+        value, report = mean_loss(model, free, y), Report(info, None, defects)
+        return with_own_gradient(given, Estimate(value, gradient, free, report), surrogate)
 
-        def surrogate(model: Model) -> Array:
-            def lagrangian(x, y, z, multiplier):
-                moves = displacement(model.free(x), z)
-                work = [jnp.sum(multiplier[name] * move) for name, move in moves.items()]
-                return model.loss(z, y) - sum(work)
 
-            return jnp.mean(jax.vmap(lagrangian)(x, y, free, multipliers))
+def _lagrangian(states: State, multipliers: State, model: Model, x: Batch, y: Batch) -> Array:
+    def one(x, y, z, multiplier):
+        return model.loss(z, y) - work(model, x, z, multiplier)
 
-        gradient = eqx.filter_grad(surrogate)(model)
-        return Estimate(mean_loss(model, free, y), gradient, free, Report(info, None, defects))
+    return jnp.mean(jax.vmap(one)(x, y, states, multipliers))
 
 
 class Backpropagation(Estimator):
@@ -273,7 +260,7 @@ class Backpropagation(Estimator):
             return mean_loss(model, end, y), end
 
         (value, end), gradient = eqx.filter_value_and_grad(unrolled, has_aux=True)(model)
-        return Estimate(value, gradient, lax.stop_gradient(end), Report())
+        return Estimate(value, gradient, end, Report())
 
 
 def _summary(phase: str, info: Info | None) -> dict[str, Array]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax
-from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.arguments import checked
@@ -33,7 +32,7 @@ class FeedForward(Estimator):
             return mean_loss(model, end, y), end
 
         (value, end), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(model)
-        return Estimate(value, gradient, lax.stop_gradient(end), Report())
+        return Estimate(value, gradient, end, Report())
 
 
 def forward(model: Model, x: Array) -> State:

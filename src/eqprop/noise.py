@@ -42,6 +42,23 @@ def normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike = jnp.flo
     return (math.sqrt(2.0) * lax.erf_inv(middle)).astype(dtype)
 
 
+def typed(key: PRNGKeyArray) -> PRNGKeyArray:
+    """One key as `jax.random.key` makes it, of either kind: ``jax.random.PRNGKey`` makes its numbers alone.
+
+    Raises ``ValueError`` for what is no key, or several.
+    """
+    is_key = isinstance(key, Array)
+    if is_key and not key.shape and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    made = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+    if not is_key or (key.dtype, key.shape) != (made.dtype, made.shape):
+        raise ValueError(
+            f"key: expected one random key, jax.random.key(0) or another of one's own, got {key!r}; "
+            "jax.random.split makes several, of which one goes here."
+        )
+    return jax.random.wrap_key_data(key)
+
+
 def words(key: PRNGKeyArray, count: int) -> Array:
     """``count`` words of 32 random bits."""
     a, b = jax.random.key_data(key)[:2]

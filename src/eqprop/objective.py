@@ -18,6 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.chains import Chains, Walk
 from eqprop.ensemble import costs_of
 from eqprop.model import Model
+from eqprop.noise import typed
 from eqprop.ops import freeze
 from eqprop.units import State
 
@@ -104,7 +105,8 @@ def jarzynski(
         raise ValueError(
             f"jarzynski: expected beta other than 0 and steps >= 1, got {beta}, {steps}."
         )
-    frozen, zero = freeze(model), jnp.zeros(1, x.dtype)
+    (frozen, x, y), zero = freeze((model, x, y)), jnp.zeros(1, x.dtype)
+    key = typed(key)
     walk = Walk(source, frozen, x, y, zero)
     keys = jax.random.split(key, (1, x.shape[0], source.chains))
     carry = walk.burn_in(source.starts(frozen, state, 1), keys)

@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.arguments import Checked, Count, Whole, checked
+from eqprop.derivatives import constant
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 Pair = tuple[int, int]
@@ -118,16 +119,14 @@ class FrozenConv(eqx.Module):
 def freeze(tree: PyTree) -> PyTree:
     """The same operators with constant parameters: what a relaxation runs on.
 
-    Every module with a ``frozen()`` method is replaced by its result, and no gradient reaches the
-    parameters. Values are unchanged.
+    Every module with a ``frozen()`` method is replaced by its result. Values are unchanged; a derivative
+    that would reach the parameters raises ``ValueError``.
     """
 
-    def swap(node):
-        if hasattr(node, "frozen"):
-            return node.frozen()
-        return lax.stop_gradient(node) if eqx.is_inexact_array(node) else node
+    def able(node):
+        return hasattr(node, "frozen")
 
-    return jax.tree.map(swap, tree, is_leaf=lambda node: hasattr(node, "frozen"))
+    return jax.tree.map(lambda n: n.frozen() if able(n) else n, constant(tree), is_leaf=able)
 
 
 def cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:

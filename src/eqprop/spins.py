@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.conditional import two_values
+from eqprop.conditional import JUMPS, two_values
+from eqprop.derivatives import stopped, without_derivative
 from eqprop.units import Unit
 
 
@@ -32,15 +33,17 @@ class TwoValued(Unit):
 
     def retract(self, z: Array) -> Array:
         low, high = self.values
-        return jnp.where(z < 0.5 * (low + high), low, high).astype(z.dtype)
+        nearest = jnp.where(stopped(z) < 0.5 * (low + high), low, high).astype(z.dtype)
+        return without_derivative(z, nearest, JUMPS)
 
     def velocity(self, z: Array, field: Array) -> Array:
         return self.minimise(z, field, jnp.zeros_like(z)) - z
 
     def minimise(self, z: Array, field: Array, curvature: Array) -> Array:
         low, high = self.values
-        up = self._advantage(z, field, curvature) >= 0
-        return jnp.where(up, high, low).astype(z.dtype)
+        advantage = self._advantage(z, field, curvature)
+        best = jnp.where(stopped(advantage) >= 0, high, low).astype(z.dtype)
+        return without_derivative(advantage, best, JUMPS)
 
     def sample(
         self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array

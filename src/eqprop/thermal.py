@@ -17,15 +17,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
+from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.arguments import checked
+from eqprop.derivatives import stopped, with_own_gradient
 from eqprop.ensemble import Average, Source, costs_of, nothing, over_ensemble
 from eqprop.estimators import Batch, Estimate, Estimator
 from eqprop.exact import Enumeration, Gaussian
 from eqprop.forecast import Forecast, forecast
 from eqprop.marginal import Draws, Reading
 from eqprop.model import Model, require_examples
+from eqprop.noise import typed
 from eqprop.ops import freeze
 from eqprop.rules import Contrast, Loads, Rule
 from eqprop.units import State, embed
@@ -89,15 +92,16 @@ class Thermal(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
+        given, key = (model, x, y, state), typed(key)
+        model, x, y, state = stopped(given)
         betas = jnp.asarray(self.rule.betas, x.dtype)
 
         watched = self.source.drawn and len(betas) > 1
 
         def statistic(states: State, weights: Array) -> tuple[PyTree, tuple[Array, Array] | None]:
-            costs = costs_of(model, x, y, betas, states)
-            loads = self.rule.loads(costs, weights, self.source)
-            moved = _displacement(model, states) if watched and costs.shape[-1] > 1 else None
-            read = self.reading(model, x, y, betas, states, self.source.temperature)
+            loads, read = self._read(model, x, y, states, weights)
+            many = weights.shape[-1] > 1
+            moved = _displacement(model, states) if watched and many else None
             return loaded_gradient(model, x, y, loads, read), moved
 
         found = self.source.average(model, x, y, betas, state, key, statistic)
@@ -122,7 +126,16 @@ class Thermal(Estimator):
             found.swaps,
         )
         first = {name: z[0] for name, z in found.states.items()}
-        return Estimate(jnp.mean(objective), gradient, first, report)
+        estimate = Estimate(jnp.mean(objective), gradient, first, report)
+        return with_own_gradient(given, estimate, Partial(_surrogate, self, state, key))
+
+    def _read(
+        self, model: Model, x: Batch, y: Batch, states: State, weights: Array
+    ) -> tuple[Loads, State]:
+        """What the members of a moment count for, and what of them enters the gradient."""
+        betas = jnp.asarray(self.rule.betas, x.dtype)
+        loads = self.rule.loads(costs_of(model, x, y, betas, states), weights, self.source)
+        return loads, self.reading(model, x, y, betas, states, self.source.temperature)
 
     def start(self, model: Model, x: Batch, last: State | None = None) -> State:
         return self.source.start(model, x, last)
@@ -132,17 +145,32 @@ class Thermal(Estimator):
         return jnp.mean(jax.vmap(jax.vmap(model.predict))(state), 1)
 
 
+def loaded(loads: Loads, states: State, model: Model, x: Batch, y: Batch) -> Array:
+    """The mean over the batch of ``sum e E + c C``."""
+
+    def parts(_, x: Array, y: Array, state: State) -> tuple[Array, Array]:
+        return model.energy(state, x), model.loss(state, y)
+
+    energies, costs = over_ensemble(parts)(jnp.zeros(len(loads[0])), x, y, states)
+    return jnp.sum(loads[0] * energies + loads[1] * costs) / x.shape[0]
+
+
 def loaded_gradient(model: Model, x: Array, y: Array, loads: Loads, states: State) -> PyTree:
-    """``d/d theta`` of the mean over the batch of ``sum e E + c C`` on frozen states."""
+    """Its derivative in the parameters, the states frozen."""
+    return eqx.filter_grad(lambda model: loaded(loads, states, model, x, y))(model)
 
-    def surrogate(model: Model) -> Array:
-        def parts(_, x: Array, y: Array, state: State) -> tuple[Array, Array]:
-            return model.energy(state, x), model.loss(state, y)
 
-        energies, costs = over_ensemble(parts)(jnp.zeros(len(loads[0])), x, y, states)
-        return jnp.sum(loads[0] * energies + loads[1] * costs) / x.shape[0]
+def _surrogate(
+    estimator: Thermal, state: State, key: PRNGKeyArray, model: Model, x: Batch, y: Batch
+) -> Array:
+    """`loaded` over the same draws, which no estimate keeps: they are drawn once more."""
+    fixed = stopped((model, x, y))
 
-    return eqx.filter_grad(surrogate)(model)
+    def statistic(states: State, weights: Array) -> Array:
+        return loaded(*estimator._read(*fixed, states, weights), model, x, y)
+
+    betas = jnp.asarray(estimator.rule.betas, x.dtype)
+    return estimator.source.average(*fixed, betas, state, key, statistic).mean
 
 
 def drift(found: Average) -> Array | None:

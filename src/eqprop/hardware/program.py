@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -182,6 +183,7 @@ class TwoWay(eqx.Module):
     """An operator whose transpose belongs to another one: the derivative of ``back``, the value of
     ``there``."""
 
+    one_way: ClassVar[bool] = True
     there: Op
     back: Op
 

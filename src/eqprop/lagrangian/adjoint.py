@@ -5,13 +5,16 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.arguments import checked
+from eqprop.derivatives import stopped, with_own_gradient
 from eqprop.energy import norm
+from eqprop.equilibrium import adjoint
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
 from eqprop.lagrangian.curvature import second_variation, solve_refined
-from eqprop.lagrangian.extremal import PATH
+from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.model import Model, require_examples
 from eqprop.ops import freeze
 from eqprop.solvers import Solver
@@ -31,29 +34,35 @@ class Adjoint(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
+        given = model, x, y, state
+        model, x, y, state = stopped(given)
         free, info = relax(model, x, state, self.solver)
         frozen = freeze(model)
 
         def multiplier(x: Array, y: Array, z: State) -> tuple[State, Array]:
-            phase = frozen.free(x)
-            system = second_variation(phase, z)
-            slope = jax.grad(frozen.loss)(z, y)
-            answer = {PATH: solve_refined(system, -slope[PATH])}
-            _, bent = jax.jvp(jax.grad(phase), (z,), (answer,))
-            tangent = jax.tree.map(jnp.add, bent, slope)
-            unit = phase.units[PATH]
-            defect = unit.retract(z[PATH] + tangent[PATH]) - unit.retract(z[PATH])
-            size = jnp.maximum(norm(slope), jnp.finfo(defect.dtype).tiny)
-            return answer, norm({PATH: defect}) / size
+            return adjoint(frozen.free(x), z, jax.grad(frozen.loss)(z, y))
 
         multipliers, defects = jax.vmap(multiplier)(x, y, free)
+        surrogate = Partial(_varied, free, multipliers)
+        gradient = eqx.filter_grad(lambda model: surrogate(model, x, y))(model)
+        value, report = mean_loss(model, free, y), Report(info, None, defects)
+        return with_own_gradient(given, Estimate(value, gradient, free, report), surrogate)
 
-        def surrogate(model: Model) -> Array:
-            def varied(x: Array, y: Array, z: State, multiplier: State) -> Array:
-                _, change = jax.jvp(model.free(x), (z,), (multiplier,))
-                return model.loss(z, y) + change
 
-            return jnp.mean(jax.vmap(varied)(x, y, free, multipliers))
+@adjoint.register
+def _(phase: Extremal, z: State, slope: State) -> tuple[State, Array]:
+    answer = {PATH: solve_refined(second_variation(phase, z), -slope[PATH])}
+    _, bent = jax.jvp(jax.grad(phase), (z,), (answer,))
+    tangent = jax.tree.map(jnp.add, bent, slope)
+    unit = phase.units[PATH]
+    defect = unit.retract(z[PATH] + tangent[PATH]) - unit.retract(z[PATH])
+    size = jnp.maximum(norm(slope), jnp.finfo(defect.dtype).tiny)
+    return answer, norm({PATH: defect}) / size
 
-        gradient = eqx.filter_grad(surrogate)(model)
-        return Estimate(mean_loss(model, free, y), gradient, free, Report(info, None, defects))
+
+def _varied(states: State, multipliers: State, model: Model, x: Batch, y: Batch) -> Array:
+    def one(x: Array, y: Array, z: State, multiplier: State) -> Array:
+        _, change = jax.jvp(model.free(x), (z,), (multiplier,))
+        return model.loss(z, y) + change
+
+    return jnp.mean(jax.vmap(one)(x, y, states, multipliers))

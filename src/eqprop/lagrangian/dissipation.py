@@ -14,9 +14,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.arguments import checked
+from eqprop.derivatives import stopped, with_own_gradient
 from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
 from eqprop.lagrangian.action import Action, ClampedAction
 from eqprop.lagrangian.boundary import Periodic
@@ -126,6 +128,8 @@ class ReversedNudge(Estimator):
                 f"{type(action).__name__}; between fixed ends take the contrast of the doubled action "
                 "itself."
             )
+        given = model, x, y, state
+        model, x, y, state = stopped(given)
         free, info = relax(model, x, state, self.solver)
         frozen = freeze(model)
 
@@ -149,12 +153,14 @@ class ReversedNudge(Estimator):
 
         states, nudged = jax.vmap(respond)(x, y, free)
 
-        def surrogate(model: Model) -> Array:
-            actions = jax.vmap(model.energy)(states, x)
-            return jnp.mean(actions) + mean_loss(model, free, y)
+        surrogate = Partial(_responding, free, states)
+        gradient = eqx.filter_grad(lambda model: surrogate(model, x, y))(model)
+        estimate = Estimate(mean_loss(model, free, y), gradient, free, Report(info, nudged))
+        return with_own_gradient(given, estimate, surrogate)
 
-        gradient = eqx.filter_grad(surrogate)(model)
-        return Estimate(mean_loss(model, free, y), gradient, free, Report(info, nudged))
+
+def _responding(free: State, states: State, model: Model, x: Batch, y: Batch) -> Array:
+    return jnp.mean(jax.vmap(model.energy)(states, x)) + mean_loss(model, free, y)
 
 
 def _work(z: Array, force: Array) -> Array:

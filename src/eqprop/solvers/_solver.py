@@ -1,7 +1,7 @@
 """What every solver is: landscape and state in, state and report out. One example; batches vmap."""
 
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.arguments import Checked
+from eqprop.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.energy import Clamped, residual
 from eqprop.units import State
 
@@ -45,6 +46,9 @@ class Info(eqx.Module):
 
 class Solver(Checked):
     """How a landscape relaxes. Fields are hyper-parameters only."""
+
+    noisy: ClassVar[bool] = False
+    """Whether the state that it ends in is a draw, and no equilibrium."""
 
     @abstractmethod
     def settle(
@@ -91,12 +95,15 @@ class Iterative(Solver, Generic[C]):
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, Info]:
         check_tolerance(self.tolerance, state)
+        given = phase, state
+        phase, state = stopped(given)
         start = jnp.zeros((), jnp.int32), self.init(phase, state)
         if self.tolerance is None:
             steps, carry = self._run(phase, start, None)
-            return carry.state, report(phase, carry.state, steps, None)
-        steps, carry = self._until_settled(phase, start, self.tolerance)
-        return carry.state, report(phase, carry.state, steps, self.tolerance)
+        else:
+            steps, carry = self._until_settled(phase, start, self.tolerance)
+        found = carry.state, report(phase, carry.state, steps, self.tolerance)
+        return without_derivative(given, found, CONSTANT)
 
     def _run(self, phase: Clamped, start: tuple[Array, C], target: Array | None) -> tuple[Array, C]:
         """Steps until the iteration's own residual meets the target or the steps are spent."""

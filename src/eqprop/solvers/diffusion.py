@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import diffrax
 import equinox as eqx
 import jax
@@ -11,6 +13,7 @@ from jaxtyping import PRNGKeyArray
 
 from eqprop.arguments import NotNegative, Positive
 from eqprop.energy import Clamped, displacement
+from eqprop.noise import typed
 from eqprop.solvers._solver import Info, Solver, report
 from eqprop.units import State, retract
 
@@ -22,6 +25,7 @@ class Diffusion(Solver):
     `Langevin`. Domains must have no walls.
     """
 
+    noisy: ClassVar[bool] = True
     temperature: NotNegative = eqx.field(static=True)
     time: float = eqx.field(default=40.0, static=True)
     step_size: Positive = eqx.field(default=0.02, static=True)
@@ -44,7 +48,7 @@ class Diffusion(Solver):
             raise ValueError("Diffusion: expected a random key, got none; pass `key` to `relax`.")
         numbers = {name: jax.eval_shape(phase.units[name].read, z) for name, z in state.items()}
         path = diffrax.VirtualBrownianTree(
-            0.0, self.time, tol=0.5 * self.step_size, shape=numbers, key=key
+            0.0, self.time, tol=0.5 * self.step_size, shape=numbers, key=typed(key)
         )
 
         def spread(t, z, args):

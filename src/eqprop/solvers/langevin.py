@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.arguments import Count, NotNegative, Positive, checked
 from eqprop.energy import Clamped, field
-from eqprop.noise import normal
+from eqprop.noise import normal, typed
 from eqprop.solvers._solver import Info, Solver, report
 from eqprop.units import State, embed
 
@@ -22,6 +24,7 @@ class Langevin(Solver):
     reflect. The residual reported is that of the last state.
     """
 
+    noisy: ClassVar[bool] = True
     temperature: NotNegative = eqx.field(static=True)
     step_size: Positive = eqx.field(default=0.1, static=True)
     steps: Count = eqx.field(default=400, static=True)
@@ -38,6 +41,7 @@ class Langevin(Solver):
     ) -> tuple[State, Info]:
         if key is None:
             raise ValueError("Langevin: expected a random key, got none; pass `key` to `relax`.")
+        key = typed(key)
 
         def advance(step: Array, state: State) -> State:
             draw = jax.random.fold_in(key, step)

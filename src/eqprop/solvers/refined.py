@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.arguments import Count, FloatType
+from eqprop.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.energy import Clamped, field, norm, relative
 from eqprop.solvers._solver import Info, Iterative, Solver, check_tolerance, report
 from eqprop.solvers.displaced import about, nothing, require_quadratic
@@ -36,6 +37,8 @@ class Refined(Solver):
     ) -> tuple[State, Info]:
         check_tolerance(self.tolerance, state)
         require_quadratic(phase, (Box, Linear))
+        given = phase, state
+        phase, state = stopped(given)
         narrow = jnp.dtype(self.dtype)
 
         def look(state: State) -> tuple[State, State, Array]:
@@ -59,4 +62,5 @@ class Refined(Solver):
 
         zero = jnp.zeros((), jnp.int32)
         state, _, steps, _ = lax.while_loop(missed, refine, (state, look(state), zero, zero))
-        return state, report(phase, state, steps, self.tolerance)
+        found = state, report(phase, state, steps, self.tolerance)
+        return without_derivative(given, found, CONSTANT)

@@ -17,7 +17,7 @@ updates, the readings and what a nudge sees are choices of this package.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,7 +29,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from eqprop.arguments import Count
 from eqprop.energy import Clamped, field, relative
 from eqprop.model import Nudged
-from eqprop.noise import uniform
+from eqprop.noise import typed, uniform
 from eqprop.ops import MaxPool
 from eqprop.solvers import Info, Solver
 from eqprop.solvers._solver import judge
@@ -85,6 +85,7 @@ class Spiking(Solver):
     nudges where no energy describes the firing, and energies that are not networks.
     """
 
+    noisy: ClassVar[bool] = True
     leak: float = eqx.field(default=0.3, static=True)
     steps: Count = eqx.field(default=100, static=True)
     reading: Reading = Probabilities(15)
@@ -137,7 +138,7 @@ class Spiking(Solver):
         silent = {name: jnp.zeros(state[name].shape, bool) for name in spiking}
         memory = {name: self.rule(name).rest(state[name]) for name in spiking}
         total = jax.tree.map(jnp.zeros_like, state)
-        carry = Carry(state, state, silent, memory, total, key, jnp.zeros((), jnp.int32))
+        carry = Carry(state, state, silent, memory, total, typed(key), jnp.zeros((), jnp.int32))
         return self._fire(phase.units, carry)
 
     def run(

@@ -12,20 +12,24 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.arguments import checked
 from eqprop.contrast import Contrast
+from eqprop.derivatives import stopped, with_own_gradient
 from eqprop.energy import Clamped
 from eqprop.estimators import (
     Batch,
     Estimate,
     Estimator,
     contrast_gradient,
+    contrast_surrogate,
     mean_loss,
 )
 from eqprop.forecast import Forecast, forecast
 from eqprop.model import Model, require_examples
+from eqprop.noise import typed
 from eqprop.ops import freeze
 from eqprop.solvers import Info
 from eqprop.spiking.activity import SpikingReport, activity
@@ -77,14 +81,17 @@ class SpikingPropagation(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
-        draw, noise = jax.random.split(key)
+        given = model, x, y, state
+        model, x, y, state = stopped(given)
+        draw, noise = jax.random.split(typed(key))
         free = self.free(model, x, state, noise)
         betas, coefficients = (a.astype(x.dtype) for a in self._contrast(draw))
         nudged = self.nudged(model, x, y, betas, free.carry)
         gradient = contrast_gradient(model, x, y, betas, coefficients, nudged.state)
         value = mean_loss(model, free.state, y)
         report = SpikingReport(free.info, nudged.info, activity(free.carry))
-        return Estimate(value, gradient, free.state, report)
+        surrogate = Partial(contrast_surrogate, betas, coefficients, nudged.state)
+        return with_own_gradient(given, Estimate(value, gradient, free.state, report), surrogate)
 
     def free(
         self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = nothing
@@ -140,7 +147,7 @@ def free_phase(
         carry, records = solver.run(coding.phases(model.free, x), carry, hook)
         return Phase(carry, *solver.conclude(phase, carry), records)
 
-    return jax.vmap(settle)(x, state, jax.random.split(key, x.shape[0]))
+    return jax.vmap(settle)(x, state, jax.random.split(typed(key), x.shape[0]))
 
 
 @forecast.register

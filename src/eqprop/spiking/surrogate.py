@@ -6,7 +6,6 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import PRNGKeyArray
 
 from eqprop.arguments import checked
@@ -41,6 +40,5 @@ class SurrogateBackpropagation(Estimator):
             return jnp.mean(jax.vmap(model.cost)(shown, y)), phase
 
         (value, phase), gradient = eqx.filter_value_and_grad(unrolled, has_aux=True)(model)
-        phase = lax.stop_gradient(phase)
         report = SpikingReport(phase.info, None, activity(phase.carry))
         return Estimate(value, gradient, phase.state, report)

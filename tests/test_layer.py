@@ -1,0 +1,214 @@
+"""An equilibrium as a layer: what settles can be differentiated, or says why not; it is never a constant."""
+
+from functools import cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import paths
+import systems
+from eqprop import (
+    Backpropagation,
+    Blockwise,
+    Box,
+    Chains,
+    DeltaPropagation,
+    EquilibriumPropagation,
+    GradientDescent,
+    ImplicitDifferentiation,
+    Langevin,
+    Logistic,
+    Model,
+    Thermal,
+    finite_nudge,
+    holomorphic,
+    layered,
+    path_integral,
+    relax,
+    samplers,
+    symmetric,
+)
+from eqprop.estimators import mean_loss
+from eqprop.feedforward import FeedForward
+from eqprop.hardware import Programmed, Quantise, ReadBits
+from eqprop.lagrangian import Action, FixedEnds, Newton, PathError
+from eqprop.spiking import Spiking, SpikingPropagation, SurrogateBackpropagation
+from eqprop.spiking.gibbs import GibbsContrast
+from eqprop.warm import WarmStart
+from systems import normal
+
+KEY = jax.random.key(0)
+TIGHT, DESCENT = Blockwise(None, 200), GradientDescent(None, 200)
+
+
+def flat(tree):
+    return np.asarray(ravel_pytree(eqx.filter(tree, eqx.is_inexact_array))[0])
+
+
+def near(found, wanted, tolerance):
+    assert np.linalg.norm(wanted) > 1e-6
+    assert np.linalg.norm(found - wanted) <= tolerance * np.linalg.norm(wanted)
+
+
+# --- an encoder in front ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [systems.box, systems.strided, systems.oscillators],
+    ids=lambda builder: builder.__name__,
+)
+def test_an_encoder_in_front_learns(builder):
+    """The encoder, the model and what enters: as by implicit differentiation, and by central differences."""
+    _, model, _, y = builder()
+    shape = model.energy.input_shape
+    encoder = eqx.nn.MLP(2, int(np.prod(shape)), 3, 1, jnp.tanh, key=KEY)
+    given, static = eqx.partition((encoder, model, normal(0, (3, 2))), eqx.is_inexact_array)
+
+    def through(given):
+        encoder, model, seen = eqx.combine(given, static)
+        return model, jax.vmap(encoder)(seen).reshape(-1, *shape)
+
+    def layer(given):
+        model, x = through(given)
+        return mean_loss(model, relax(model, x, model.rest(x), TIGHT)[0], y)
+
+    def estimate(given):
+        model, x = through(given)
+        return ImplicitDifferentiation(TIGHT, 1e-13)(model, x, y, model.rest(x), KEY).value
+
+    ways = [
+        tuple(jax.tree.map(lambda a: normal(i, a.shape, float(i == k)), given[i]) for i in range(3))
+        for k in range(3)
+    ]
+
+    @systems.quickly
+    def slopes(step):
+        moves = jax.tree.map(lambda *parts: jnp.stack(parts), *ways)
+        grid = step * jnp.array([-2.0, -1.0, 1.0, 2.0])
+
+        def moved(move, step):
+            return layer(jax.tree.map(lambda a, d: a + step * d, given, move))
+
+        losses = jax.vmap(jax.vmap(moved, (None, 0)), (0, None))(moves, grid)
+        return losses @ jnp.array([1.0, -8.0, 8.0, -1.0]) / (12 * step)
+
+    gradient, exact = (systems.quickly(jax.grad(f))(given) for f in (layer, estimate))
+    near(flat(gradient), flat(exact), 1e-10)
+    np.testing.assert_allclose([flat(gradient) @ flat(w) for w in ways], slopes(5e-4), rtol=1e-8)
+
+
+def test_known_answers():
+    """``asinh(theta x)``, and ``A^-1 (B x + b)``."""
+    _, model, x, _ = systems.scalar()
+
+    @systems.quickly
+    @eqx.filter_grad
+    def total(given):
+        model, x = given
+        return jnp.sum(relax(model, x, model.rest(x), DESCENT)[0]["out"])
+
+    theta = model.energy.params
+    slope = 1 / np.sqrt(1 + (theta * x) ** 2)
+    by_model, by_input = total((model, x))
+    np.testing.assert_allclose(by_model.energy.params, np.sum(slope * x), rtol=1e-11)
+    np.testing.assert_allclose(by_input, slope * theta, rtol=1e-11)
+
+    _, model, x, _ = systems.quadratic()
+    by_model, by_input = total((model, x))
+    params = model.energy.params
+    adjoint = np.linalg.solve(params["A"], np.ones(4))
+    np.testing.assert_allclose(by_input, np.tile(adjoint @ params["B"], (3, 1)), rtol=1e-10)
+    np.testing.assert_allclose(by_model.energy.params["b"], 3 * adjoint, rtol=1e-10)
+
+
+def test_a_path_is_a_layer():
+    """A driven oscillator's path grows as the drive ``a x``, and falls as the mass and the spring."""
+
+    def spring(q, v, params, t, x):
+        m, k, a = params
+        return 0.5 * m * (v @ v) - 0.5 * k * (q @ q) + a * x * jnp.cos(t) * q[0]
+
+    params = jnp.array([1.0, 3.0, 0.7])
+    action = Action(spring, params, size=1, steps=5, dt=0.3, boundary=FixedEnds([0.0], [0.0]))
+    model, x = Model(action, PathError()), jnp.array([0.5])
+
+    @paths.quickly
+    @eqx.filter_value_and_grad
+    def total(given):
+        model, x = given
+        return jnp.sum(relax(model, x, model.rest(x), Newton())[0]["path"])
+
+    value, (by_model, by_input) = total((model, x))
+    m, k, a = params * by_model.energy.params
+    assert abs(value) > 0.01
+    np.testing.assert_allclose([m + k, a, x[0] * by_input[0]], [-value, value, value], rtol=1e-9)
+
+
+# --- an estimator's value ----------------------------------------------------------------------------
+
+BOX = layered((4, 3), KEY, Box(-1.0, 1.0), Box(-1.0, 1.0))
+SIGMOID = layered((4, 3), KEY, Logistic(), Logistic(), 2.0)
+SHORT = Blockwise(None, 30)
+SPIKING = Spiking(steps=20)
+GIBBS = Chains(1.0, samplers.Gibbs(), chains=3, burn=2, samples=2, thinning=1)
+CASES = {
+    "equilibrium": (EquilibriumPropagation(SHORT, symmetric(0.2)), BOX),
+    "holomorphic": (EquilibriumPropagation(SHORT, holomorphic(4, 0.2)), SIGMOID),
+    "noisy": (EquilibriumPropagation(Langevin(0.01, 0.1, 9), symmetric(0.2)), BOX),
+    "read out": (EquilibriumPropagation(SHORT, symmetric(0.2), read_out=ReadBits(6)), BOX),
+    "differences": (DeltaPropagation(SHORT, symmetric(0.2)), BOX),
+    "implicit": (ImplicitDifferentiation(SHORT, 1e-13), BOX),
+    "unrolled": (Backpropagation(SHORT, 9), BOX),
+    "feed-forward": (FeedForward(), BOX),
+    "warm": (WarmStart(EquilibriumPropagation(SHORT, symmetric(0.2))), BOX),
+    "device": (
+        Programmed(EquilibriumPropagation(SHORT, symmetric(0.2)), Quantise(6, 1.0)),
+        BOX,
+    ),
+    "chains": (Thermal(GIBBS, finite_nudge(1.0)), BOX),
+    "spins": (Thermal(GIBBS, path_integral(1.0, 2)), systems.spins(sizes=(4, 3))[0]),
+    "spikes": (SpikingPropagation(SPIKING, symmetric(0.2)), SIGMOID),
+    "surrogate": (SurrogateBackpropagation(SPIKING), SIGMOID),
+    "Gibbs": (GibbsContrast.init(finite_nudge(1.0), 3, 2, 2), SIGMOID),
+}
+TAPED = "unrolled", "feed-forward", "surrogate"
+each = pytest.mark.parametrize("name", CASES)
+X, Y = normal(0, (3, 4)), 0.5 * jnp.eye(3) + 0.2
+
+
+@cache
+def derivatives(name, key=KEY):
+    """The estimate, and the derivatives of its value in the model, x, y and the start."""
+    estimator, model = CASES[name]
+
+    @systems.quickly
+    def both(model, x, y, key):
+        start = estimator.start(model, x)
+
+        def value(given):
+            found = estimator(*given, key)
+            return 2.0 * found.value, found
+
+        return eqx.filter_value_and_grad(value, has_aux=True)((model, x, y, start))
+
+    (_, found), slopes = both(model, X, Y, key)
+    return found, slopes
+
+
+@each
+def test_the_derivative_of_a_value_is_the_estimators_gradient(name):
+    found, (by_model, by_input, by_target, by_start) = derivatives(name)
+    np.testing.assert_allclose(flat(by_model), 2.0 * flat(found.gradient), rtol=1e-12)
+    network = CASES[name][1].energy
+    weight, bias = (
+        network.edges["x-out"].op.weight,
+        by_model.energy.layers["out"].bias,
+    )
+    near(np.sum(by_input, 0), np.asarray(weight @ bias), 1e-10 if name != "device" else 0.1)
+    assert np.linalg.norm(by_target) > 1e-3
+    assert name in TAPED or not np.any(flat(by_start))
