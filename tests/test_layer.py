@@ -1,4 +1,4 @@
-"""An equilibrium as a layer: what settles can be differentiated, or says why not; it is never a constant."""
+"""An equilibrium as a layer: what settles has a derivative, or says why not; it is never a constant."""
 
 from functools import cache
 
@@ -17,12 +17,17 @@ from eqprop import (
     Box,
     Chains,
     DeltaPropagation,
+    Diffusion,
+    Enumeration,
     EquilibriumPropagation,
+    FunctionEnergy,
+    Gaussian,
     GradientDescent,
     ImplicitDifferentiation,
     Langevin,
     Logistic,
     Model,
+    SquaredError,
     Thermal,
     finite_nudge,
     holomorphic,
@@ -34,14 +39,15 @@ from eqprop import (
 )
 from eqprop.estimators import mean_loss
 from eqprop.feedforward import FeedForward
-from eqprop.hardware import Programmed, Quantise, ReadBits
+from eqprop.hardware import Asymmetry, Programmed, Quantise, ReadBits
 from eqprop.lagrangian import Action, FixedEnds, Newton, PathError
+from eqprop.ops import cast
 from eqprop.spiking import Spiking, SpikingPropagation, SurrogateBackpropagation
 from eqprop.spiking.gibbs import GibbsContrast
 from eqprop.warm import WarmStart
 from systems import normal
 
-KEY = jax.random.key(0)
+KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
 TIGHT, DESCENT = Blockwise(None, 200), GradientDescent(None, 200)
 
 
@@ -59,11 +65,11 @@ def near(found, wanted, tolerance):
 
 @pytest.mark.parametrize(
     "builder",
-    [systems.box, systems.strided, systems.oscillators],
+    [systems.quadratic_network, systems.strided],
     ids=lambda builder: builder.__name__,
 )
 def test_an_encoder_in_front_learns(builder):
-    """The encoder, the model and what enters: as by implicit differentiation, and by central differences."""
+    """In all its parts: as implicit differentiation has it, and central differences."""
     _, model, _, y = builder()
     shape = model.energy.input_shape
     encoder = eqx.nn.MLP(2, int(np.prod(shape)), 3, 1, jnp.tanh, key=KEY)
@@ -81,10 +87,13 @@ def test_an_encoder_in_front_learns(builder):
         model, x = through(given)
         return ImplicitDifferentiation(TIGHT, 1e-13)(model, x, y, model.rest(x), KEY).value
 
-    ways = [
-        tuple(jax.tree.map(lambda a: normal(i, a.shape, float(i == k)), given[i]) for i in range(3))
-        for k in range(3)
-    ]
+    def way(k):
+        return tuple(
+            jax.tree.map(lambda a, i=i: normal(i, a.shape, float(i == k)), part)
+            for i, part in enumerate(given)
+        )
+
+    ways = [way(k) for k in range(3)]
 
     @systems.quickly
     def slopes(step):
@@ -182,8 +191,8 @@ X, Y = normal(0, (3, 4)), 0.5 * jnp.eye(3) + 0.2
 
 
 @cache
-def derivatives(name, key=KEY):
-    """The estimate, and the derivatives of its value in the model, x, y and the start."""
+def derivatives(name):
+    """The estimate by an old key, and the derivatives of its value in the model, x, y and the start."""
     estimator, model = CASES[name]
 
     @systems.quickly
@@ -196,7 +205,7 @@ def derivatives(name, key=KEY):
 
         return eqx.filter_value_and_grad(value, has_aux=True)((model, x, y, start))
 
-    (_, found), slopes = both(model, X, Y, key)
+    (_, found), slopes = both(model, X, Y, OLD)
     return found, slopes
 
 
@@ -212,3 +221,118 @@ def test_the_derivative_of_a_value_is_the_estimators_gradient(name):
     near(np.sum(by_input, 0), np.asarray(weight @ bias), 1e-10 if name != "device" else 0.1)
     assert np.linalg.norm(by_target) > 1e-3
     assert name in TAPED or not np.any(flat(by_start))
+
+
+@each
+def test_old_keys_give_the_same(name):
+    estimator, model = CASES[name]
+    found = systems.quickly(estimator)(model, X, Y, estimator.start(model, X), KEY)
+    np.testing.assert_allclose(flat(found.gradient), flat(derivatives(name)[0].gradient), rtol=1e-9)
+
+
+def total(name, which):
+    estimator, _ = CASES[name]
+
+    def function(model, x):
+        found = estimator(model, x, Y, estimator.start(model, x), KEY)
+        return jnp.sum(ravel_pytree(eqx.filter(which(found), eqx.is_inexact_array))[0])
+
+    return function
+
+
+def refused(function, model, message):
+    with pytest.raises(ValueError, match=message):
+        eqx.filter_eval_shape(eqx.filter_grad(lambda given: function(*given)), (model, X))
+
+
+ALONE = r"derivative of its value, .* eqprop\.relax"
+
+
+@pytest.mark.parametrize("name", ["differences", "implicit", "chains", "spikes"])
+def test_states_of_an_estimate_have_no_derivative(name):
+    refused(total(name, lambda found: found.state), CASES[name][1], ALONE)
+
+
+def test_gradients_and_reports_have_no_derivative():
+    refused(total("equilibrium", lambda found: found.state), BOX, ALONE)
+    refused(total("equilibrium", lambda found: found.gradient), BOX, ALONE)
+    refused(total("equilibrium", lambda found: found.report), BOX, ALONE)
+
+
+def test_thermal_values_are_free_energies():
+    """In x and y, as the exact free energies of all states have it."""
+    for source, (model, x, y) in (
+        (Enumeration(1.0), systems.spins(sizes=(3, 3, 2))),
+        (Gaussian(1.0), systems.gaussian()),
+    ):
+
+        @systems.quickly
+        def slopes(source, model, x, y):
+            def value(at):
+                return Thermal(source, finite_nudge(1.0))(model, *at, model.rest(x), KEY).value
+
+            def exact(at):
+                free, nudged = source.free_energy(model, *at, jnp.array([0.0, 1.0]))
+                return jnp.mean(nudged - free)
+
+            return jax.grad(value)((x, y)), jax.grad(exact)((x, y))
+
+        for found, wanted in zip(*slopes(source, model, x, y), strict=True):
+            near(np.ravel(found), np.ravel(wanted), 1e-10)
+
+
+# --- what has no derivative --------------------------------------------------------------------------
+
+
+def shown(solver, key=None):
+    return lambda m, x: jnp.sum(relax(m, x, m.rest(x), solver, key)[0]["out"])
+
+
+def test_what_has_no_derivative_says_so():
+    spins, x, y = systems.spins(sizes=(4, 3))
+    one_way = Asymmetry.draw(layered((4, 3, 3), KEY), 0.1, KEY)
+
+    def complex_states(m, x):
+        start = jax.tree.map(lambda z: z.astype(complex), m.rest(x))
+        found = relax(cast(m, complex), x.astype(complex), start, SHORT)[0]["out"]
+        return jnp.sum(jnp.real(found))
+
+    def second(m, x):
+        return jnp.sum(jax.grad(lambda x: jnp.sum(shown(SHORT)(m, x) ** 2))(x) ** 2)
+
+    def of_value(m, x):
+        value = total("equilibrium", lambda found: found.value)
+        return jnp.sum(jax.grad(lambda x: value(m, x))(x) ** 2)
+
+    def settled(m, x):
+        return jnp.sum(SHORT.settle(m.free(x[0]), m.energy.rest(x.dtype))[0]["out"])
+
+    cases = [
+        (shown(Langevin(0.1, 0.1, 3), KEY), BOX, r"a draw of Langevin; take the value of Equil"),
+        (shown(Diffusion(0.1, 0.1), KEY), SIGMOID, "a draw of Diffusion"),
+        (shown(SPIKING, KEY), SIGMOID, "a draw of Spiking"),
+        (shown(SHORT), spins, r"\['out'\] are spins, .* use eqprop.Thermal"),
+        (shown(SHORT), one_way(layered((4, 3, 3), KEY)), r"\['h1-out'\] act one way"),
+        (complex_states, SIGMOID, "expected real states"),
+        (lambda m, x: relax(m, x, m.rest(x), SHORT)[1].residual[0], BOX, "one of the report"),
+        (settled, BOX, r"differentiate the states that eqprop\.relax returns"),
+        (settled, spins, r"differentiate the states that eqprop\.relax returns"),
+        (second, BOX, "got a second one"),
+        (of_value, BOX, "got a second one"),
+    ]
+    for function, model, message in cases:
+        refused(function, model, message)
+    with pytest.raises(ValueError, match="which answers its field in jumps"):
+        eqx.filter_eval_shape(Backpropagation(SHORT, 3), spins, x, y, spins.rest(x), KEY)
+    with pytest.raises(ValueError, match=r"expected a solver without noise .* got Diffusion"):
+        DeltaPropagation(Diffusion(0.1), symmetric(0.1))(BOX, X, Y, BOX.rest(X), KEY)
+
+
+def test_an_equilibrium_without_a_derivative_is_an_error():
+    """A double well at the top of its barrier, where the curvature is 0."""
+    energy = FunctionEnergy(
+        lambda p, s, x: jnp.sum(s["out"] ** 4 - p * s["out"] * x), 0.0, {"out": 1}
+    )
+    model, x = Model(energy, SquaredError()), jnp.zeros((1, 1))
+    with pytest.raises(Exception, match="whose adjoint equation has no solution"):
+        eqx.filter_grad(lambda x: shown(GradientDescent(None, 3))(model, x))(x)

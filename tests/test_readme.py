@@ -1,4 +1,4 @@
-"""The README's code runs, block by block, and its commands parse."""
+"""The code of the README and of the guide runs, block by block, and the README's commands parse."""
 
 import dataclasses
 import json
@@ -18,7 +18,8 @@ from eqprop.studies import Comparison, Sweep
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text() if README.exists() else ""
-BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+GUIDE = (README.parent / "docs/guide.md").read_text() if TEXT else ""
+BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT + GUIDE, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"^eqprop [^#\n]*", TEXT, re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(not TEXT, reason=f"README NOT TESTED: no {README}")
