@@ -2,13 +2,17 @@
 
 from functools import cache
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from eqprop.noise import mix, normal, uniform, words
+import eqprop as eq
+from eqprop import augment, chains, hardware, lagrangian, train
+from eqprop.forecast import forecast
+from eqprop.noise import mix, normal, typed, uniform, words
 
 COUNT, STEPS, KEYS = 500, 40, 40
 
@@ -129,3 +133,89 @@ def test_neighbouring_normals_are_independent():
     for lag in (1, 2, 7):
         assert abs(np.mean(z[lag:] * z[:-lag])) < 4.5 / z.size**0.5
         assert abs(np.mean(z[lag:] ** 2 * z[:-lag] ** 2) - 1) < 4.5 * 8**0.5 / z.size**0.5
+
+
+# --- old keys: `jax.random.PRNGKey` -----------------------------------------------------------------
+
+BOX = eq.layered((4, 3), jax.random.key(0), eq.Box(), eq.Box())
+TANH = eq.layered((4, 3), jax.random.key(0), eq.Tanh(), eq.Tanh())
+KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
+DEEP = eq.layered((4, 3, 3), jax.random.key(0))
+X, Y = jnp.ones((2, 4)), jnp.eye(3)[:2]
+IMAGES = train.Images(jnp.ones((4, 4)), jnp.arange(4) % 3, 1.0, 3)
+CHAINS = eq.Chains(1.0, eq.samplers.Gibbs(), chains=2, burn=1, samples=2, thinning=1)
+THERMAL = eq.Thermal(CHAINS, eq.finite_nudge(1.0))
+START = BOX.rest(X)
+
+
+def kernel(sampler):
+    def walk(key):
+        phase = BOX.nudged(X[0], Y[0], 0.1)
+        carry = sampler.init(phase, BOX.energy.rest(X.dtype), key, 1.0)
+        return sampler.step(phase, carry, key, 1.0).state
+
+    return walk
+
+
+def written(transform):
+    def update(key):
+        parameters = eqx.filter(BOX, eqx.is_inexact_array)
+        write = transform(key)
+        return write.update(parameters, write.init(parameters), parameters)[0]
+
+    return update
+
+
+DRAWS = {
+    "layered": lambda key: eq.layered((4, 3, 2), key),
+    "convolutional": lambda key: eq.convolutional((4, 4, 1), (2,), 3, key),
+    "resnet": lambda key: eq.hopfield_resnet((8, 8, 3), 3, key, (1,)),
+    "biases": lambda key: eq.with_biases(BOX, key, 1.0),
+    "read-out": lambda key: eq.with_read_out(DEEP, 3, key),
+    "oscillators": lambda key: lagrangian.NonlinearOscillators.init(key, 2, 3),
+    "mismatch": lambda key: hardware.Mismatch.draw(BOX, 0.1, key),
+    "stuck": lambda key: hardware.stuck(BOX, 0.5, key)(BOX),
+    "noise": lambda key: hardware.ReadNoise(0.1)(BOX.energy.units, BOX.energy.rest(X.dtype), key),
+    "grid": written(lambda key: hardware.on_grid(4, 1.0, key)),
+    "pulses": written(lambda key: hardware.pulsed(0.01, 1.0, key)),
+    "sign": lambda key: eq.RandomSign(0.1).draw(key),
+    "flip": lambda key: augment.Flip()(jnp.ones((2, 4, 4, 1)), key),
+    "scatter": lambda key: chains.scatter(BOX, X, 2, key),
+    "gibbs": kernel(eq.samplers.Gibbs()),
+    "langevin": lambda key: eq.relax(BOX, X, START, eq.Langevin(0.1, 0.1, 2), key)[0],
+    "langevin alone": lambda key: eq.Langevin(0.1, 0.1, 2).settle(
+        BOX.free(X[0]), BOX.energy.rest(X.dtype), key
+    )[0],
+}
+TRACED = {
+    "underdamped": kernel(eq.samplers.Underdamped()),
+    "mala": kernel(eq.samplers.Mala()),
+    "nuts": kernel(eq.samplers.Nuts()),
+    "jarzynski": lambda key: eq.objective.jarzynski(BOX, X, Y, CHAINS, 1.0, START, key, 2),
+    "diffusion": lambda key: eq.relax(TANH, X, TANH.rest(X), eq.Diffusion(0.1), key)[0],
+    "forecast": lambda key: forecast(THERMAL, BOX, X, Y, key).scores,
+    "evaluate": lambda key: train._evaluate(BOX, IMAGES, THERMAL, key),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_old_keys_draw_the_same(name):
+    new, old = (jax.tree.leaves(eqx.filter(DRAWS[name](key), eqx.is_array)) for key in (KEY, OLD))
+    assert new
+    for a, b in zip(new, old, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_old_keys_are_taken(name):
+    new, old = (eqx.filter_eval_shape(TRACED[name], key) for key in (KEY, OLD))
+    assert eqx.tree_equal(new, old)
+
+
+def test_keys_are_one_of_either_kind():
+    assert typed(OLD) == KEY == typed(KEY)
+    for wrong in (0, jnp.zeros(2), jax.random.split(KEY), jax.random.split(OLD, 3)):
+        with pytest.raises(
+            ValueError, match=r"expected one random key, jax.random.key\(0\) or another"
+        ):
+            typed(wrong)

@@ -10,6 +10,7 @@ cheapest that passes its statistical tests.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +43,7 @@ def normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike = jnp.flo
     return (math.sqrt(2.0) * lax.erf_inv(middle)).astype(dtype)
 
 
-def typed(key: PRNGKeyArray) -> PRNGKeyArray:
+def typed(key: Any) -> PRNGKeyArray:
     """One key as `jax.random.key` makes it, of either kind: ``jax.random.PRNGKey`` makes its numbers alone.
 
     Raises ``ValueError`` for what is no key, or several.
