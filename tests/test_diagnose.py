@@ -1,5 +1,7 @@
 """Audits: what agreement means, the exact gradient, and the order of a contrast's error."""
 
+import io
+import json
 from functools import partial
 
 import equinox as eqx
@@ -7,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from eqprop import (
+    Backpropagation,
     Blockwise,
     EquilibriumPropagation,
     ImplicitDifferentiation,
@@ -20,10 +24,12 @@ from eqprop import (
     relax,
     symmetric,
 )
-from eqprop.diagnose import ALL, audit, compare, estimate, exact_gradient, sweep_beta
+from eqprop.diagnose import ALL, Agreement, audit, compare, estimate, exact_gradient, sweep_beta
+from eqprop.display import agreement_table
 from eqprop.estimators import cast, mean_loss
 from eqprop.names import parameter_names
 from eqprop.recipes import ConvRecipe
+from eqprop.runs import dumps
 from systems import box, read_out, tanh
 
 KEY = jax.random.key(3)
@@ -73,15 +79,29 @@ def test_agreement_of_what_is_neither_parallel_nor_equal():
         assert row.relative_error == pytest.approx(np.sqrt((g - r) @ (g - r) / (r @ r)))
 
 
-def test_zero_gradients_are_numbers_too():
+def test_a_gradient_of_zero_has_no_direction():
+    """It was said to agree with itself by a cosine of 1."""
     gradient = gradient_like(tanh().model)
     nothing = scaled(gradient, 0.0)
     for row in compare(nothing, nothing):
-        assert row[1:] == (1.0, 0.0, 0.0)
+        np.testing.assert_equal(row[1:], (np.nan, np.nan, 0.0))
     for row in compare(nothing, gradient):
-        assert row[1:3] == (0.0, 1.0)
-    for row, g in zip(compare(gradient, nothing), jax.tree.leaves(gradient), strict=False):
-        assert row[1:] == pytest.approx((0.0, np.linalg.norm(g), 0.0))
+        np.testing.assert_equal(row[1:3], (np.nan, 1.0))
+    for row in compare(gradient, nothing):
+        np.testing.assert_equal(row[1:], (np.nan, np.nan, 0.0))
+    kept = json.loads(dumps([row._asdict() for row in compare(nothing, gradient)]))
+    np.testing.assert_equal([Agreement.read(row) for row in kept], compare(nothing, gradient))
+    shown = Console(record=True, file=io.StringIO())
+    shown.print(agreement_table(compare(nothing, nothing), "dead"))
+    assert "1.000000" not in (text := shown.export_text()) and "–" in text
+
+
+def test_an_audit_names_dead_parameters():
+    model = layered((2, 2, 2), KEY, Linear(), Linear())
+    dead = eqx.tree_at(lambda m: m.energy.edges["h1-out"].op.weight, model, jnp.zeros((2, 2)))
+    unrolled = Backpropagation(Blockwise(None, 3), 3)
+    with pytest.warns(UserWarning, match=r"got others for \['h1.bias', 'x-h1.weight'\]"):
+        audit(dead, jnp.ones((1, 2)), jnp.ones((1, 2)), unrolled, unrolled, KEY)
 
 
 @pytest.mark.parametrize(

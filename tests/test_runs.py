@@ -23,7 +23,8 @@ import pytest
 
 from eqprop import auditing, data, layered, runs, train
 from eqprop import fit as fit_module
-from eqprop.fit import fit, load_best, warn_if_risen, warn_if_unreached
+from eqprop.answer import warn_of_answer
+from eqprop.fit import fit, load_best, warn_if_risen
 from eqprop.mixing import Mixing
 from eqprop.optimisers import make_optimiser
 from eqprop.recipes import RECIPES
@@ -488,10 +489,10 @@ def test_a_loss_that_has_risen_is_warned_of():
 
 
 def test_a_nudge_that_does_not_reach_the_first_layers_is_warned_of():
-    warn_if_unreached({"epoch": 0, "nudge_reached": 0.95})
-    warn_if_unreached({"epoch": 0})
+    warn_of_answer({"nudge_reached": 0.95})
+    warn_of_answer({})
     with pytest.warns(UserWarning, match=r"Epoch 2: a nudge reached 33% of the layers"):
-        warn_if_unreached({"epoch": 2, "nudge_reached": 0.33})
+        warn_of_answer({"nudge_reached": 0.33}, "Epoch 2: ")
 
 
 def test_a_folder_with_pieces_of_a_run_is_refused(tmp_path):

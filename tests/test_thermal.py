@@ -57,6 +57,7 @@ from systems import SIGNS, exact, gaussian, lateral_op, normal, spins
 
 KEY = jax.random.key(0)
 BETAS = (0.01, 0.1, 1.0, 10.0)
+CONFINED = "expected an energy that grows"
 
 
 @pytest.fixture
@@ -685,8 +686,14 @@ def test_scattered_starts_are_unrelated():
 
 
 def refuse(match, source, model, x, y, rule=None):
+    """By the check, and by whatever would run the chains unchecked, also while it is compiled."""
+    thermal = Thermal(source, rule or finite_nudge(1.0))
     with pytest.raises(ValueError, match=match):
-        Thermal(source, rule or finite_nudge(1.0)).check(model, x, y)
+        thermal.check(model, x, y)
+    if match == CONFINED:
+        return
+    with pytest.raises(ValueError, match=match):
+        eqx.filter_eval_shape(thermal, model, x, y, model.rest(x), KEY)
 
 
 def test_what_cannot_be_sampled_is_refused():
@@ -707,13 +714,45 @@ def test_what_cannot_be_sampled_is_refused():
     refuse("not linear", Gaussian(1.0), *spins())
     _, *oscillators = systems.oscillators()
     refuse("oscillators; use UnadjustedLangevin", Chains(1.0, Hmc()), *oscillators)
-    refuse("expected an energy that grows", langevin, *gaussian(), rule=symmetric_nudge(3.0))
+    refuse(CONFINED, langevin, *gaussian(), rule=symmetric_nudge(3.0))
 
     def hill(params, state, x):
         return -params * jnp.sum(state["out"] ** 2)
 
     model = Model(FunctionEnergy(hill, jnp.asarray(1.0), {"out": (2,)}), SquaredError())
-    refuse("expected an energy that grows", langevin, model, jnp.zeros((1, 1)), jnp.zeros((1, 2)))
+    refuse(CONFINED, langevin, model, jnp.zeros((1, 1)), jnp.zeros((1, 2)))
+
+
+def test_every_way_to_run_chains_checks_them():
+    """Evaluation, mixing and ramps too; no two messages send a function of spins to one another."""
+    langevin, (model, x, y) = Chains(1.0, UnadjustedLangevin()), spins()
+    for run in (
+        lambda: forecast(Thermal(langevin, finite_nudge()), model, x, y, KEY),
+        lambda: mixing(model, x, y, langevin, jnp.zeros(1), KEY),
+        lambda: jarzynski(model, x, y, langevin, 1.0, model.rest(x), KEY),
+    ):
+        with pytest.raises(ValueError, match="are spins; use Gibbs on a Network, or Enumeration"):
+            run()
+
+    def ising(params, state, x):
+        return -state["out"] @ params @ state["out"]
+
+    function = FunctionEnergy(ising, jnp.eye(2), {"out": (2,)}, {"out": Spin()})
+    refuse(
+        "write it as a Network, or use Enumeration",
+        Chains(1.0, Gibbs()),
+        *(Model(function, SIGNS), jnp.zeros((1, 1)), jnp.zeros((1, 2))),
+    )
+
+
+def test_any_cost_has_a_covariance_in_the_free_phase():
+    """Which no nudge enters, so that the cost need not be quadratic: seen while it is compiled, too."""
+    _, model, x, y = systems.read_out()
+    boxed = layered((4, 5, 4), KEY, Box(), Box())
+    model = Model(boxed.energy, dataclasses.replace(model.cost, output="out"))
+    thermal = Thermal(Chains(1.0, Gibbs(), 4, 2, 2, 1), free_covariance())
+    assert np.isfinite(estimate(thermal, model, x, y, model.rest(x), KEY).value)
+    refuse("cost that is not quadratic", Chains(1.0, Gibbs()), model, x, y)
 
 
 def test_a_unit_without_a_conditional_says_so():

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from eqprop.answer import warn_of_answer
 from eqprop.assemble import make_estimator, make_source, make_spiking, make_thermal
 from eqprop.chains import Chains
 from eqprop.choices import SPIKING
-from eqprop.diagnose import Agreement, compare, estimate, exact_gradient
+from eqprop.diagnose import Agreement, compare, estimate, exact_gradient, tell_of_dead
 from eqprop.mixing import Mixing, mixing
 from eqprop.model import Model
 from eqprop.recipes import Recipe, RuleName, ThermalRecipe
@@ -65,7 +66,8 @@ def audit_recipe(task: Task, model: Model) -> list[Agreement]:
     """The recipe's estimator, as it trains, against its `reference`."""
     x, y = audit_batch(task, model)
     mine = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(0))
-    return compare(mine.gradient, reference(task.recipe, model, x, y))
+    warn_of_answer(mine.report.metrics())
+    return tell_of_dead(compare(mine.gradient, reference(task.recipe, model, x, y)))
 
 
 def spread_of(task: Task, model: Model) -> Spread | None:

@@ -12,11 +12,21 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.arguments import Bound, Count, Whole, checked
-from eqprop.ensemble import Average, Source, Statistic, costs_of, nothing, require_confining
+from eqprop.ensemble import (
+    Average,
+    Numbers,
+    Source,
+    Statistic,
+    costs_of,
+    extremes,
+    nothing,
+    require_confining,
+)
 from eqprop.model import Model
 from eqprop.noise import typed
 from eqprop.ops import freeze
 from eqprop.samplers import Sampler, check_temperature, concrete
+from eqprop.slopes import require_cost_slope, require_energy_slope
 from eqprop.units import State, retract
 
 BEGIN = 2**31 - 1
@@ -60,12 +70,17 @@ class Chains(Source):
         """Steps of each chain."""
         return self.burn + self.samples * self.thinning
 
-    def check(self, model: Model, x: Array, y: Array, betas: Array) -> None:
+    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
         start = model.energy.rest(x.dtype)
-        for beta in (jnp.min(betas), jnp.max(betas)):
+        for beta in extremes(betas, x.dtype):
             phase = model.nudged(x[0], y[0], beta)
             self.sampler.check(phase, start)
-            require_confining(phase, start, float(beta))
+            require_confining(phase, start, beta)
+        if not self.sampler.exact:
+            rest = jax.eval_shape(model.rest, x)
+            require_energy_slope(model, x, rest)
+            if not concrete(betas) or np.any(betas):
+                require_cost_slope(model, y, rest)
 
     def average(
         self,

@@ -84,7 +84,7 @@ def _train(job: jobs.Train, folder: Path) -> None:
         result = fit(job.name, recipe, folder, job.data_dir, job.resume, bar.step, seen, devices)
     with console.status("drawing"):
         paths = draw_run(folder, job.data_dir)
-    if rows := [Agreement(**row) for row in result["audit"]]:
+    if rows := [Agreement.read(row) for row in result["audit"]]:
         title = f"{recipe.estimator} against {reference_name(recipe)}"
         show(agreement_table(rows, title))
     else:

@@ -32,6 +32,11 @@ class Contrast(Checked):
     def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
         """The nudges and the weights of one gradient."""
 
+    @property
+    def opposed(self) -> bool:
+        """Whether the outermost nudges are opposite, so that displacements should be, too."""
+        return False
+
 
 class Fixed(Contrast):
     """The same nudges every time: data, so that another beta needs no compilation, and may be traced."""
@@ -39,6 +44,11 @@ class Fixed(Contrast):
     betas: np.ndarray | Array
     coefficients: np.ndarray | Array
     order: int = eqx.field(static=True)
+    pair: bool = eqx.field(default=False, static=True)
+
+    @property
+    def opposed(self) -> bool:
+        return self.pair
 
     def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
         return jnp.asarray(self.betas), jnp.asarray(self.coefficients)
@@ -79,7 +89,8 @@ def finite_difference(betas: Sequence[float] | np.ndarray | Array) -> Fixed:
     scale = np.max(np.abs(nodes))
     symmetric = np.allclose(np.sort(nodes / scale), np.sort(-nodes / scale)) and len(nodes) % 2 == 0
     order = len(nodes) if symmetric else len(nodes) - 1
-    return Fixed(nodes, _audible(nodes, _slopes([Fraction(node) for node in nodes])), order)
+    slopes = _audible(nodes, _slopes([Fraction(node) for node in nodes]))
+    return Fixed(nodes, slopes, order, bool(nodes[0] == -nodes[-1]))
 
 
 @checked
@@ -116,7 +127,7 @@ def holomorphic(points: int, radius: float | Array) -> Fixed:
     _nonzero(radius, "radius")
     angles = np.pi * (2 * np.arange(points // 2) + 1) / points
     betas = _typed(complex, radius) * np.exp(1j * angles)
-    return Fixed(betas, 2 / (points * betas), points)
+    return Fixed(betas, 2 / (points * betas), points, True)
 
 
 def _stretched(steps: Sequence[int], size: float | Array, order: int) -> Fixed:
@@ -124,7 +135,8 @@ def _stretched(steps: Sequence[int], size: float | Array, order: int) -> Fixed:
     _nonzero(size)
     size = _typed(float, size)
     weights = _audible(np.asarray(steps), _slopes([Fraction(step) for step in steps]))
-    return Fixed(np.asarray(steps, np.float64) * size + 0.0, weights / size, order)
+    nodes = np.asarray(steps, np.float64) * size + 0.0
+    return Fixed(nodes, weights / size, order, steps[0] == -steps[-1])
 
 
 def _slopes(nodes: Sequence[Fraction]) -> list[Fraction]:

@@ -17,11 +17,13 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 
+from eqprop.answer import Answer, asked, asymmetry, reached, warn_of_answer
+from eqprop.answer import response as response_of
 from eqprop.arguments import FloatType, checked
 from eqprop.contrast import Contrast
 from eqprop.costs import Cost
 from eqprop.derivatives import stopped, with_own_gradient
-from eqprop.energy import Clamped, field, norm
+from eqprop.energy import Clamped, field, finite, norm
 from eqprop.estimators import (
     Batch,
     Estimate,
@@ -30,7 +32,6 @@ from eqprop.estimators import (
     Report,
     by_phase,
     mean_loss,
-    reached,
     relax,
 )
 from eqprop.linear import near
@@ -38,7 +39,8 @@ from eqprop.model import Model, Nudged, require_examples
 from eqprop.network import ClampedNetwork, Edge
 from eqprop.noise import typed
 from eqprop.ops import freeze
-from eqprop.solvers import Info, Solver
+from eqprop.slopes import require_slopes
+from eqprop.solvers import Info, Solver, lost_unless
 from eqprop.solvers.displaced import about, nothing, require_affine, require_quadratic
 from eqprop.units import State, embed, read
 
@@ -95,6 +97,7 @@ def response(
         beta=jnp.sign(beta).astype(dtype),
     )
     found, info = solver.settle(nudged, nothing(origin, dtype))
+    info = lost_unless(finite(fields), info)
     return origin, {name: scale * e.astype(scale.dtype) for name, e in found.items()}, info
 
 
@@ -178,7 +181,9 @@ class DeltaPropagation(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
-        return self.phases(model, x, y, state, key).estimate
+        found = self.phases(model, x, y, state, key).estimate
+        warn_of_answer(found.report.metrics())
+        return found
 
     def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
         """The estimate, and the states that it compares."""
@@ -188,6 +193,7 @@ class DeltaPropagation(Estimator):
                 "DeltaPropagation: expected a solver without noise for differences, got "
                 f"{type(solver).__name__}; use EquilibriumPropagation, whose phases share their noise."
             )
+        require_slopes(model, x, y, state)
         given, key = (model, x, y, state), typed(key)
         model, x, y, state = stopped(given)
         free, free_info = relax(model, x, state, self.solver)
@@ -208,7 +214,12 @@ class DeltaPropagation(Estimator):
         origins, d, nudged_info = by_phase(settle, *axes)(betas, x, y, free)
         origin = jax.tree.map(lambda z: z[0], origins)
         gradient = difference_gradient(model, x, y, betas, coefficients, origin, d)
-        report = Report(free_info, nudged_info, reached=reached(d))
+        answer = Answer(
+            reached(d, asked(model, y, origin)),
+            asymmetry(d) if self.contrast.opposed else None,
+            response_of(frozen, x, y, betas, origin, d),
+        )
+        report = Report(free_info, nudged_info, answer=answer)
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
         phases = Phases(estimate, free, jax.tree.map(jnp.add, origins, d))
         surrogate = Partial(difference_surrogate, betas, coefficients, origin, d)

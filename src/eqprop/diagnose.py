@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from eqprop.answer import warn_of_answer
 from eqprop.arguments import checked
 from eqprop.contrast import Contrast
 from eqprop.estimators import (
@@ -21,6 +24,7 @@ from eqprop.estimators import (
     ImplicitDifferentiation,
     relax,
 )
+from eqprop.health import not_finite
 from eqprop.model import Model
 from eqprop.names import parameter_names
 from eqprop.ops import cast, freeze
@@ -31,12 +35,19 @@ ALL = "all parameters"
 
 
 class Agreement(NamedTuple):
-    """One parameter: the cosine to the reference, ``|g - r| / |r|``, and ``|r|``."""
+    """One parameter: the cosine to the reference, ``|g - r| / |r|``, and ``|r|``. A gradient of 0 has no
+    direction, and nothing is relative to it: not a number."""
 
     name: str
     cosine: float
     relative_error: float
     norm: float
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Agreement:
+        """From JSON, where what is not a number is null."""
+        numbers = (row[key] for key in cls._fields[1:])
+        return cls(row["name"], *(math.nan if value is None else value for value in numbers))
 
 
 @checked
@@ -61,7 +72,20 @@ def audit(
 ) -> list[Agreement]:
     """Both estimators on one batch, from rest."""
     mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))
-    return compare(mine.gradient, theirs.gradient)
+    warn_of_answer(mine.report.metrics())
+    return tell_of_dead(compare(mine.gradient, theirs.gradient))
+
+
+def tell_of_dead(rows: list[Agreement]) -> list[Agreement]:
+    """The rows, after a warning of parameters whose gradient or reference is 0 or not finite."""
+    if dead := [row.name for row in rows if math.isnan(row.cosine)]:
+        warnings.warn(
+            f"No direction to compare: expected gradients other than 0, and finite, got others for {dead}. "
+            "These parameters learn nothing: layers at the ends of their interval answer no nudge (lower "
+            "the gain), and a nudge or an estimate may be lost in rounding.",
+            stacklevel=3,
+        )
+    return rows
 
 
 @checked
@@ -88,10 +112,12 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
         free, adjoint = found.report.free, found.report.adjoint
         assert free is not None and adjoint is not None
         worst = max(float(np.max(free.residual)), float(np.max(adjoint)))
+        lost = not_finite(model, x, found.state)
     if not worst < 1e-8:
+        why = f"not finite are {lost}" if lost else "the free phase of this model does not settle"
         raise RuntimeError(
-            f"exact_gradient: expected a relative residual below 1e-8, got {worst:.1e}; the free phase of "
-            "this model does not settle, so that it has no equilibrium gradient."
+            f"exact_gradient: expected a relative residual below 1e-8, got {worst:.1e}; {why}, so that it "
+            "has no equilibrium gradient."
         )
     return found.gradient
 
@@ -206,6 +232,6 @@ def _flat(gradient: PyTree) -> list[np.ndarray]:
 def _agreement(name: str, g: np.ndarray, r: np.ndarray) -> Agreement:
     scale = float(np.linalg.norm(r))
     product = float(np.linalg.norm(g)) * scale
-    cosine = float(g @ r) / product if product > 0 else float(np.array_equal(g, r))
-    error = float(np.linalg.norm(g - r)) / scale if scale > 0 else float(np.linalg.norm(g))
+    cosine = float(g @ r) / product if product > 0 else math.nan
+    error = float(np.linalg.norm(g - r)) / scale if scale > 0 else math.nan
     return Agreement(name, cosine, error, scale)

@@ -104,11 +104,13 @@ class TrainingBar:
 
 
 def agreement_table(rows: Sequence[Agreement], title: str) -> Table:
-    """The audit as a table; names fold where it is narrow, and numbers keep their digits."""
+    """The audit as a table: a dash where there is no direction, or nothing to be relative to; names fold
+    where it is narrow, and numbers keep their digits."""
     table = Table(title=title, title_justify="left")
     table.add_column("parameter", overflow="fold")
     for column in ("cosine", "relative error", "norm"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row.name, f"{row.cosine:.6f}", f"{row.relative_error:.1e}", f"{row.norm:.1e}")
+        numbers = f"{row.cosine:.6f}", f"{row.relative_error:.1e}", f"{row.norm:.1e}"
+        table.add_row(row.name, *("–" if number == "nan" else number for number in numbers))
     return table

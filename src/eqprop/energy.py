@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from eqprop.arguments import Checked, Count, checked
+from eqprop.parameters import learnt
 from eqprop.spins import TwoValued
 from eqprop.units import Box, Linear, State, Unit, Units, embed, retract, self_energy
 
@@ -119,14 +120,22 @@ def relative(move: State, state: State) -> Array:
 
 @checked
 def residual(phase: Clamped, state: State) -> Array:
-    """Relative residual ``|displacement| / max(|z|, 1)`` of one example."""
-    return relative(displacement(phase, state), state)
+    """Relative residual ``|displacement| / max(|z|, 1)`` of one example; not a number where a field is not
+    finite, however near to an end of its interval that puts a unit."""
+    fields = field(phase, embed(phase.units, state), tuple(state))
+    missed = relative(velocities(phase.units, state, fields), state)
+    return jnp.where(finite(fields), missed, jnp.nan)
+
+
+def finite(tree: PyTree) -> Array:
+    """Whether all numbers of a tree are finite."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(tree)]))
 
 
 class FunctionEnergy(Energy):
     """Any function ``E(params, state, x) -> scalar`` as an energy.
 
-    ``params`` is any tree whose arrays learn: a dict, or a module such as ``eqx.nn.MLP``.
+    ``params`` is any tree whose arrays and numbers learn: a dict, or a module such as ``eqx.nn.MLP``.
     ``shapes`` names the state's arrays; ``units`` their domains (`Linear` unless given, `Box`, `Spin` or
     `Bernoulli`).
     """
@@ -157,7 +166,7 @@ class FunctionEnergy(Energy):
                     f"what it shows), got {type(unit).__name__}; write its self-energy into the "
                     "function and use Linear, or build a Network."
                 )
-        self.params = jax.tree.map(lambda a: jnp.asarray(a) if eqx.is_array_like(a) else a, params)
+        self.params = learnt(params)
         self.function = function
         self.shapes_ = tuple(
             (name, (shape,) if isinstance(shape, int) else tuple(shape))
@@ -200,6 +209,7 @@ __all__ = [
     "curvature",
     "displacement",
     "field",
+    "finite",
     "norm",
     "relative",
     "residual",

@@ -28,6 +28,7 @@ from eqprop.units import State, Unit
 
 RAYS, TURNS, NEAR = 64, 60, 1e3
 Statistic = Callable[[State, Array], PyTree]
+Numbers = Array | np.ndarray | float
 
 
 def nothing(states: State, weights: Array) -> None:
@@ -78,8 +79,17 @@ class Source(Checked):
         return model.rest(x)
 
     @abstractmethod
-    def check(self, model: Model, x: Array, y: Array, betas: Array) -> None:
-        """Raise ``ValueError`` where this source cannot serve the model; looks at the first example."""
+    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
+        """Raise ``ValueError`` where this source cannot serve the model: looks at the first example, and at
+        numbers of its own where those of the model are abstract, as under ``jit``."""
+
+
+def extremes(betas: Numbers, dtype: Any) -> list[Array]:
+    """The least and the largest nudge: numbers, also under ``jit``, where they are numbers."""
+    if not concrete(betas):
+        return [jnp.min(betas), jnp.max(betas)]
+    with jax.ensure_compile_time_eval():
+        return [jnp.asarray(end(betas), dtype) for end in (np.min, np.max)]
 
 
 def over_ensemble(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,20 +128,22 @@ def exact_average(
     return Average(statistic(states, weights), costs[None], weights, states, records)
 
 
-def require_confining(phase: Clamped, state: State, beta: float) -> None:
+def require_confining(phase: Clamped, state: State, beta: Array) -> None:
     """Raise ``ValueError`` where the energy does not grow far out, so that no Gibbs law exists.
 
     Looks along 64 random rays in the layers whose domain has no end, and along each ray turned downhill by
     the curvature of the energy far out.
     """
+    if not concrete((phase, state)):
+        return
     free = {name: state[name] for name, unit in phase.units.items() if _endless(unit)}
-    if not free or not concrete((phase, state)):
+    if not free:
         return
     falling = int(jnp.sum(_falls(phase, state, free)))
     if falling:
         raise ValueError(
-            f"Thermal phase at beta = {beta:g}: expected an energy that grows without bound, but it falls "
-            f"along {falling} of {2 * RAYS} directions in {list(free)}: exp(-F / T) has no integral. "
+            f"Thermal phase at beta = {float(beta):g}: expected an energy that grows without bound, but it "
+            f"falls along {falling} of {2 * RAYS} directions in {list(free)}: exp(-F / T) has no integral. "
             "Use a weaker negative nudge, a one-sided contrast, bounded units (Box, Tanh), smaller weights."
         )
 

@@ -20,6 +20,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 
+from eqprop.answer import Answer, asked, asymmetry, reached, response, warn_of_answer
 from eqprop.arguments import Checked, Count, checked
 from eqprop.contrast import Contrast
 from eqprop.derivatives import stopped, with_own_gradient
@@ -28,9 +29,10 @@ from eqprop.model import Model
 from eqprop.noise import typed
 from eqprop.ops import cast, freeze
 from eqprop.parameters import parameter_gradient
+from eqprop.slopes import require_rates, require_slopes
 from eqprop.smooth import require_holomorphic, require_smooth
 from eqprop.solvers import CONVERGED, Info, Iterative, Solver, check_tolerance
-from eqprop.units import State, Units
+from eqprop.units import State, Units, embed
 
 NOISE = 1
 ReadOut = Callable[[Units, State, PRNGKeyArray], State]
@@ -39,19 +41,19 @@ Scalar = Inexact[Array, ""]
 
 class Report(NamedTuple):
     """What happened on the way: the free phase, the nudged phases (shape (phases, batch)), the relative
-    residual of the adjoint equation, and how far the nudge `reached`, where there were any."""
+    residual of the adjoint equation, and how the batch answered its nudges, where there were any."""
 
     free: Info | None = None
     nudged: Info | None = None
     adjoint: Array | None = None
-    reached: Array | None = None
+    answer: Answer | None = None
 
     def metrics(self) -> dict[str, Array]:
         """What training logs."""
         seen = _summary("free", self.free) | _summary("nudged", self.nudged)
         if self.adjoint is not None:
             seen["adjoint_residual"] = jnp.mean(self.adjoint)
-        return seen if self.reached is None else seen | {"nudge_reached": self.reached}
+        return seen if self.answer is None else seen | self.answer.metrics()
 
 
 class Estimate(NamedTuple):
@@ -110,19 +112,6 @@ def contrast_gradient(
     return parameter_gradient(surrogate, model)
 
 
-def reached(states: State) -> Scalar:
-    """The fraction of layers in which the outermost of phases (phases, batch, ...) differ, of examples in
-    which any layer does. A nudge travels by neighbours, a sweep at a time: a phase that meets its tolerance
-    early leaves far layers as they were, and these learn nothing."""
-    moved = jnp.stack(
-        [jnp.any((z[0] != z[-1]).reshape(z.shape[1], -1), axis=1) for z in states.values()]
-    )
-    real = jnp.result_type(float)
-    answering = jnp.sum(jnp.any(moved, axis=0), dtype=real)
-    share = jnp.sum(jnp.mean(moved, axis=0, dtype=real)) / jnp.maximum(answering, 1.0)
-    return jnp.where(answering > 0, share, 1.0)
-
-
 class Phases(NamedTuple):
     """An estimate with the states of its phases: free (batch, ...), nudged (phases, batch, ...)."""
 
@@ -151,11 +140,13 @@ class EquilibriumPropagation(Estimator):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
-        return self.phases(model, x, y, state, key).estimate
+        found = self.phases(model, x, y, state, key).estimate
+        warn_of_answer(found.report.metrics())
+        return found
 
     def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
         """The estimate, and the states that it compares."""
-        model.require_batch(x, state, y)
+        require_slopes(model, x, y, state)
         given, key = (model, x, y, state), typed(key)
         model, x, y, state = stopped(given)
         before, after, *reading = jax.random.split(jax.random.fold_in(key, NOISE), 4)
@@ -182,7 +173,14 @@ class EquilibriumPropagation(Estimator):
         states, nudged_info = by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, 0))(
             betas, inputs, y, starts, draws
         )
-        report = Report(free_info, nudged_info, reached=reached(states))
+        show = jax.vmap(partial(embed, model.energy.units))
+        moved = jax.tree.map(jnp.subtract, jax.vmap(show)(states), show(starts))
+        answer = Answer(
+            reached(states, asked(model, y, free)),
+            asymmetry(moved) if self.contrast.opposed else None,
+            None if solver.watchful else response(frozen, inputs, y, betas, starts, moved),
+        )
+        report = Report(free_info, nudged_info, answer=answer)
         states = jax.vmap(lambda state, key: self._read(model, state, key))(
             states, jax.random.split(reading[1], len(betas))
         )
@@ -212,7 +210,8 @@ class ImplicitDifferentiation(Estimator):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
-        model.require_batch(x, state, y)
+        require_slopes(model, x, y, state)
+        require_rates(model)
         check_tolerance(self.tolerance, state)
         given = model, x, y, state
         model, x, y, state = stopped(given)
@@ -250,7 +249,8 @@ class Backpropagation(Estimator):
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
-        model.require_batch(x, state, y)
+        require_slopes(model, x, y, state)
+        require_rates(model)
 
         def unrolled(model: Model):
             def settle(x, state):

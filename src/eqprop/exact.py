@@ -16,16 +16,18 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.energy import Clamped
 from eqprop.ensemble import (
     Average,
+    Numbers,
     Source,
     Statistic,
     energies_of,
     exact_average,
+    extremes,
     nothing,
     require_confining,
 )
 from eqprop.model import Model
 from eqprop.ops import freeze
-from eqprop.samplers import check_temperature, concrete
+from eqprop.samplers import check_temperature, stand_in
 from eqprop.spins import TwoValued
 from eqprop.units import Linear, State
 
@@ -42,7 +44,7 @@ class Enumeration(Source):
     def __check_init__(self):
         check_temperature(self.temperature)
 
-    def check(self, model: Model, x: Array, y: Array, betas: Array) -> None:
+    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
         self._all(model, x)
 
     def average(
@@ -97,7 +99,7 @@ class Gaussian(Source):
     def __check_init__(self):
         check_temperature(self.temperature)
 
-    def check(self, model: Model, x: Array, y: Array, betas: Array) -> None:
+    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
         units, rest = model.energy.units, model.energy.rest(x.dtype)
         count = sum(z.size for z in rest.values())
         others = [name for name, unit in units.items() if not isinstance(unit, Linear)]
@@ -107,9 +109,10 @@ class Gaussian(Source):
                 + (f", of which {others} are not linear" if others else "")
                 + "; use Chains."
             )
-        for beta in betas if concrete((model, x, betas)) else ():
-            _require_quadratic(model.nudged(x[0], y[0], beta), rest)
-            require_confining(model.nudged(x[0], y[0], beta), rest, float(beta))
+        for beta in extremes(betas, x.dtype):
+            phase = model.nudged(x[0], y[0], beta)
+            _require_quadratic(phase, rest)
+            require_confining(phase, rest, beta)
 
     def average(
         self,
@@ -162,11 +165,13 @@ class Gaussian(Source):
 
 
 def _require_quadratic(phase: Clamped, rest: State) -> None:
-    zero, unravel = ravel_pytree(rest)
-    curvature = jax.hessian(lambda flat: phase(unravel(flat)))
-    places = jax.random.normal(jax.random.key(0), (2, zero.size), zero.dtype)
-    here, there = (curvature(place) for place in places)
-    change = float(jnp.max(jnp.abs(there - here)) / jnp.maximum(jnp.max(jnp.abs(here)), 1.0))
+    with jax.ensure_compile_time_eval():
+        phase, rest = stand_in((phase, rest))
+        zero, unravel = ravel_pytree(rest)
+        curvature = jax.hessian(lambda flat: phase(unravel(flat)))
+        places = jax.random.normal(jax.random.key(0), (2, zero.size), zero.dtype)
+        here, there = (curvature(place) for place in places)
+        change = float(jnp.max(jnp.abs(there - here)) / jnp.maximum(jnp.max(jnp.abs(here)), 1.0))
     if change > 1e-3:
         raise ValueError(
             f"Gaussian: expected an energy and a cost that are quadratic, but their curvature changes by "

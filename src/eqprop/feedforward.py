@@ -11,6 +11,7 @@ from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss
 from eqprop.forecast import Forecast, forecast
 from eqprop.model import Model, require_examples
 from eqprop.network import INPUT, Network
+from eqprop.slopes import require_cost_slope, require_rates
 from eqprop.units import State
 
 
@@ -26,6 +27,8 @@ class FeedForward(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
+        require_cost_slope(model, y, state)
+        require_rates(model)
 
         def loss(model: Model):
             end = jax.vmap(lambda x: forward(model, x))(x)

@@ -57,8 +57,8 @@ def audit_of(result: AnyPath) -> list[Agreement]:
     """The audit in a result.json."""
     found = read_json(result)["audit"]
     try:
-        return [Agreement(**row) for row in found]
-    except TypeError as error:
+        return [Agreement.read(row) for row in found]
+    except (KeyError, TypeError) as error:
         damaged(f"{result}:1", "the rows of an audit", f"'{error}'", error)
 
 

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from eqprop.answer import warn_of_answer
 from eqprop.assemble import (
     make_augment,
     make_estimator,
@@ -25,6 +26,7 @@ from eqprop.auditing import audit_batch, audit_recipe, mixing_of, spikes_of, tes
 from eqprop.data import Dataset
 from eqprop.devices import ONE, Devices
 from eqprop.diagnose import energy_rises
+from eqprop.health import not_finite
 from eqprop.hosts import from_first, in_all, require_agreement
 from eqprop.mixing import warn_if_unmixed
 from eqprop.model import Model
@@ -45,6 +47,7 @@ from eqprop.solvers import GradientDescent
 from eqprop.spiking.activity import warn_if_unmoved
 from eqprop.task import Source, Task, prepare
 from eqprop.train import (
+    DivergedError,
     Evaluation,
     Progress,
     TrainState,
@@ -59,7 +62,6 @@ from eqprop.train import (
 SHUFFLES = 1
 LOCKED = 0.999
 RISEN = 10.0
-REACHED = 0.75
 PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
 CHAINS = ("displacement_snr", "drift", "acceptance", "swap_rate", "rate", "silent", "busy")
 NOT_AUDITED: dict[str, Any] = {
@@ -117,6 +119,10 @@ def fit(
 def _try_out(task: Task, model: Model) -> None:
     """Trace one step, so that a recipe that cannot run fails before it has a folder."""
     x, y = audit_batch(task, model)
+    if (lost := not_finite(model, x)) is not None:
+        raise DivergedError(
+            f"Training cannot begin: expected finite numbers, got others in {lost}."
+        )
     _warn_if_rising(task, model)
     if task.recipe.estimator == "thermal":
         make_thermal(task.recipe).check(model, x, y)
@@ -161,19 +167,6 @@ def warn_if_locked(saturated: float, epoch: int) -> None:
         )
 
 
-def warn_if_unreached(row: Mapping[str, float]) -> None:
-    """Warn of an epoch in which the nudges left many layers as they were."""
-    if row.get("nudge_reached", 1.0) < REACHED:
-        warnings.warn(
-            f"Epoch {row['epoch']:.0f}: a nudge reached {row['nudge_reached']:.0%} of the layers on "
-            "average, and the others learn nothing. Either its phase met the tolerance before, since the "
-            "residual counts all neurons, of which the answer is a small part: use a smaller tolerance, "
-            "or 0 for nudged_steps steps, or differences (--differences), whose tolerance is relative to "
-            "the answer. Or whole layers lie at the ends of their interval: lower the gain.",
-            stacklevel=2,
-        )
-
-
 def _epochs(
     task: Task, state: TrainState, optimiser, run: Run, observe, observe_epoch
 ) -> TrainState:
@@ -205,7 +198,7 @@ def _epochs(
         warn_if_locked(row["saturated"], int(state.epoch))
         warn_if_risen(row["loss"], (rows or [row])[0]["loss"], int(state.epoch))
         warn_if_unmoved(row)
-        warn_if_unreached(row)
+        warn_of_answer(row, f"Epoch {row['epoch']:.0f}: ")
         rows.append(row)
         run.log(row)
         run.save(int(state.epoch), state)

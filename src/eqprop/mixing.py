@@ -51,6 +51,7 @@ def mixing(
     """Of the cost and of the nudged energy, from chains scattered over the domain, after the source's own
     burn-in, ``samples`` draws a chain and one step apart."""
     chains = max(FEWEST, source.chains)
+    source.check(model, x, y, betas)
     apart = dataclasses.replace(source, chains=chains, samples=samples, thinning=1)
 
     @eqx.filter_jit

@@ -105,6 +105,7 @@ def jarzynski(
         raise ValueError(
             f"jarzynski: expected beta other than 0 and steps >= 1, got {beta}, {steps}."
         )
+    source.check(model, x, y, np.array([0.0, beta]))
     (frozen, x, y), zero = freeze((model, x, y)), jnp.zeros(1, x.dtype)
     key = typed(key)
     walk = Walk(source, frozen, x, y, zero)

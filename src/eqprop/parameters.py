@@ -1,4 +1,5 @@
-"""The gradient of an objective in a model's parameters, as processors multiply matrices fastest."""
+"""Parameters: what learns, and the gradient of an objective in them, as processors multiply matrices
+fastest."""
 
 from __future__ import annotations
 
@@ -6,10 +7,22 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PyTree
 
 NARROW = 24
+
+
+def learnt(params: PyTree) -> PyTree:
+    """Python numbers as arrays that learn, whole ones too; arrays of whole numbers stay what they are."""
+
+    def array(leaf: PyTree) -> PyTree:
+        if isinstance(leaf, int) and not isinstance(leaf, bool):
+            return jnp.asarray(float(leaf))
+        return jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf
+
+    return jax.tree.map(array, params)
 
 
 def parameter_gradient(objective: Callable[[PyTree], Array], model: PyTree) -> PyTree:

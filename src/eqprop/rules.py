@@ -16,12 +16,11 @@ from jaxtyping import Array
 from eqprop.arguments import Checked, Count, checked, concrete
 from eqprop.contrast import Fixed, one_sided
 from eqprop.contrast import symmetric as symmetric_contrast
-from eqprop.ensemble import Source
+from eqprop.ensemble import Numbers, Source
 from eqprop.exact import Gaussian
 from eqprop.objective import acceptance_ratio, gauss_legendre, integrate, log_mean_exp
 
 Loads = tuple[Array, Array]
-Numbers = Array | np.ndarray | float
 
 
 class Rule(Checked):
@@ -77,15 +76,16 @@ class Contrast(Rule):
 
 class PathIntegral(Rule):
     """``sum_k q_k (<dC>_{b_k} - Cov_{b_k}[C, dF_{b_k}] / T)`` over quadrature nodes of [0, beta] (Theorem
-    3.4); the covariance is unbiased, with ``1 / (N - 1)``, where members are draws."""
+    3.4); the covariance is unbiased, with ``1 / (N - 1)``, where members are draws. Without nodes, the
+    integrand at 0."""
 
-    nodes: Numbers
+    nodes: Numbers | None
     quadrature: Numbers
     beta: Numbers
 
     @property
     def betas(self) -> Numbers:
-        return self.nodes
+        return np.zeros(1) if self.nodes is None else self.nodes
 
     def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
         members = costs.shape[-1]
@@ -98,7 +98,7 @@ class PathIntegral(Rule):
         excess = costs - jnp.sum(weights * costs, -1, keepdims=True)
         part = _column(self.quadrature, costs) * weights
         energy = -unbiased / source.temperature * part * excess
-        return energy, _column(self.nodes, costs) * energy + part
+        return energy, _column(self.betas, costs) * energy + part
 
     def objective(self, costs: Array, weights: Array, temperature: float) -> Array:
         return integrate(costs, weights, jnp.asarray(self.quadrature, costs.dtype))
@@ -158,7 +158,7 @@ def path_integral(beta: float | Array = 1.0, nodes: Count = 4) -> PathIntegral:
 def free_covariance(beta: float | Array = 1.0) -> PathIntegral:
     """The integrand at 0, the gradient of ``<C>_0``: the classical small nudge with one phase."""
     _check_nudge("free_covariance", beta)
-    return PathIntegral(nodes=np.zeros(1), quadrature=np.ones(1), beta=_data(beta))
+    return PathIntegral(nodes=None, quadrature=np.ones(1), beta=_data(beta))
 
 
 def _check_nudge(name: str, beta: float | Array) -> None:

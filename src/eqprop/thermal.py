@@ -16,13 +16,14 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logsumexp
 from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.arguments import checked
 from eqprop.derivatives import stopped, with_own_gradient
-from eqprop.ensemble import Average, Source, costs_of, nothing, over_ensemble
+from eqprop.ensemble import Average, Source, costs_of, extremes, nothing, over_ensemble
 from eqprop.estimators import Batch, Estimate, Estimator
 from eqprop.exact import Enumeration, Gaussian
 from eqprop.forecast import Forecast, forecast
@@ -31,6 +32,7 @@ from eqprop.model import Model, require_examples
 from eqprop.noise import typed
 from eqprop.ops import freeze
 from eqprop.rules import Contrast, Loads, Rule
+from eqprop.slopes import require_parameters
 from eqprop.units import State, embed
 
 
@@ -82,16 +84,19 @@ class Thermal(Estimator):
     reading: Reading = Draws()
 
     def check(self, model: Model, x: Batch, y: Batch) -> None:
-        """Raise ``ValueError``, with its remedy, where the phases of this model cannot be had."""
-        betas = jnp.asarray(self.rule.betas, x.dtype)
-        self.source.check(model, x, y, betas)
-        self.reading.check(model.nudged(x[0], y[0], betas[0]), model.energy.rest(x.dtype))
+        """Raise ``ValueError``, with its remedy, where the phases of this model cannot be had: what a call
+        does first. Under ``jit``, of the model's form alone."""
+        least, _ = extremes(self.rule.betas, x.dtype)
+        self.source.check(model, x, y, self.rule.betas)
+        self.reading.check(model.nudged(x[0], y[0], least), model.energy.rest(x.dtype))
+        require_parameters(model, x, y, jax.eval_shape(model.rest, x))
 
     @checked
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
+        self.check(model, x, y)
         given, key = (model, x, y, state), typed(key)
         model, x, y, state = stopped(given)
         betas = jnp.asarray(self.rule.betas, x.dtype)
@@ -215,6 +220,7 @@ def _(estimator: Thermal, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -
         return logsumexp(-ratio * costs, axis=1, b=weights[0][..., None])
 
     zero = jnp.zeros(1, x.dtype)
+    source.check(model, x, y, np.zeros(1))
     found = source.average(model, x, y, zero, model.rest(x), key, nothing, record)
     likelihood = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
     costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), 0)[0]

@@ -181,7 +181,9 @@ def _apart(logs: Mapping[str, Array], seen: dict[str, Array]) -> dict[str, Array
 
 
 def _hits(scores: Array, labels: Array) -> Array:
-    return jnp.argmax(scores, 1).astype(labels.dtype) == labels
+    """Scores that are not finite hit nothing."""
+    hits = jnp.argmax(scores, 1).astype(labels.dtype) == labels
+    return hits & jnp.all(jnp.isfinite(scores), 1)
 
 
 def _saturated(model: Model, state: State) -> Array:

@@ -17,6 +17,7 @@ from eqprop.lagrangian.curvature import second_variation, solve_refined
 from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.model import Model, require_examples
 from eqprop.ops import freeze
+from eqprop.slopes import require_slopes
 from eqprop.solvers import Solver
 from eqprop.units import State
 
@@ -34,6 +35,7 @@ class Adjoint(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
+        require_slopes(model, x, y, state)
         given = model, x, y, state
         model, x, y, state = stopped(given)
         free, info = relax(model, x, state, self.solver)

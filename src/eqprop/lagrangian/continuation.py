@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,10 +13,11 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.arguments import Count
 from eqprop.energy import Clamped
 from eqprop.lagrangian.curvature import action_of
-from eqprop.lagrangian.extremal import PATH, Extremal, depends
+from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
 from eqprop.model import Nudged
+from eqprop.slopes import depends
 from eqprop.solvers import Solver
 from eqprop.units import State
 
@@ -27,6 +30,7 @@ class Continuation(Solver):
     nudged path changes on the way, and ``ValueError`` for a free path that no input forces.
     """
 
+    watchful: ClassVar[bool] = True
     newton: Newton = Newton()
     stages: Count = eqx.field(default=10, static=True)
 

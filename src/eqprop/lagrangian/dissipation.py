@@ -29,6 +29,7 @@ from eqprop.lagrangian.faults import elsewhere
 from eqprop.lagrangian.newton import Newton
 from eqprop.model import Model, Nudged, require_examples
 from eqprop.ops import freeze
+from eqprop.slopes import require_slopes
 from eqprop.solvers import Solver
 from eqprop.units import State
 
@@ -128,6 +129,7 @@ class ReversedNudge(Estimator):
                 f"{type(action).__name__}; between fixed ends take the contrast of the doubled action "
                 "itself."
             )
+        require_slopes(model, x, y, state)
         given = model, x, y, state
         model, x, y, state = stopped(given)
         free, info = relax(model, x, state, self.solver)

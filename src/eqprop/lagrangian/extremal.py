@@ -11,11 +11,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Array, PyTree
 
 from eqprop.energy import Clamped
 from eqprop.lagrangian.bordered import Bordered
+from eqprop.parameters import learnt
+from eqprop.slopes import depends
 from eqprop.units import State, self_energy
 
 PATH = "path"
@@ -134,14 +135,7 @@ def as_function(
     """A Lagrangian and its parameters as a function of ``(q, v, params, t, x)`` and a tree of arrays."""
     if isinstance(lagrangian, eqx.Module):
         params, lagrangian = lagrangian, _call
-    return with_input(lagrangian), jax.tree.map(_learnt, params)
-
-
-def _learnt(leaf: Any) -> Any:
-    """Python numbers as arrays that learn, whole ones too."""
-    if isinstance(leaf, int) and not isinstance(leaf, bool):
-        return jnp.asarray(float(leaf))
-    return jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf
+    return with_input(lagrangian), learnt(params)
 
 
 def _call(q: Array, v: Array, params: Any, t: Array, x: Array) -> Array:
@@ -187,9 +181,3 @@ def require_drive(phase: Extremal, size: int) -> None:
             "themselves, and the Hessian has a zero mode. Drive the system, or take Action with a phase "
             "condition, Periodic(pin=(coordinate, value))."
         )
-
-
-def depends(function: Callable[[Array], Any], argument: Array) -> bool:
-    """Whether what the function returns depends on its argument, by the steps it is made of."""
-    traced = jax.make_jaxpr(function)(argument).jaxpr
-    return any(dce_jaxpr(traced, [True] * len(traced.outvars))[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -67,6 +67,7 @@ class Newton(Solver):
     it starts near.
     """
 
+    watchful: ClassVar[bool] = True
     tolerance: float = eqx.field(default=1e-11, static=True)
     max_steps: Count = eqx.field(default=50, static=True)
 

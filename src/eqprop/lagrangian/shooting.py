@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,7 @@ class Shooting(Solver):
     nudged phases, which `Newton` follows from here, and at run time where `Newton` does.
     """
 
+    watchful: ClassVar[bool] = True
     tolerance: float = eqx.field(default=1e-10, static=True)
     max_steps: Count = eqx.field(default=30, static=True)
 

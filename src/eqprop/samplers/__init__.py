@@ -1,6 +1,6 @@
 """How a landscape is sampled at a temperature: Markov kernels, one file a family."""
 
-from eqprop.samplers._sampler import Sampler, check_temperature, concrete, log_density
+from eqprop.samplers._sampler import Sampler, check_temperature, concrete, log_density, stand_in
 from eqprop.samplers.adjusted import Adjusted, Hmc, Mala, Nuts
 from eqprop.samplers.gibbs import Gibbs
 from eqprop.samplers.langevin import UnadjustedLangevin, Underdamped
@@ -17,4 +17,5 @@ __all__ = [
     "check_temperature",
     "concrete",
     "log_density",
+    "stand_in",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
@@ -13,6 +14,8 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop.arguments import Checked, concrete
 from eqprop.energy import Clamped
 from eqprop.units import State
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -49,7 +52,7 @@ class Sampler(Checked):
         if discrete := [name for name, unit in phase.units.items() if unit.discrete]:
             raise ValueError(
                 f"{type(self).__name__}: expected layers whose energy has a gradient, but {discrete} are "
-                "spins; use Gibbs, or Enumeration for a few of them."
+                "spins; use Gibbs on a Network, or Enumeration for a few of them, whatever the energy."
             )
 
     @abstractmethod
@@ -83,3 +86,16 @@ def check_temperature(temperature: float) -> None:
             f"Sampler: expected a finite temperature > 0, got {temperature}; at T = 0 a phase is a "
             "minimum: use a solver, such as Blockwise, with EquilibriumPropagation."
         )
+
+
+def stand_in(tree: T) -> T:
+    """The tree with random numbers for abstract values: what of its form does not depend on them can then
+    be looked at while it is compiled. To be called, and used, under ``jax.ensure_compile_time_eval``."""
+
+    def number(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.core.Tracer):
+            return leaf
+        drawn = jax.random.normal(jax.random.key(leaf.size), leaf.shape)
+        return drawn.astype(leaf.dtype)
+
+    return jax.tree.map(number, tree)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energy import Clamped, curvature, field
-from eqprop.samplers._sampler import Carry, Link, Sampler, concrete
+from eqprop.samplers._sampler import Carry, Link, Sampler, concrete, stand_in
 from eqprop.units import State, embed
 
 MOVES = 16
@@ -26,28 +26,27 @@ class Gibbs(Sampler):
     exact: ClassVar[bool] = True
 
     def check(self, phase: Clamped, state: State) -> None:
-        if phase.blocks is None:
-            raise ValueError(
-                f"Gibbs: expected an energy with `blocks`, such as a Network, got {type(phase).__name__}, "
-                "which does not say which layers are independent given the others; use Langevin or Nuts."
-            )
+        blocks = _blocks(phase)
         temperature = jnp.ones(())
         for name, z in state.items():
             unit = phase.units[name]
             jax.eval_shape(unit.sample, jax.random.key(0), z, z, temperature, temperature)
-        if not concrete((phase, state)):
+        known = concrete((phase, state))
+        with jax.ensure_compile_time_eval():
+            phase, state = stand_in((phase, state))
+            key = jax.random.key(1)
+            state = {name: phase.units[name].scatter(key, z) for name, z in state.items()}
+            for names in blocks:
+                if (error := float(jnp.max(_defects(phase, state, names)))) > 1e-3:
+                    raise ValueError(
+                        f"Gibbs: expected the neurons of {list(names)} to be independent given all others, "
+                        f"but the energy differs from the sum of theirs by {error:.0%}: two coupled layers "
+                        "in one block, a coupling inside a layer, an operator that is not linear (max "
+                        "pooling), or a cost that is not quadratic. Use Langevin, Mala or Nuts (of spins, "
+                        "Enumeration); or split the layer into layers that are not coupled inside."
+                    )
+        if not known:
             return
-        key = jax.random.key(1)
-        state = {name: phase.units[name].scatter(key, z) for name, z in state.items()}
-        for names in phase.blocks:
-            if (error := float(jnp.max(_defects(phase, state, names)))) > 1e-3:
-                raise ValueError(
-                    f"Gibbs: expected the neurons of {list(names)} to be independent given all others, but "
-                    f"the energy differs from the sum of theirs by {error:.0%}: two coupled layers in one "
-                    "block, a coupling inside a layer, an operator that is not linear (max pooling), or a "
-                    "cost that is not quadratic. Use Langevin, Mala or Nuts; or split the layer into "
-                    "layers that are not coupled inside."
-                )
         lost = [name for name in state if not jnp.all(jnp.isfinite(_draw(phase, state, name)))]
         if lost:
             raise ValueError(
@@ -66,9 +65,8 @@ class Gibbs(Sampler):
     ) -> Carry:
         state = carry.state
         shown = embed(phase.units, state)
-        assert phase.blocks is not None
         keys = dict(zip(state, jax.random.split(key, len(state)), strict=True))
-        for names in phase.blocks:
+        for names in _blocks(phase):
             fields = field(phase, shown, names)
             for name in names:
                 unit, z = phase.units[name], state[name]
@@ -79,6 +77,17 @@ class Gibbs(Sampler):
                 state = state | {name: drawn}
                 shown = shown | {name: unit.embed(drawn)}
         return Link(state)
+
+
+def _blocks(phase: Clamped) -> tuple[tuple[str, ...], ...]:
+    if phase.blocks is None:
+        spins = any(unit.discrete for unit in phase.units.values())
+        remedy = "write it as a Network, or use Enumeration" if spins else "use Langevin or Nuts"
+        raise ValueError(
+            f"Gibbs: expected an energy with `blocks`, such as a Network, got {type(phase).__name__}, "
+            f"which does not say which layers are independent given the others; {remedy}."
+        )
+    return phase.blocks
 
 
 @eqx.filter_jit

@@ -10,6 +10,7 @@ from eqprop.solvers._solver import (
     Iterative,
     Solver,
     check_tolerance,
+    lost_unless,
 )
 from eqprop.solvers.blockwise import Blockwise
 from eqprop.solvers.diffusion import Diffusion
@@ -41,4 +42,5 @@ __all__ = [
     "Solver",
     "Spectral",
     "check_tolerance",
+    "lost_unless",
 ]

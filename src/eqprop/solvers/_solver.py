@@ -21,8 +21,8 @@ OUTCOMES = {
     CONVERGED: "converged: the relative residual is within the tolerance",
     STEPS_SPENT: "not converged: the steps allowed were spent; raise max_steps, loosen the tolerance, "
     "or use an accelerated solver",
-    DIVERGED: "diverged: the state is not finite; use a smaller step, a smaller nudge or smaller "
-    "initial weights",
+    DIVERGED: "diverged: the state or a field is not finite; look for inputs and parameters that are not "
+    "(eqprop.health.not_finite names them), or use a smaller step, nudge or initial weights",
     FIXED_STEPS: "ran the fixed number of steps asked for (tolerance=None); judge by the residual",
 }
 
@@ -49,6 +49,8 @@ class Solver(Checked):
 
     noisy: ClassVar[bool] = False
     """Whether the state that it ends in is a draw, and no equilibrium."""
+    watchful: ClassVar[bool] = False
+    """Whether it says itself where a nudged phase left the branch of the free one."""
 
     @abstractmethod
     def settle(
@@ -176,6 +178,13 @@ def judge(value: Array, steps: Array, tolerance: float | None) -> Info:
         ended = jnp.where(value <= tolerance, CONVERGED, STEPS_SPENT)
     outcome = jnp.where(jnp.isfinite(value), ended, DIVERGED)
     return Info(value, steps, outcome.astype(jnp.int8))
+
+
+def lost_unless(finite: Array, info: Info) -> Info:
+    """The report; that of a divergence where something that the relaxation did not see is not finite."""
+    residual = jnp.where(finite, info.residual, jnp.nan)
+    outcome = jnp.where(finite, info.outcome, DIVERGED).astype(info.outcome.dtype)
+    return Info(residual, info.steps, outcome)
 
 
 def check_tolerance(tolerance: float | None, state: State) -> None:

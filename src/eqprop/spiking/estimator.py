@@ -31,6 +31,7 @@ from eqprop.forecast import Forecast, forecast
 from eqprop.model import Model, require_examples
 from eqprop.noise import typed
 from eqprop.ops import freeze
+from eqprop.slopes import require_slopes
 from eqprop.solvers import Info
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
@@ -81,6 +82,7 @@ class SpikingPropagation(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
+        require_slopes(model, x, y, state)
         given = model, x, y, state
         model, x, y, state = stopped(given)
         draw, noise = jax.random.split(typed(key))

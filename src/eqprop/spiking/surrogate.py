@@ -11,6 +11,7 @@ from jaxtyping import PRNGKeyArray
 from eqprop.arguments import checked
 from eqprop.estimators import Batch, Estimate, Estimator
 from eqprop.model import Model, require_examples
+from eqprop.slopes import require_slopes
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, Coding
 from eqprop.spiking.dynamics import Spiking
@@ -33,6 +34,7 @@ class SurrogateBackpropagation(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
+        require_slopes(model, x, y, state)
 
         def unrolled(model: Model):
             phase = free_phase(self.solver, self.coding, model, x, state, key)
