@@ -39,8 +39,9 @@ from eqprop import (
 )
 from eqprop.estimators import mean_loss
 from eqprop.feedforward import FeedForward
-from eqprop.hardware import Asymmetry, Programmed, Quantise, ReadBits
+from eqprop.hardware import Asymmetry, Programmed, Quantise, ReadBits, to_circle, to_grid
 from eqprop.lagrangian import Action, FixedEnds, Newton, PathError
+from eqprop.objective import acceptance_ratio
 from eqprop.ops import cast
 from eqprop.spiking import Spiking, SpikingPropagation, SurrogateBackpropagation
 from eqprop.spiking.gibbs import GibbsContrast
@@ -297,6 +298,10 @@ def test_what_has_no_derivative_says_so():
         found = relax(cast(m, complex), x.astype(complex), start, SHORT)[0]["out"]
         return jnp.sum(jnp.real(found))
 
+    def free_energy(m, x):
+        costs = jnp.broadcast_to(x, (1, 2, *x.shape))
+        return jnp.sum(acceptance_ratio(costs, 0.25 + 0 * costs[0], jnp.arange(2.0), 1.0))
+
     def second(m, x):
         return jnp.sum(jax.grad(lambda x: jnp.sum(shown(SHORT)(m, x) ** 2))(x) ** 2)
 
@@ -317,6 +322,9 @@ def test_what_has_no_derivative_says_so():
         (lambda m, x: relax(m, x, m.rest(x), SHORT)[1].residual[0], BOX, "one of the report"),
         (settled, BOX, r"differentiate the states that eqprop\.relax returns"),
         (settled, spins, r"differentiate the states that eqprop\.relax returns"),
+        (lambda m, x: jnp.sum(to_grid(x, 4, -1.0, 1.0)), BOX, "hardware.Quantise passes it"),
+        (lambda m, x: jnp.sum(to_circle(x, 4)), BOX, "hardware.Quantise passes it"),
+        (free_energy, BOX, "settles by steps or by chance"),
         (second, BOX, "got a second one"),
         (of_value, BOX, "got a second one"),
     ]

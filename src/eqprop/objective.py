@@ -16,6 +16,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.chains import Chains, Walk
+from eqprop.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.ensemble import costs_of
 from eqprop.model import Model
 from eqprop.noise import typed
@@ -54,8 +55,11 @@ def acceptance_ratio(costs: Array, weights: Array, betas: Array, temperature: fl
     """``A`` of each phase over the first's, (phases, batch), by Bennett's acceptance ratio (1976).
 
     Between neighbours, ``c = (A_1 - A_0) / T`` balances the mean of ``1 / (1 + exp(W - c))`` over the one
-    with that of ``1 / (1 + exp(c - W))`` over the other, ``W = (b_1 - b_0) C / T``.
+    with that of ``1 / (1 + exp(c - W))`` over the other, ``W = (b_1 - b_0) C / T``. Found by halves, it
+    has no derivative, and says so.
     """
+    given = costs, weights, betas
+    costs, weights, betas = stopped(given)
     flat = jnp.moveaxis(costs, 0, -1).reshape(*costs.shape[1:3], -1)
     shares = jnp.repeat(weights, costs.shape[0], -1) / costs.shape[0]
 
@@ -77,7 +81,8 @@ def acceptance_ratio(costs: Array, weights: Array, betas: Array, temperature: fl
 
     pairs = flat[:-1], flat[1:], shares[:-1], shares[1:]
     steps = jax.vmap(jax.vmap(between, (0, 0, 0, 0, None)))(*pairs, jnp.diff(betas))
-    return jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps, 0)])
+    found = jnp.concatenate([jnp.zeros_like(steps[:1]), jnp.cumsum(steps, 0)])
+    return without_derivative(given, found, CONSTANT)
 
 
 def bounds(objective: Array, free: Array, nudged: Array, beta: float, temperature: float) -> Bounds:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.arguments import require
+from eqprop.derivatives import stopped, without_derivative
 
 
 def check_bits(name: str, bits: int) -> None:
@@ -68,15 +69,22 @@ def to_grid(
     """The nearest of ``2^bits`` levels ``low ... high``; with a key, one of the two next levels at random
     so that the mean is kept (stochastic rounding)."""
     steps = 2**bits - 1
-    place = (jnp.clip(value, low, high) - low) * (steps / (high - low))
+    place = (jnp.clip(stopped(value), low, high) - low) * (steps / (high - low))
     if key is None:
         index = jnp.round(place)
     else:
         index = jnp.floor(place + jax.random.uniform(key, value.shape, value.dtype))
-    return low + jnp.minimum(index, steps) * ((high - low) / steps)
+    rounded = low + jnp.minimum(index, steps) * ((high - low) / steps)
+    return without_derivative(value, rounded, STEPS)
 
 
 def to_circle(angle: Array, bits: int) -> Array:
     """The nearest of ``2^bits`` equal angles."""
     step = 2 * math.pi / 2**bits
-    return step * jnp.round(angle / step)
+    return without_derivative(angle, step * jnp.round(stopped(angle) / step), STEPS)
+
+
+STEPS = (
+    "to_grid: expected no derivative of a rounded number, which goes in steps, got one; "
+    "eqprop.hardware.Quantise passes it straight through."
+)
