@@ -295,7 +295,7 @@ def test_what_has_no_derivative_says_so():
 
     def complex_states(m, x):
         start = jax.tree.map(lambda z: z.astype(complex), m.rest(x))
-        found = relax(cast(m, complex), x.astype(complex), start, SHORT)[0]["out"]
+        found = relax(cast(m, np.dtype(complex)), x.astype(complex), start, SHORT)[0]["out"]
         return jnp.sum(jnp.real(found))
 
     def free_energy(m, x):
