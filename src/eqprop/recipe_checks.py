@@ -138,6 +138,8 @@ def _require_kinds(recipe: Any) -> None:
         value = getattr(recipe, name)
         if fits(kind, value):
             continue
+        if get_origin(kind) is tuple and not isinstance(value, tuple):
+            raise ValueError(f"{name}: expected a tuple, such as ({value!r},), got {value!r}.")
         close = difflib.get_close_matches(str(value), map(str, get_args(kind)), n=1)
         hint = f" Did you mean {close[0]!r}?" if close and get_origin(kind) is Literal else ""
         raise ValueError(f"{name}: expected {spoken(kind)}, got {shown(value)}.{hint}")
