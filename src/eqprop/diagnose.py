@@ -32,6 +32,8 @@ from eqprop.solvers import GradientDescent, Iterative, Momentum, Solver
 from eqprop.units import State
 
 ALL = "all parameters"
+Learner = Estimator | Callable[..., Estimate]
+"""An estimator, or one compiled: ``eqx.filter_jit(estimator)``."""
 
 
 class Agreement(NamedTuple):
@@ -68,7 +70,7 @@ def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
 
 @checked
 def audit(
-    model: Model, x: Array, y: Array, estimator: Estimator, reference: Estimator, key: PRNGKeyArray
+    model: Model, x: Array, y: Array, estimator: Learner, reference: Learner, key: PRNGKeyArray
 ) -> list[Agreement]:
     """Both estimators on one batch, from rest."""
     mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))
@@ -90,7 +92,7 @@ def tell_of_dead(rows: list[Agreement]) -> list[Agreement]:
 
 @checked
 @eqx.filter_jit
-def estimate(model: Model, x: Array, y: Array, estimator: Estimator, key: PRNGKeyArray) -> Estimate:
+def estimate(model: Model, x: Array, y: Array, estimator: Learner, key: PRNGKeyArray) -> Estimate:
     """An estimator on one batch from rest, compiled."""
     return estimator(model, x, y, model.rest(x), key)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop.arguments import Count, checked
-from eqprop.estimators import Estimator
+from eqprop.estimators import Estimate, Estimator
 from eqprop.model import Model
 from eqprop.ops import cast
 
@@ -38,7 +38,7 @@ def spread(
     model: Model,
     x: Array,
     y: Array,
-    estimator: Estimator,
+    estimator: Estimator | Callable[..., Estimate],
     references: Mapping[str, PyTree],
     key: PRNGKeyArray,
     repeats: Count = 16,
@@ -55,7 +55,12 @@ def spread(
 
 @eqx.filter_jit
 def _spread(
-    model: Model, x: Array, y: Array, estimator: Estimator, references: PyTree, keys: Array
+    model: Model,
+    x: Array,
+    y: Array,
+    estimator: Callable[..., Estimate],
+    references: PyTree,
+    keys: Array,
 ) -> PyTree:
     count, parameters = len(keys), ravel_pytree(eqx.filter(model, eqx.is_inexact_array))[0]
 
