@@ -123,7 +123,7 @@ def difference_surrogate(
 def difference_gradient(
     model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, origin: State, d: State
 ) -> PyTree:
-    """Its derivative in the parameters, the states frozen."""
+    """``d/d theta`` of `difference_surrogate`, the states frozen."""
 
     def surrogate(model: Model) -> Array:
         return difference_surrogate(betas, coefficients, origin, d, model, x, y)

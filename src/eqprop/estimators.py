@@ -104,7 +104,7 @@ def contrast_surrogate(
 def contrast_gradient(
     model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, states: State
 ) -> PyTree:
-    """Its derivative in the parameters, the states frozen."""
+    """``d/d theta`` of `contrast_surrogate`, the states frozen."""
 
     def surrogate(model: Model) -> Array:
         return contrast_surrogate(betas, coefficients, states, model, x, y)

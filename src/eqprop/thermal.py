@@ -161,7 +161,7 @@ def loaded(loads: Loads, states: State, model: Model, x: Batch, y: Batch) -> Arr
 
 
 def loaded_gradient(model: Model, x: Array, y: Array, loads: Loads, states: State) -> PyTree:
-    """Its derivative in the parameters, the states frozen."""
+    """``d/d theta`` of `loaded`, the states frozen."""
     return eqx.filter_grad(lambda model: loaded(loads, states, model, x, y))(model)
 
 
