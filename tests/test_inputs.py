@@ -1,6 +1,7 @@
 """Bad inputs: constructors and functions say which argument, what was expected, and what came."""
 
 import dataclasses
+import re
 import inspect
 from functools import partial
 from pathlib import Path
@@ -286,7 +287,8 @@ def named(row):
     make, _, name, value = row
     made = getattr(make, "func", make)
     made = getattr(made, "__qualname__", type(made).__name__)
-    return f"{made}-{name}-{value!r}"[:80]
+    shown = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return f"{made}-{name}-{shown}"[:80]
 
 
 @pytest.mark.parametrize(("make", "good", "name", "value"), BAD, ids=map(named, BAD))
