@@ -1,8 +1,8 @@
 """Bad inputs: constructors and functions say which argument, what was expected, and what came."""
 
 import dataclasses
-import re
 import inspect
+import re
 from functools import partial
 from pathlib import Path
 
