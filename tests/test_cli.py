@@ -390,7 +390,7 @@ def unboxed(text):
         (["train", "digits", "--beta", "-1"], r"beta: expected nudges above -1 .* got -1"),
         (
             ["train", "digits", "--beta", "nan"],
-            "beta: expected a finite nudge other than 0, got nan",
+            "beta: expected a number, got nan",
         ),
         (
             ["train", "digits", "--contrast", "one-sided", "--beta", "-2"],

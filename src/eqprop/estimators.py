@@ -175,10 +175,11 @@ class EquilibriumPropagation(Estimator):
         )
         show = jax.vmap(partial(embed, model.energy.units))
         moved = jax.tree.map(jnp.subtract, jax.vmap(show)(states), show(starts))
+        silent = solver.watchful or solver.noisy
         answer = Answer(
             reached(states, asked(model, y, free)),
-            asymmetry(moved) if self.contrast.opposed else None,
-            None if solver.watchful else response(frozen, inputs, y, betas, starts, moved),
+            asymmetry(moved) if self.contrast.opposed and not solver.noisy else None,
+            None if silent else response(frozen, inputs, y, betas, starts, moved),
         )
         report = Report(free_info, nudged_info, answer=answer)
         states = jax.vmap(lambda state, key: self._read(model, state, key))(

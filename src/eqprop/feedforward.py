@@ -27,7 +27,7 @@ class FeedForward(Estimator):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
-        require_cost_slope(model, y, state)
+        require_cost_slope(model, y, jax.eval_shape(model.rest, x))
         require_rates(model)
 
         def loss(model: Model):
