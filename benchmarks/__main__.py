@@ -27,9 +27,10 @@ from benchmarks import textbook_torch as textbook
 from benchmarks.images import BATCH, CLASSES
 from benchmarks.nets import FeedForward, Pair, pairs
 from benchmarks.timing import first_s, median_ms, peak_gflops, side_by_side_ms
-from eqprop.diagnose import exact_gradient
-from eqprop.runs import surroundings, write_json
-from eqprop.train import Images, start, train_epoch
+from eqprop.estimators.audit import exact_gradient
+from eqprop.training.epoch import Images, start, train_epoch
+from eqprop.training.files import write_json
+from eqprop.training.runs import surroundings
 
 FREE, NUDGED, BETA, RATE = 20, 10, 0.1, 0.05
 NUDGES = (0.1, 0.03, 0.01, 0.003, 0.001)

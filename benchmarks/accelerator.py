@@ -20,12 +20,13 @@ from rich.table import Table
 import eqprop as eq
 from benchmarks.images import CLASSES, enlarged_digits
 from benchmarks.timing import SIDES, median_ms, peak_gflops
-from eqprop.assemble import make_estimator
-from eqprop.predict import sweep_flops
-from eqprop.recipes import RECIPES
-from eqprop.resnet import channels_of
-from eqprop.runs import surroundings, write_json
+from eqprop.energies.architectures import channels_of
 from eqprop.solvers import MatmulPrecision
+from eqprop.training.assemble import make_estimator
+from eqprop.training.files import write_json
+from eqprop.training.predict import sweep_flops
+from eqprop.training.recipes import RECIPES
+from eqprop.training.runs import surroundings
 
 IMAGE, BLOCKS, IMAGES, SWEEPS = (32, 32, 3), 4, 45_000, 10
 LARGE = (4096, 8192)

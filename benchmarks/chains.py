@@ -18,11 +18,12 @@ from rich.table import Table
 
 import eqprop as eq
 from benchmarks.timing import median_ms, peak_gflops
-from eqprop import noise
-from eqprop.energy import Clamped
-from eqprop.runs import surroundings, write_json
-from eqprop.samplers import Gibbs, Sampler, UnadjustedLangevin
-from eqprop.spins import Spin
+from eqprop.energies.energy import Clamped
+from eqprop.energies.units import noise
+from eqprop.energies.units.spin import Spin
+from eqprop.thermal import Gibbs, Sampler, UnadjustedLangevin
+from eqprop.training.files import write_json
+from eqprop.training.runs import surroundings
 
 CHAINS, TEMPERATURE, STEP = 256, 1.0, 0.05
 SPINS, NET = (784, 512, 256), (784, 512, 10)

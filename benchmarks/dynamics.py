@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.timing import median_ms
-from eqprop.dynamics import chain
 from eqprop.lagrangian import evolve, unroll
-from eqprop.runs import surroundings, write_json
+from eqprop.papers.lagrangian import duffing as chain
+from eqprop.training.files import write_json
+from eqprop.training.runs import surroundings
 
 TIME, LENGTHS = 50.0, (1000, 10_000, 100_000)
 Cost = Callable[[PyTree, Array], Array]

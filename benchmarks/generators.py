@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from scipy import stats
 
 from benchmarks.timing import median_ms
-from eqprop.noise import GOLDEN, mix, uniform, words
+from eqprop.energies.units.noise import GOLDEN, mix, uniform, words
 
 BATCH, NEURONS, STEPS = 64, 522, 100
 SIGMAS, LEAST = 4.5, 1e-5

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eqprop import data
+from eqprop.training.data import datasets as data
 
 BATCH, CLASSES = 64, 10
 

@@ -24,13 +24,14 @@ from rich.table import Table
 import eqprop as eq
 from benchmarks.images import CLASSES, enlarged_digits
 from benchmarks.timing import median_ms
-from eqprop.contrast import Fixed
-from eqprop.diagnose import compare, estimate, exact_gradient
-from eqprop.ops import freeze
-from eqprop.precision import ROUNDING, smallest_nudge
-from eqprop.runs import surroundings, write_json
+from eqprop.energies.ops import freeze
+from eqprop.estimators.audit import compare, estimate, exact_gradient
+from eqprop.estimators.contrast import Fixed
 from eqprop.solvers import MatmulPrecision
 from eqprop.solvers.blockwise import sweep
+from eqprop.training.files import write_json
+from eqprop.training.precision import ROUNDING, smallest_nudge
+from eqprop.training.runs import surroundings
 
 SWEEPS = 20
 STEPS = (10, 100, 1000)

@@ -11,7 +11,7 @@ import torch
 import eqprop as eq
 from benchmarks import textbook_torch as textbook
 from benchmarks.images import BATCH, CLASSES, enlarged_digits
-from eqprop.estimators import Estimate
+from eqprop.estimators.estimator import Estimate
 
 BIAS = 0.3  # puts the units inside their interval, where gradients are smooth in the nudge
 DENSE = ((784, 512, 10), (784, 512, 512, 10))

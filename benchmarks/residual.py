@@ -24,13 +24,14 @@ from benchmarks.__main__ import COSINE, EPOCH, LADDER, NUDGES, cosine, epoch, fe
 from benchmarks.images import BATCH, CLASSES, enlarged_digits
 from benchmarks.nets import Pair
 from benchmarks.timing import median_ms
-from eqprop.diagnose import compare, exact_gradient
-from eqprop.graph import alternate
-from eqprop.resnet import channels_of
-from eqprop.runs import surroundings, write_json
+from eqprop.energies.architectures import channels_of
+from eqprop.energies.network import alternate
+from eqprop.estimators.audit import compare, exact_gradient
 from eqprop.solvers import Info, Iterative
-from eqprop.solvers._solver import report
-from eqprop.train import Images, evaluate, start, train_epoch
+from eqprop.solvers.solver import report
+from eqprop.training.epoch import Images, evaluate, start, train_epoch
+from eqprop.training.files import write_json
+from eqprop.training.runs import surroundings
 
 IMAGE, BLOCKS, WIDTH = (32, 32, 3), 4, 8
 TOLERANCE, MOST = 1e-4, 3000

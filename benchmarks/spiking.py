@@ -15,9 +15,10 @@ from rich.table import Table
 import eqprop as eq
 from benchmarks import generators
 from benchmarks.timing import median_ms
-from eqprop.runs import surroundings, write_json
 from eqprop.solvers import Solver
 from eqprop.spiking import Bernoulli, Probabilities, Rates, Spiking, Staggered
+from eqprop.training.files import write_json
+from eqprop.training.runs import surroundings
 
 BATCH, STEPS, LEAK = 64, 50, 0.3
 POPULATION, STAGGERED = 8, 64

@@ -19,9 +19,10 @@ from rich.table import Table
 
 import eqprop as eq
 from benchmarks.images import BATCH, CLASSES, enlarged_digits
-from eqprop.ops import Conv, Dense
-from eqprop.runs import read_json, surroundings, write_json
-from eqprop.train import Images, evaluate, start, train_epoch
+from eqprop.energies.ops import Conv, Dense
+from eqprop.training.epoch import Images, evaluate, start, train_epoch
+from eqprop.training.files import read_json, write_json
+from eqprop.training.runs import surroundings
 
 TOLERANCE, MOST, WIDTH, CHANNELS = 1e-4, 4000, 256, 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from eqprop.runs import read_json
+from eqprop.training.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from tests import systems
+from tests.helpers import systems
 
 import eqprop as eq
-from eqprop.diagnose import compare, estimate
-from eqprop.estimators import mean_loss
-from eqprop.runs import surroundings, write_json
+from eqprop.estimators.audit import compare, estimate
+from eqprop.estimators.estimator import mean_loss
+from eqprop.training.files import write_json
+from eqprop.training.runs import surroundings
 
 OUT = Path("experiments/exactness/result.json")
 TIGHT = eq.Blockwise(1e-14, 5000)
@@ -100,10 +101,10 @@ def row(system) -> dict[str, float | None]:
 def thermal_rows() -> dict[str, dict[str, float]]:
     """Largest error of a parameter, by rule and nudge, on 12 spins and on a Gaussian in their exact phases;
     against the derivative of the exact free energies."""
-    cases = {"12 spins, T = 1": (systems.spins, eq.Enumeration(1.0))}
-    cases["Gaussian, T = 0.4"] = (systems.gaussian, eq.Gaussian(0.4))
-    rules = {"contrast": eq.finite_nudge}
-    rules |= {f"{n} nodes": partial(eq.path_integral, nodes=n) for n in (2, 4, 8, 16, 64)}
+    cases = {"12 spins, T = 1": (systems.spins, eq.thermal.Enumeration(1.0))}
+    cases["Gaussian, T = 0.4"] = (systems.gaussian, eq.thermal.Gaussian(0.4))
+    rules = {"contrast": eq.thermal.finite_nudge}
+    rules |= {f"{n} nodes": partial(eq.thermal.path_integral, nodes=n) for n in (2, 4, 8, 16, 64)}
     rows = {}
     for name, (build, source) in cases.items():
         model, x, y = build()
@@ -111,7 +112,7 @@ def thermal_rows() -> dict[str, dict[str, float]]:
             _, slope = systems.exact(source, (model, x, y), beta)
             row = {}
             for label, rule in rules.items():
-                thermal = eq.Thermal(source, rule(beta))
+                thermal = eq.thermal.Thermal(source, rule(beta))
                 found = estimate(model, x, y, thermal, jax.random.key(0)).gradient
                 flat = jax.flatten_util.ravel_pytree(found)[0]
                 row[label] = float(np.max(np.abs(flat - slope)))

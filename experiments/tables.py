@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eqprop.runs import read_json
+from eqprop.training.files import read_json
 from experiments import lagrangian_tables, residual_tables, spiking_tables, thermal_tables
 from experiments.committed import ROOT, over_seeds, read
 

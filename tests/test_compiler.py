@@ -71,15 +71,17 @@ def test_enumeration(dtype):
     own, x = curie_weiss(dtype, eq.Spin())
     spins = np.array(list(itertools.product([-1.0, 1.0], repeat=10))).reshape(-1, 2, 5)
     given = jnp.asarray(x, dtype)
-    found = jax.jit(eq.Enumeration(1.0).free_energy)(own, given, given, jnp.zeros(1, dtype))[0]
+    found = jax.jit(eq.thermal.Enumeration(1.0).free_energy)(
+        own, given, given, jnp.zeros(1, dtype)
+    )[0]
     exact = -np.log(np.sum(np.exp(-curie_weiss_exact(spins[None], x[:, None])), -1))
     np.testing.assert_allclose(found, exact, 1e4 * jnp.finfo(dtype).eps)
 
 
 def test_chains():
     own, x = curie_weiss(jnp.float64, eq.Box(-1.0, 1.0))
-    kernel = eq.samplers.UnadjustedLangevin(0.01)
-    chains = eq.Chains(1.0, kernel, chains=8, burn=1, samples=1, thinning=1)
+    kernel = eq.thermal.UnadjustedLangevin(0.01)
+    chains = eq.thermal.Chains(1.0, kernel, chains=8, burn=1, samples=1, thinning=1)
 
     def energies(states, weights):
         return jax.vmap(jax.vmap(own.energy, (0, None)))({"s": states["s"][0]}, x)

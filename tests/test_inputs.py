@@ -12,19 +12,23 @@ import numpy as np
 import pytest
 
 import eqprop as eq
-from eqprop import augment, exact, hardware, lagrangian, ops, randaugment, samplers, spiking
-from eqprop.arguments import Count, fits, require
-from eqprop.chains import scatter
-from eqprop.diagnose import ALL, compare
-from eqprop.hosts import Hosts
-from eqprop.jobs import Audit, Train
-from eqprop.mixing import mixing
-from eqprop.names import parameter_names
-from eqprop.recipe_uses import USES, require_used
-from eqprop.recipes import KINDS, RECIPES
+from eqprop import hardware, lagrangian, spiking
+from eqprop import thermal as samplers
+from eqprop._arguments import Count, fits, require
+from eqprop.cli.options import Audit, Train
+from eqprop.energies import ops
+from eqprop.energies.parameters import parameter_names
+from eqprop.estimators.audit import ALL, compare
+from eqprop.estimators.spread import spread
 from eqprop.spiking.record import _named
-from eqprop.train import _apart
-from eqprop.variance import spread
+from eqprop.thermal import exact
+from eqprop.thermal.chains import scatter
+from eqprop.thermal.mixing import mixing
+from eqprop.training.data import augment, randaugment
+from eqprop.training.epoch import _apart
+from eqprop.training.hosts import Hosts
+from eqprop.training.recipe_uses import USES, require_used
+from eqprop.training.recipes import KINDS, RECIPES
 
 SOURCE = Path(eq.__file__).parent
 KEY, NAN, INF = jax.random.key(0), float("nan"), float("inf")
@@ -35,7 +39,7 @@ GIVEN = {"model": MODEL, "x": X, "y": Y, "state": STATE, "key": KEY}
 SOLVER, CONTRAST = eq.Blockwise(), eq.symmetric(0.1)
 EP = eq.EquilibriumPropagation(SOLVER, CONTRAST)
 SPIKING = spiking.Spiking()
-CHAINS = eq.Chains(1.0, samplers.Gibbs(), 2, 1, 1, 1)
+CHAINS = eq.thermal.Chains(1.0, samplers.Gibbs(), 2, 1, 1, 1)
 WEIGHT = jnp.ones((3, 2))
 COUNTS = (1.5, "2", None, 0, -1, True, [1])
 SIZES = (NAN, "a", None, 0.0, -1.0, [0.1], INF)
@@ -59,7 +63,7 @@ ESTIMATORS = [
     eq.ImplicitDifferentiation(SOLVER),
     eq.Backpropagation(SOLVER, 2),
     eq.DeltaPropagation(SOLVER, CONTRAST),
-    eq.Thermal(CHAINS, eq.finite_nudge(1.0)),
+    eq.thermal.Thermal(CHAINS, eq.thermal.finite_nudge(1.0)),
     spiking.SpikingPropagation(SPIKING, CONTRAST),
     spiking.SurrogateBackpropagation(SPIKING),
     lagrangian.Adjoint(lagrangian.Newton()),
@@ -96,11 +100,11 @@ BAD = [
     *bad(partial(eq.holomorphic, radius=0.1), points=(3, 4.0, None)),
     *bad(eq.holomorphic, 4, radius=(None, 0.0, "a")),
     *bad(eq.finite_difference, betas=(0.1, None, "ab", (0.1, None), (0.1, "a"), (0.1, 0.1))),
-    *bad(eq.finite_nudge, beta=(None, 0.0, NAN)),
-    *bad(eq.symmetric_nudge, beta=(None, 0.0, "a")),
-    *bad(eq.path_integral, 1.0, nodes=(0, 1.5, None)),
-    *bad(eq.free_covariance, beta=(None, 0.0)),
-    *bad(eq.Reweighting, beta=("a", None)),
+    *bad(eq.thermal.finite_nudge, beta=(None, 0.0, NAN)),
+    *bad(eq.thermal.symmetric_nudge, beta=(None, 0.0, "a")),
+    *bad(eq.thermal.path_integral, 1.0, nodes=(0, 1.5, None)),
+    *bad(eq.thermal.free_covariance, beta=(None, 0.0)),
+    *bad(eq.thermal.Reweighting, beta=("a", None)),
     # estimators
     *bad(eq.EquilibriumPropagation, solver=(CONTRAST, None, "blockwise", eq.Blockwise)),
     *bad(eq.EquilibriumPropagation, SOLVER, contrast=(SOLVER, None, 0.1, eq.symmetric)),
@@ -118,9 +122,9 @@ BAD = [
     *bad(eq.ImplicitDifferentiation, SOLVER, tolerance=(None, "a"), max_steps=COUNTS),
     *bad(eq.Backpropagation, solver=(eq.Flow(), None)),
     *bad(eq.Backpropagation, SOLVER, steps=COUNTS),
-    *bad(eq.Thermal, source=(eq.finite_nudge(1.0), SOLVER, None)),
-    *bad(eq.Thermal, CHAINS, rule=(CHAINS, CONTRAST, None)),
-    *bad(eq.Thermal, CHAINS, eq.finite_nudge(1.0), reading=(CHAINS, "means")),
+    *bad(eq.thermal.Thermal, source=(eq.thermal.finite_nudge(1.0), SOLVER, None)),
+    *bad(eq.thermal.Thermal, CHAINS, rule=(CHAINS, CONTRAST, None)),
+    *bad(eq.thermal.Thermal, CHAINS, eq.thermal.finite_nudge(1.0), reading=(CHAINS, "means")),
     *[
         row
         for estimator in ESTIMATORS
@@ -140,14 +144,16 @@ BAD = [
     *bad(spread, MODEL, X, Y, EP, {}, KEY, repeats=(1, 2.5)),
     *bad(mixing, MODEL, X, Y, source=(SOLVER,)),
     # sources and samplers
-    *bad(partial(eq.Chains, sampler=samplers.Gibbs()), temperature=(0.0, NAN, None)),
-    *bad(eq.Chains, temperature=(samplers.Gibbs(),)),
-    *bad(eq.Chains, 1.0, sampler=(SOLVER, None, samplers.Gibbs)),
-    *bad(eq.Chains, 1.0, samplers.Gibbs(), chains=COUNTS, burn=(-1, 1.5), samples=(0, 1.5)),
-    *bad(eq.Chains, 1.0, samplers.Gibbs(), thinning=(0, None), hot=(0.5, NAN), exchange=FLAGS),
-    *bad(eq.Chains, 1.0, samplers.Gibbs(), common_noise=FLAGS, persistent=FLAGS),
+    *bad(partial(eq.thermal.Chains, sampler=samplers.Gibbs()), temperature=(0.0, NAN, None)),
+    *bad(eq.thermal.Chains, temperature=(samplers.Gibbs(),)),
+    *bad(eq.thermal.Chains, 1.0, sampler=(SOLVER, None, samplers.Gibbs)),
+    *bad(eq.thermal.Chains, 1.0, samplers.Gibbs(), chains=COUNTS, burn=(-1, 1.5), samples=(0, 1.5)),
+    *bad(
+        eq.thermal.Chains, 1.0, samplers.Gibbs(), thinning=(0, None), hot=(0.5, NAN), exchange=FLAGS
+    ),
+    *bad(eq.thermal.Chains, 1.0, samplers.Gibbs(), common_noise=FLAGS, persistent=FLAGS),
     *bad(partial(scatter, key=KEY), MODEL, X, chains=(0, 1.5)),
-    *bad(eq.Enumeration, temperature=(0.0, "a", None)),
+    *bad(eq.thermal.Enumeration, temperature=(0.0, "a", None)),
     *bad(exact.Gaussian, temperature=(-1.0, None)),
     *bad(samplers.UnadjustedLangevin, step_size=SIZES),
     *bad(samplers.Underdamped, step_size=(0.0,), friction=SIZES),
@@ -238,12 +244,12 @@ BAD = [
     *bad(spiking.Threshold, threshold=SIZES),
     *bad(spiking.Rates, steps=COUNTS),
     *bad(spiking.Probabilities, steps=COUNTS),
-    *bad(spiking.GibbsContrast, thermal=(CHAINS, None)),
-    *bad(spiking.GibbsContrast.init, eq.finite_nudge(1.0), chains=(0, 1.5)),
+    *bad(eq.thermal.GibbsContrast, thermal=(CHAINS, None)),
+    *bad(eq.thermal.GibbsContrast.init, eq.thermal.finite_nudge(1.0), chains=(0, 1.5)),
     *bad(spiking.SelfInhibition, strength=("a", None)),
     *bad(spiking.with_soft_reset, MODEL, SPIKING, theta=(0.0, None)),
     *bad(spiking.to_nir, MODEL, solver=(SOLVER,)),
-    *bad(spiking.as_spins, model=(EP, None)),
+    *bad(eq.thermal.as_spins, model=(EP, None)),
     *bad(spiking.fan_out, model=(EP, None)),
     *bad(spiking.cost, MODEL, solver=(SOLVER, None)),
     *bad(spiking.record, estimator=(EP, SOLVER)),
@@ -352,7 +358,7 @@ def test_swapped_arguments_are_said():
     ):
         eq.EquilibriumPropagation(CONTRAST, SOLVER)
     with pytest.raises(ValueError, match="a Source, got a Contrast; it would do as rule"):
-        eq.Thermal(eq.finite_nudge(1.0), CHAINS)
+        eq.thermal.Thermal(eq.thermal.finite_nudge(1.0), CHAINS)
     with pytest.raises(ValueError, match="an Energy, got a SquaredError; it would do as cost"):
         eq.Model(MODEL.cost, MODEL.energy)
     with pytest.raises(ValueError, match="an Estimator, got a Sequence; it would do as program"):

@@ -12,9 +12,10 @@ import pytest
 from experiments import tables
 from experiments.committed import ROOT, read
 
-from eqprop import cli, commands
-from eqprop.experiments import EXPERIMENTS
-from eqprop.studies import Comparison, Sweep
+from eqprop.cli import commands
+from eqprop.cli import main as cli
+from eqprop.papers.catalogue import EXPERIMENTS
+from eqprop.papers.comparison import Comparison, Sweep
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text() if README.exists() else ""

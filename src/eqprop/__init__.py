@@ -1,14 +1,43 @@
-"""Equilibrium propagation: learning in systems that settle, by nudging and comparing."""
+"""Equilibrium propagation: learning in systems that settle, by nudging and comparing.
+
+The rooms: `eqprop.energies` (what settles), `eqprop.solvers` (how), `eqprop.estimators` (what is learnt);
+`eqprop.thermal`, `eqprop.lagrangian`, `eqprop.spiking` and `eqprop.hardware` for other physics;
+`eqprop.training` and `eqprop.papers`. To read the core in an hour: energies/units/unit.py,
+energies/energy.py, energies/model.py, solvers/solver.py, solvers/relax.py, solvers/blockwise.py,
+estimators/contrast.py, estimators/estimator.py, estimators/equilibrium.py, training/fit.py.
+"""
 
 from eqprop._compiler import disarm
 
 disarm()
 
-from eqprop import contrast, lagrangian, objective, ops, samplers, solvers, spiking
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from eqprop import energies, solvers
 from eqprop._version import __version__
-from eqprop.build import convolutional, layered, with_biases, with_read_out
-from eqprop.chains import Chains
-from eqprop.contrast import (
+from eqprop.energies import ops
+from eqprop.energies.architectures import (
+    convolutional,
+    hopfield_resnet,
+    layered,
+    with_biases,
+    with_read_out,
+)
+from eqprop.energies.costs import Cost, CrossEntropy, SquaredError
+from eqprop.energies.energy import Energy, FunctionEnergy
+from eqprop.energies.feedback import with_stiff_layers, with_weak_feedback
+from eqprop.energies.model import Model
+from eqprop.energies.network import Edge, Layer, Network
+from eqprop.energies.units.interval import Box, Linear, Ramp, hard_tanh, relu, relu6
+from eqprop.energies.units.oscillator import Oscillator
+from eqprop.energies.units.sigmoid import Logistic, Tanh
+from eqprop.energies.units.spin import Bernoulli, Spin
+from eqprop.energies.units.stiff import Stiff
+from eqprop.energies.units.unit import Unit
+from eqprop.estimators.audit import audit, exact_gradient, sweep_beta
+from eqprop.estimators.backpropagation import Backpropagation
+from eqprop.estimators.contrast import (
     Contrast,
     RandomSign,
     finite_difference,
@@ -17,40 +46,15 @@ from eqprop.contrast import (
     one_sided,
     symmetric,
 )
-from eqprop.costs import Cost, CrossEntropy, SquaredError
-from eqprop.delta import DeltaPropagation
-from eqprop.diagnose import audit, exact_gradient, sweep_beta
-from eqprop.energy import Clamped, Energy, FunctionEnergy, displacement, residual
-from eqprop.estimators import (
-    Backpropagation,
-    EquilibriumPropagation,
-    Estimate,
-    Estimator,
-    ImplicitDifferentiation,
-    relax,
-)
-from eqprop.exact import Enumeration, Gaussian
-from eqprop.feedback import with_stiff_layers, with_weak_feedback
-from eqprop.marginal import ConditionalMeans, Draws
-from eqprop.model import Model, Nudged
-from eqprop.network import Edge, Layer, Network
-from eqprop.oscillator import Oscillator
-from eqprop.ramp import Ramp
-from eqprop.resnet import hopfield_resnet
-from eqprop.rules import (
-    Reweighting,
-    finite_nudge,
-    free_covariance,
-    path_integral,
-    symmetric_nudge,
-)
-from eqprop.sigmoid import Logistic, Tanh
+from eqprop.estimators.differences import DeltaPropagation
+from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.estimators.estimator import Estimate, Estimator
+from eqprop.estimators.implicit import ImplicitDifferentiation
 from eqprop.solvers import (
     Blockwise,
     Diffusion,
     Flow,
     GradientDescent,
-    Info,
     Langevin,
     Momentum,
     Reduced,
@@ -58,37 +62,33 @@ from eqprop.solvers import (
     Solver,
     Spectral,
 )
-from eqprop.spins import Bernoulli, Spin
-from eqprop.stiff import Stiff
-from eqprop.thermal import Thermal
-from eqprop.units import Box, Linear, Unit, hard_tanh, relu, relu6
+from eqprop.solvers.relax import relax
+
+if TYPE_CHECKING:
+    from eqprop import estimators, hardware, lagrangian, spiking, thermal
+
+ROOMS = ("estimators", "hardware", "lagrangian", "papers", "spiking", "thermal", "training")
+"""Imported when they are asked for, so that `import eqprop` loads no library for the few."""
 
 __all__ = [
     "Backpropagation",
     "Bernoulli",
     "Blockwise",
     "Box",
-    "Chains",
-    "Clamped",
-    "ConditionalMeans",
     "Contrast",
     "Cost",
     "CrossEntropy",
     "DeltaPropagation",
     "Diffusion",
-    "Draws",
     "Edge",
     "Energy",
-    "Enumeration",
     "EquilibriumPropagation",
     "Estimate",
     "Estimator",
     "Flow",
     "FunctionEnergy",
-    "Gaussian",
     "GradientDescent",
     "ImplicitDifferentiation",
-    "Info",
     "Langevin",
     "Layer",
     "Linear",
@@ -96,52 +96,50 @@ __all__ = [
     "Model",
     "Momentum",
     "Network",
-    "Nudged",
     "Oscillator",
     "Ramp",
     "RandomSign",
     "Reduced",
     "Refined",
-    "Reweighting",
     "Solver",
     "Spectral",
     "Spin",
     "SquaredError",
     "Stiff",
     "Tanh",
-    "Thermal",
     "Unit",
     "__version__",
     "audit",
-    "contrast",
     "convolutional",
-    "displacement",
+    "energies",
+    "estimators",
     "exact_gradient",
     "finite_difference",
-    "finite_nudge",
-    "free_covariance",
     "hard_tanh",
+    "hardware",
     "holomorphic",
     "hopfield_resnet",
     "lagrangian",
     "layered",
     "n_point",
-    "objective",
     "one_sided",
     "ops",
-    "path_integral",
     "relax",
     "relu",
     "relu6",
-    "residual",
-    "samplers",
     "solvers",
     "spiking",
     "sweep_beta",
     "symmetric",
-    "symmetric_nudge",
+    "thermal",
     "with_biases",
     "with_read_out",
     "with_stiff_layers",
     "with_weak_feedback",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ROOMS:
+        return import_module(f"eqprop.{name}")
+    raise AttributeError(f"module 'eqprop' has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """``python -m eqprop``."""
 
-from eqprop.cli import main
+from eqprop.cli.main import main
 
 main()

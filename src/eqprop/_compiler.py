@@ -17,8 +17,11 @@ from importlib import metadata
 from pathlib import Path
 
 OPTION = "--xla_cpu_experimental_ynn_fusion_type"
+
 REMEDY = f"{OPTION}=INDIVIDUAL_DOT"
+
 FIRST_FAULTY = (0, 10, 2)
+
 LAST_TRIED = (0, 12, 0, 1)
 
 PROGRAMS = """

@@ -1,8 +1,7 @@
 """The limits of real machines, as three seams: what a device makes of its parameters (`Program`), what it
 shows of a settled state (`ReadOut`), and how it takes an update (Optax transforms)."""
 
-from eqprop.hardware.channel import ReadBits, ReadNoise, ReadOut
-from eqprop.hardware.fault import Detuned, Stuck, detuned, stuck
+from eqprop.hardware.faults import Detuned, Stuck, detuned, stuck
 from eqprop.hardware.grid import Ranges, to_circle, to_grid
 from eqprop.hardware.instance import Instance
 from eqprop.hardware.machine import gradient, programmed, read_back
@@ -18,7 +17,8 @@ from eqprop.hardware.program import (
     fields,
     injections,
 )
-from eqprop.hardware.write import clipped, on_grid, pulsed
+from eqprop.hardware.read_out import ReadBits, ReadNoise, ReadOut
+from eqprop.hardware.writing import clipped, on_grid, pulsed
 
 __all__ = [
     "Asymmetry",

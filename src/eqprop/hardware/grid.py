@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.arguments import require
-from eqprop.derivatives import stopped, without_derivative
+from eqprop._arguments import require
+from eqprop.energies.derivatives import stopped, without_derivative
 
 
 def check_bits(name: str, bits: int) -> None:

@@ -16,8 +16,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 Numbers = np.ndarray
+
 _ARRAYS = ("rows", "columns", "couplings", "fields", "injections")
+
 _HEADER = "# oscillators {} couplings {}"
+
 _OTHER = "expected a file that Instance.save wrote, got one that is cut or of another kind"
 
 

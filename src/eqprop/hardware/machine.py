@@ -16,16 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from eqprop.arguments import checked
-from eqprop.costs import SquaredError
-from eqprop.estimators import contrast_gradient
-from eqprop.hardware.fault import Faulty, bare
+from eqprop._arguments import checked
+from eqprop.energies.costs import SquaredError
+from eqprop.energies.model import Model
+from eqprop.energies.network import INPUT, Network, Op
+from eqprop.energies.units.oscillator import Oscillator, from_phases
+from eqprop.energies.units.unit import State
+from eqprop.estimators.equilibrium import contrast_gradient
+from eqprop.hardware.faults import Faulty, bare
 from eqprop.hardware.instance import Instance, Numbers
 from eqprop.hardware.program import one_way
-from eqprop.model import Model
-from eqprop.network import INPUT, Network, Op
-from eqprop.oscillator import Oscillator, from_phases
-from eqprop.units import State
 
 
 @checked

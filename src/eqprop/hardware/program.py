@@ -16,14 +16,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.arguments import Checked, checked
-from eqprop.estimators import Batch, EquilibriumPropagation, Estimate, Estimator
+from eqprop._arguments import Checked, checked
+from eqprop.energies.model import Batch, Model
+from eqprop.energies.network import INPUT, Edge, Network, Op
+from eqprop.energies.ops import Lateral
+from eqprop.energies.parameters import parameter_names
+from eqprop.energies.units.unit import State
+from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.estimators.estimator import Estimate, Estimator
 from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
-from eqprop.model import Model
-from eqprop.names import parameter_names
-from eqprop.network import INPUT, Edge, Network, Op
-from eqprop.ops import Lateral
-from eqprop.units import State
 
 Where = Callable[[str], bool]
 

@@ -1,9 +1,8 @@
-"""The action of a path: an energy of the package, whose state is a trajectory.
+"""Discrete Lagrangians: what a rule makes of ``L(q, v, t)`` over one step.
 
-    S[q] = sum_n L_d(q_n, q_{n+1}, theta, t_n)  ~  integral L(q, v, theta, t) dt
+    S = sum_n L_d(q_n, q_{n+1}, t_n)
 
-A path that makes it stationary obeys the equations of motion; it is a saddle, which Newton's method finds
-and descent does not. Massar, arXiv 2505.07363.
+Its stationary paths are those of a variational integrator of second order (Marsden and West 2001).
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from eqprop.energy import Energy
+from eqprop.energies.energy import Energy
+from eqprop.energies.units.unit import State, Units
 from eqprop.lagrangian.bordered import Bordered
 from eqprop.lagrangian.boundary import Boundary, Periodic
-from eqprop.lagrangian.extremal import (
+from eqprop.lagrangian.stationary import (
     PATH,
     Extremal,
     as_function,
@@ -28,8 +28,23 @@ from eqprop.lagrangian.extremal import (
     require_scalar,
     whole,
 )
-from eqprop.lagrangian.rules import Rule, verlet
-from eqprop.units import State, Units
+
+Lagrangian = Callable[[Array, Array, Array], Array]
+
+Rule = Callable[[Lagrangian, Array, Array, Array, float], Array]
+
+
+def midpoint(lagrangian: Lagrangian, start: Array, end: Array, t: Array, dt: float) -> Array:
+    """``dt L((q0 + q1) / 2, (q1 - q0) / dt, t + dt / 2)``: implicit, stable at any step."""
+    return dt * lagrangian(0.5 * (start + end), (end - start) / dt, t + 0.5 * dt)
+
+
+def verlet(lagrangian: Lagrangian, start: Array, end: Array, t: Array, dt: float) -> Array:
+    """``dt/2 (L(q0, v, t) + L(q1, v, t + dt))`` with ``v = (q1 - q0) / dt``: leapfrog, stable for
+    ``omega dt < 2``."""
+    velocity = (end - start) / dt
+    ends = lagrangian(start, velocity, t) + lagrangian(end, velocity, t + dt)
+    return 0.5 * dt * ends
 
 
 class Action(Energy):

@@ -8,18 +8,18 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import checked
-from eqprop.derivatives import stopped, with_own_gradient
-from eqprop.energy import norm
-from eqprop.equilibrium import adjoint
-from eqprop.estimators import Batch, Estimate, Estimator, Report, mean_loss, relax
+from eqprop._arguments import checked
+from eqprop.energies.derivatives import stopped, with_own_gradient
+from eqprop.energies.energy import norm
+from eqprop.energies.model import Batch, Model, require_examples
+from eqprop.energies.ops import freeze
+from eqprop.energies.slopes import require_slopes
+from eqprop.energies.units.unit import State
+from eqprop.estimators.estimator import Estimate, Estimator, Report, mean_loss
 from eqprop.lagrangian.curvature import second_variation, solve_refined
-from eqprop.lagrangian.extremal import PATH, Extremal
-from eqprop.model import Model, require_examples
-from eqprop.ops import freeze
-from eqprop.slopes import require_slopes
+from eqprop.lagrangian.stationary import PATH, Extremal
 from eqprop.solvers import Solver
-from eqprop.units import State
+from eqprop.solvers.relax import adjoint, relax
 
 
 class Adjoint(Estimator):

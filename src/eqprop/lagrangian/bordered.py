@@ -1,28 +1,39 @@
-"""Symmetric block-tridiagonal systems with a border, eliminated block by block.
+"""Linear algebra of small matrices, one after another on CPUs.
 
-        [ A0  B0            |     ]
-        [ B0' A1  B1        |     ]
-    H = [     B1' A2  ..    |  E' ]        E: what couples the chain to the border
-        [         ..  ..    |     ]
-        [ ------------------+---- ]
-        [         E         |  C  ]
-
-A closed chain is an open one with its last node in the border; so are constraints and low-rank terms. With
-K blocks of size n and a border of m, a solution costs O(K n^2 (n + m)) time and O(K n (n + m)) memory.
-Complex systems are symmetric too, and not Hermitian.
+XLA divides a batched LAPACK call among the threads of a pool, where the calls of several loops of one
+program can wait for one another without end; a call of one matrix is never divided.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Inexact
 
-from eqprop.lagrangian.matrices import inverse, solution, spectrum
+
+def one_by_one(function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function of some matrices, which `jax.vmap` makes a loop on CPUs."""
+    alone = sequential_vmap(function)
+
+    def call(*matrices: Array) -> Array:
+        return (alone if jax.default_backend() == "cpu" else function)(*matrices)
+
+    return call
+
+
+inverse = one_by_one(lambda matrix: jnp.linalg.inv(matrix))
+
+determinant = one_by_one(lambda matrix: jnp.linalg.det(matrix))
+
+spectrum = one_by_one(lambda matrix: jnp.linalg.eigvalsh(matrix))
+
+solution = one_by_one(lambda matrix, right: jnp.linalg.solve(matrix, right))
 
 
 class Inertia(NamedTuple):

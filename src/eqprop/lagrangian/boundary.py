@@ -17,12 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from eqprop.arguments import Checked
+from eqprop._arguments import Checked
+from eqprop.energies.units.interval import Linear
+from eqprop.energies.units.unit import Unit
 from eqprop.lagrangian.bordered import Bordered
-from eqprop.units import Linear, Unit
 
 Point = tuple[float, ...] | Callable[[Array], Array]
 """A position: numbers, or a function of the input ``x`` of the example."""
+
 Numbers = Sequence[float] | np.ndarray | Array
 
 

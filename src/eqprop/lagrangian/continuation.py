@@ -10,16 +10,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import Count
-from eqprop.energy import Clamped
+from eqprop._arguments import Count
+from eqprop.energies.energy import Clamped
+from eqprop.energies.model import Nudged
+from eqprop.energies.slopes import depends
+from eqprop.energies.units.unit import State
 from eqprop.lagrangian.curvature import action_of
-from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.lagrangian.faults import PathInfo
 from eqprop.lagrangian.newton import Newton
-from eqprop.model import Nudged
-from eqprop.slopes import depends
+from eqprop.lagrangian.stationary import PATH, Extremal
 from eqprop.solvers import Solver
-from eqprop.units import State
 
 
 class Continuation(Solver):

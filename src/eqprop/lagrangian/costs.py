@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from eqprop.costs import Cost
-from eqprop.lagrangian.extremal import PATH
-from eqprop.units import State
+from eqprop.energies.costs import Cost
+from eqprop.energies.units.unit import State
+from eqprop.lagrangian.stationary import PATH
 
 Some = tuple[int, ...] | None
 

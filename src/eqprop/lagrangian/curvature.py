@@ -7,12 +7,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from eqprop.energy import Clamped, norm
+from eqprop.energies.energy import Clamped, norm
+from eqprop.energies.model import Nudged
+from eqprop.energies.units.unit import State
 from eqprop.lagrangian.bordered import Bordered, Factor
 from eqprop.lagrangian.costs import PathCost
-from eqprop.lagrangian.extremal import PATH, Extremal
-from eqprop.model import Nudged
-from eqprop.units import State
+from eqprop.lagrangian.stationary import PATH, Extremal
 
 
 def action_of(phase: Clamped) -> Extremal:

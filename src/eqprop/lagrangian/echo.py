@@ -15,6 +15,8 @@ Backpropagation", 2026.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -24,10 +26,90 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PyTree
 
-from eqprop.arguments import checked
+from eqprop._arguments import Checked, checked
 from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase, check, unroll
-from eqprop.lagrangian.response import Limit, Pair, Response
 from eqprop.lagrangian.warn import warn_if
+
+
+class Response(Checked):
+    """Two arrays on a leading axis that stand for an echo and its answer to a nudge."""
+
+    @abstractmethod
+    def begin(self, z: Array) -> Array:
+        """Not nudged."""
+
+    @abstractmethod
+    def nudged(self, pair: Array, slope: Array | None, gain: Array) -> Array:
+        """Pushed down a slope."""
+
+    @abstractmethod
+    def slope(self, potential: Callable[..., Array], pair: Array, u: Array) -> Array:
+        """``dV/dq`` of both."""
+
+    @abstractmethod
+    def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
+        """The derivative of an energy in the nudge."""
+
+    @abstractmethod
+    def place(self, pair: Array) -> Array:
+        """Where the echo is, but for the square of the nudge."""
+
+    @abstractmethod
+    def difference(self, pair: Array) -> Array:
+        """The derivative of a place in the nudge."""
+
+
+class Limit(Response):
+    """The echo, and its linear response."""
+
+    def begin(self, z: Array) -> Array:
+        return jnp.stack([z, jnp.zeros_like(z)])
+
+    def nudged(self, pair: Array, slope: Array | None, gain: Array) -> Array:
+        return pair if slope is None else pair.at[1].add(-gain * slope)
+
+    def slope(self, potential: Callable[..., Array], pair: Array, u: Array) -> Array:
+        force = jax.grad(lambda q: potential(q, u))
+        return jnp.stack(jax.jvp(force, (pair[0],), (pair[1],)))
+
+    def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
+        places, answers = zip(*pairs, strict=True)
+        return jax.jvp(energy, tuple(places), tuple(answers))[1]
+
+    def place(self, pair: Array) -> Array:
+        return pair[0]
+
+    def difference(self, pair: Array) -> Array:
+        return pair[1]
+
+
+class Pair(Response):
+    """Two echoes, nudged either way by ``size`` times the slopes."""
+
+    size: Array
+
+    def begin(self, z: Array) -> Array:
+        return jnp.stack([z, z])
+
+    def nudged(self, pair: Array, slope: Array | None, gain: Array) -> Array:
+        if slope is None:
+            return pair
+        push = self.size * gain * slope
+        return pair + jnp.stack([-push, push])
+
+    def slope(self, potential: Callable[..., Array], pair: Array, u: Array) -> Array:
+        return jax.vmap(jax.grad(potential), (0, None))(pair, u)
+
+    def change(self, energy: Callable[..., Array], *pairs: Array) -> Array:
+        there, back = (energy(*(pair[sign] for pair in pairs)) for sign in (0, 1))
+        return (there - back) / (2.0 * self.size)
+
+    def place(self, pair: Array) -> Array:
+        return 0.5 * (pair[0] + pair[1])
+
+    def difference(self, pair: Array) -> Array:
+        return (pair[0] - pair[1]) / (2.0 * self.size)
+
 
 Slopes = tuple[Array | None, Array | None]
 
@@ -142,15 +224,18 @@ def _missed(q: Array, p: Array, start: Phase, end: Phase) -> Array:
 
 MISSED, ASTRAY = 1e-4, 5e-3
 """Of the path's size; gradients are wrong by ten to a hundred times as much."""
+
 REMEDY = (
     "Take a shorter path, float64, a smaller nudge, slower rates (a smaller learning rate for them), or "
     "unroll."
 )
+
 ROUGH = (
     f"evolve: expected an echo that comes back to the start of its path within {MISSED:g} of the path's "
     "size, got one that misses it by more: the system amplifies rounding, or the nudge, and the gradient "
     f"may be wrong by some percent. {REMEDY}"
 )
+
 LOST = (
     "evolve: expected an echo that comes back to the start of its path, got one that went astray: the "
     "system amplifies rounding, or the nudge, along a path of this length, and the gradient would be "

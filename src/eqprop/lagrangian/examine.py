@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.arguments import checked
-from eqprop.energy import Clamped, residual
+from eqprop._arguments import checked
+from eqprop.energies.energy import Clamped, residual
+from eqprop.energies.units.unit import State
 from eqprop.lagrangian.curvature import action_of, second_variation
-from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import LEAST, margin_of, warn_of_margin
-from eqprop.units import State
+from eqprop.lagrangian.stationary import PATH
 
 ROUNDS = 12
 

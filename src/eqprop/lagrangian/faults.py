@@ -10,18 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from eqprop.energy import displacement, norm
+from eqprop.energies.energy import displacement, norm
+from eqprop.energies.model import Nudged
+from eqprop.energies.units.unit import State
 from eqprop.lagrangian.action import ClampedAction
-from eqprop.lagrangian.bordered import Factor
+from eqprop.lagrangian.bordered import Factor, determinant, one_by_one
 from eqprop.lagrangian.boundary import NAIVE, InitialValue, Periodic
 from eqprop.lagrangian.curvature import softest, solve
-from eqprop.lagrangian.extremal import PATH, Extremal
 from eqprop.lagrangian.harmonic import ClampedHarmonics
-from eqprop.lagrangian.matrices import determinant, one_by_one
+from eqprop.lagrangian.stationary import PATH, Extremal
 from eqprop.lagrangian.warn import warn_if
-from eqprop.model import Nudged
 from eqprop.solvers import CONVERGED, Info
-from eqprop.units import State
 
 
 class PathInfo(Info):
@@ -43,11 +42,15 @@ class PathInfo(Info):
 
 
 Faults = list[tuple[Array, str]]
+
 LEAST = 0.02
 """Of the margin: 1 % in ``omega T`` between fixed ends."""
+
 NEAR = 0.1
 """What is left of the balance of forces at a start that is near a branch."""
+
 LEFT_OUT = 0.5
+
 FAR = 4.0
 """A nudged path that moves this many times its first step has left the linear response."""
 
@@ -64,6 +67,7 @@ ASTRAY = (
     "for NaN in the input, the target and the parameters, and for a Lagrangian or a cost that is "
     "infinite there (at rest, where it starts by default); start from another path."
 )
+
 UNSETTLED = (
     "Action: expected a path to which the search converges, but the residual stopped falling or the "
     "steps are spent. Start nearer to the path, by Continuation in the input or in the nudge; take a "

@@ -12,9 +12,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from eqprop.arguments import Checked, checked
+from eqprop._arguments import Checked, checked
 
 Phase = tuple[Array, Array]
+
 ROUNDS = 12
 
 

@@ -18,9 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from eqprop.energy import Energy
+from eqprop.energies.energy import Energy
+from eqprop.energies.units.interval import Linear
+from eqprop.energies.units.unit import Units
 from eqprop.lagrangian.bordered import Bordered
-from eqprop.lagrangian.extremal import (
+from eqprop.lagrangian.stationary import (
     PATH,
     Extremal,
     as_function,
@@ -28,7 +30,6 @@ from eqprop.lagrangian.extremal import (
     require_scalar,
     whole,
 )
-from eqprop.units import Linear, Units
 
 
 class HarmonicAction(Energy):

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import Count
-from eqprop.energy import Clamped, displacement, norm, relative, residual
+from eqprop._arguments import Count
+from eqprop.energies.energy import Clamped, displacement, norm, relative, residual
+from eqprop.energies.model import Nudged
+from eqprop.energies.units.unit import State
 from eqprop.lagrangian.bordered import Factor, Pivots
 from eqprop.lagrangian.curvature import action_of, second_variation, solve
-from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import (
     ASTRAY,
     UNSETTLED,
@@ -29,12 +30,12 @@ from eqprop.lagrangian.faults import (
     warn_of_jump,
     warn_of_margin,
 )
-from eqprop.model import Nudged
+from eqprop.lagrangian.stationary import PATH
 from eqprop.solvers import CONVERGED, DIVERGED, Solver, check_tolerance
-from eqprop.solvers._solver import report as ending
-from eqprop.units import State
+from eqprop.solvers.solver import report as ending
 
 SMALLEST = 2.0**-14
+
 NEAR = 1e-3
 """The residual of a start that is a free path, by whichever solver found it."""
 

@@ -12,10 +12,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
-from eqprop.arguments import Count, NotNegative, checked
+from eqprop._arguments import Count, NotNegative, checked
+from eqprop.energies.ops import uniform
 from eqprop.lagrangian.echo import evolve
 from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase
-from eqprop.ops import uniform
 
 Passage = Callable[..., tuple[Phase, Array]]
 

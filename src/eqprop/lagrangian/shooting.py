@@ -10,16 +10,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import Count, checked
-from eqprop.energy import Clamped
+from eqprop._arguments import Count, checked
+from eqprop.energies.energy import Clamped
+from eqprop.energies.units.unit import State
 from eqprop.lagrangian.action import ClampedAction
 from eqprop.lagrangian.boundary import FixedEnds, InitialValue, Periodic
-from eqprop.lagrangian.extremal import PATH
 from eqprop.lagrangian.faults import checked as without_faults
 from eqprop.lagrangian.faults import free_faults
+from eqprop.lagrangian.stationary import PATH
 from eqprop.solvers import Info, Solver, check_tolerance
-from eqprop.solvers._solver import report
-from eqprop.units import State
+from eqprop.solvers.solver import report
 
 INNER = 5
 

@@ -1,6 +1,14 @@
 """How a landscape relaxes: one file a method."""
 
-from eqprop.solvers._solver import (
+from eqprop.solvers.blockwise import Blockwise
+from eqprop.solvers.diffusion import Diffusion
+from eqprop.solvers.flow import Flow
+from eqprop.solvers.gradient import GradientDescent
+from eqprop.solvers.langevin import Langevin
+from eqprop.solvers.momentum import Momentum
+from eqprop.solvers.reduced import MatmulPrecision, Reduced
+from eqprop.solvers.refined import Refined
+from eqprop.solvers.solver import (
     CONVERGED,
     DIVERGED,
     FIXED_STEPS,
@@ -12,14 +20,6 @@ from eqprop.solvers._solver import (
     check_tolerance,
     lost_unless,
 )
-from eqprop.solvers.blockwise import Blockwise
-from eqprop.solvers.diffusion import Diffusion
-from eqprop.solvers.flow import Flow
-from eqprop.solvers.gradient import GradientDescent
-from eqprop.solvers.langevin import Langevin
-from eqprop.solvers.momentum import Momentum
-from eqprop.solvers.reduced import MatmulPrecision, Reduced
-from eqprop.solvers.refined import Refined
 from eqprop.solvers.spectral import Spectral
 
 __all__ = [

@@ -6,10 +6,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.arguments import Count
-from eqprop.energy import Clamped, field, norm, relative
-from eqprop.solvers._solver import Iterative
-from eqprop.units import State, embed
+from eqprop._arguments import Count
+from eqprop.energies.energy import Clamped, field, norm, relative
+from eqprop.energies.units.unit import State, embed
+from eqprop.solvers.solver import Iterative
 
 Blocks = tuple[tuple[str, ...], ...]
 

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import PRNGKeyArray
 
-from eqprop.arguments import NotNegative, Positive
-from eqprop.energy import Clamped, displacement
-from eqprop.noise import typed
-from eqprop.solvers._solver import Info, Solver, report
-from eqprop.units import State, retract
+from eqprop._arguments import NotNegative, Positive
+from eqprop.energies.energy import Clamped, displacement
+from eqprop.energies.units.noise import typed
+from eqprop.energies.units.unit import State, retract
+from eqprop.solvers.solver import Info, Solver, report
 
 
 class Diffusion(Solver):

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from eqprop.arguments import Bound, Count
-from eqprop.energy import Clamped, displacement, residual
-from eqprop.solvers._solver import Info, Solver, check_tolerance, report
-from eqprop.units import State, retract
+from eqprop._arguments import Bound, Count
+from eqprop.energies.energy import Clamped, displacement, residual
+from eqprop.energies.units.unit import State, retract
+from eqprop.solvers.solver import Info, Solver, check_tolerance, report
 
 
 class Flow(Solver):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import equinox as eqx
 from jaxtyping import Array
 
-from eqprop.arguments import Count, Positive
-from eqprop.energy import Clamped, field, relative, velocities
-from eqprop.solvers._solver import Iterative
-from eqprop.units import State, embed
+from eqprop._arguments import Count, Positive
+from eqprop.energies.energy import Clamped, field, relative, velocities
+from eqprop.energies.units.unit import State, embed
+from eqprop.solvers.solver import Iterative
 
 
 class _Descent(eqx.Module):

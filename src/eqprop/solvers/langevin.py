@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import Count, NotNegative, Positive, checked
-from eqprop.energy import Clamped, field
-from eqprop.noise import normal, typed
-from eqprop.solvers._solver import Info, Solver, report
-from eqprop.units import State, embed
+from eqprop._arguments import Count, NotNegative, Positive, checked
+from eqprop.energies.energy import Clamped, field
+from eqprop.energies.units.noise import normal, typed
+from eqprop.energies.units.unit import State, embed
+from eqprop.solvers.solver import Info, Solver, report
 
 
 class Langevin(Solver):

@@ -6,11 +6,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.arguments import Count
-from eqprop.energy import Clamped, norm
-from eqprop.solvers._solver import Iterative
+from eqprop._arguments import Count
+from eqprop.energies.energy import Clamped, norm
+from eqprop.energies.units.unit import State
 from eqprop.solvers.blockwise import sweep
-from eqprop.units import State
+from eqprop.solvers.solver import Iterative
 
 
 class _Momentum(eqx.Module):

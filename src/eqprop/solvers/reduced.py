@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from eqprop.arguments import FloatType
-from eqprop.energy import Clamped
-from eqprop.ops import cast
-from eqprop.solvers._solver import Info, Iterative, Solver, report
-from eqprop.units import State
+from eqprop._arguments import FloatType
+from eqprop.energies.energy import Clamped
+from eqprop.energies.ops import cast
+from eqprop.energies.units.unit import State
+from eqprop.solvers.solver import Info, Iterative, Solver, report
 
 
 class Reduced(Solver):

@@ -1,5 +1,5 @@
 """Iterative refinement: loops in few bits, whose errors are solved for again in few bits, in the landscape
-about the state so far (`eqprop.solvers.displaced`)."""
+about the state so far (`eqprop.energies.displaced`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import Count, FloatType
-from eqprop.derivatives import CONSTANT, stopped, without_derivative
-from eqprop.energy import Clamped, field, norm, relative
-from eqprop.solvers._solver import Info, Iterative, Solver, check_tolerance, report
-from eqprop.solvers.displaced import about, nothing, require_quadratic
-from eqprop.units import Box, Linear, State, embed, retract
+from eqprop._arguments import Count, FloatType
+from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
+from eqprop.energies.displaced import about, nothing, require_quadratic
+from eqprop.energies.energy import Clamped, field, norm, relative
+from eqprop.energies.units.interval import Box, Linear
+from eqprop.energies.units.unit import State, embed, retract
+from eqprop.solvers.solver import Info, Iterative, Solver, check_tolerance, report
 
 
 class Refined(Solver):

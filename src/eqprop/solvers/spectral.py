@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.arguments import Bound, Count
-from eqprop.energy import Clamped, norm
-from eqprop.solvers._solver import Iterative
+from eqprop._arguments import Bound, Count
+from eqprop.energies.energy import Clamped, norm
+from eqprop.energies.units.unit import State, retract
 from eqprop.solvers.blockwise import sweep
-from eqprop.units import State, retract
+from eqprop.solvers.solver import Iterative
 
 
 class _Spectral(eqx.Module):

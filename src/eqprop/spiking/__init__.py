@@ -4,14 +4,12 @@ from eqprop.spiking.activity import Activity, SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
 from eqprop.spiking.count import Cost, cost, fan_out, rates
 from eqprop.spiking.dynamics import Carry, Spiking
-from eqprop.spiking.estimator import SpikingPropagation
+from eqprop.spiking.estimator import SpikingPropagation, SurrogateBackpropagation
 from eqprop.spiking.export import to_nir
 from eqprop.spiking.firing import Bernoulli, Firing, SigmaDelta, Staggered, Threshold
-from eqprop.spiking.gibbs import GibbsContrast, as_spins
 from eqprop.spiking.reading import Probabilities, Rates, Reading
 from eqprop.spiking.record import membranes, record, spikes
-from eqprop.spiking.reset import SelfInhibition, with_soft_reset
-from eqprop.spiking.surrogate import SurrogateBackpropagation
+from eqprop.spiking.soft_reset import SelfInhibition, with_soft_reset
 
 __all__ = [
     "Activity",
@@ -22,7 +20,6 @@ __all__ = [
     "Coding",
     "Cost",
     "Firing",
-    "GibbsContrast",
     "Probabilities",
     "Rates",
     "Reading",
@@ -35,7 +32,6 @@ __all__ = [
     "SurrogateBackpropagation",
     "Threshold",
     "activity",
-    "as_spins",
     "cost",
     "fan_out",
     "membranes",

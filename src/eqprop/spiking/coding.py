@@ -9,9 +9,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import Checked
-from eqprop.energy import Clamped
-from eqprop.noise import uniform
+from eqprop._arguments import Checked
+from eqprop.energies.energy import Clamped
+from eqprop.energies.units.noise import uniform
 
 Landscape = Callable[[Array], Clamped]
 

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.arguments import checked
-from eqprop.model import Model
-from eqprop.network import INPUT, Network
-from eqprop.ops import AveragePool
+from eqprop._arguments import checked
+from eqprop.energies.model import Model
+from eqprop.energies.network import INPUT, Network
+from eqprop.energies.ops import AveragePool
+from eqprop.energies.units.unit import State
 from eqprop.spiking.dynamics import Spiking, check_spikes
-from eqprop.units import State
 
 PICOJOULES_ACCUMULATE, PICOJOULES_MULTIPLY_ACCUMULATE = 0.9, 4.6
 """One 32-bit operation at 45 nm (Horowitz, ISSCC 2014)."""
@@ -121,3 +121,25 @@ def rates(spikes: State) -> dict[str, Array]:
     """Firing rates by neuron over a recording of (time, batch, ...): arrays of (batch, ...)."""
     check_spikes(spikes)
     return {name: jnp.mean(fired, 0, dtype=jnp.float32) for name, fired in spikes.items()}
+
+
+def summary(model: Model, solver: Spiking, phases: dict[str, State]) -> dict[str, Any]:
+    """Of recorded phases: mean rates by phase and layer; and of an example, synaptic operations, random
+    draws, and energy in microjoules, of spikes and of the same steps with real numbers."""
+    found = cost(model, solver, phases)
+    rates: dict[str, dict[str, float]] = {
+        phase: {name: _mean(fired) for name, fired in spikes.items()}
+        for phase, spikes in phases.items()
+    }
+    return {
+        "rates": rates,
+        "synaptic_operations": found.synaptic_operations,
+        "draws": found.draws,
+        "dense_operations": found.dense_operations,
+        "microjoules": 1e-6 * found.picojoules,
+        "dense_microjoules": 1e-6 * found.dense_picojoules,
+    }
+
+
+def _mean(fired: Array) -> float:
+    return float(jnp.mean(fired, dtype=jnp.float32))

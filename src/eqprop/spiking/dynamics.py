@@ -26,22 +26,16 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.arguments import Count
-from eqprop.energy import Clamped, field, relative
-from eqprop.model import Nudged
-from eqprop.noise import typed, uniform
-from eqprop.ops import MaxPool
+from eqprop._arguments import Count
+from eqprop.energies.energy import Clamped, field, relative
+from eqprop.energies.model import Nudged
+from eqprop.energies.ops import MaxPool
+from eqprop.energies.units.noise import typed, uniform
+from eqprop.energies.units.unit import State, Units, read
 from eqprop.solvers import Info, Solver
-from eqprop.solvers._solver import judge
-from eqprop.spiking.firing import (
-    Bernoulli,
-    Firing,
-    check_units,
-    numbers,
-    probability,
-)
+from eqprop.solvers.solver import judge
+from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
 from eqprop.spiking.reading import Probabilities, Reading
-from eqprop.units import State, Units, read
 
 
 class Carry(NamedTuple):

@@ -15,28 +15,22 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop.arguments import checked
-from eqprop.contrast import Contrast
-from eqprop.derivatives import stopped, with_own_gradient
-from eqprop.energy import Clamped
-from eqprop.estimators import (
-    Batch,
-    Estimate,
-    Estimator,
-    contrast_gradient,
-    contrast_surrogate,
-    mean_loss,
-)
-from eqprop.forecast import Forecast, forecast
-from eqprop.model import Model, require_examples
-from eqprop.noise import typed
-from eqprop.ops import freeze
-from eqprop.slopes import require_slopes
+from eqprop._arguments import checked
+from eqprop.energies.derivatives import stopped, with_own_gradient
+from eqprop.energies.energy import Clamped
+from eqprop.energies.model import Batch, Model, require_examples
+from eqprop.energies.ops import freeze
+from eqprop.energies.slopes import require_slopes
+from eqprop.energies.units.noise import typed
+from eqprop.energies.units.unit import State, read
+from eqprop.estimators.contrast import Contrast
+from eqprop.estimators.equilibrium import contrast_gradient, contrast_surrogate
+from eqprop.estimators.estimator import Estimate, Estimator, mean_loss
+from eqprop.estimators.forecast import Forecast, forecast
 from eqprop.solvers import Info
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
 from eqprop.spiking.dynamics import Carry, Hook, Spiking, check_pooling, nothing
-from eqprop.units import State
 
 
 class Phase(NamedTuple):
@@ -157,3 +151,30 @@ def _(source: SpikingPropagation, model: Model, x: Batch, y: Batch, key: PRNGKey
     state, info = source.free(model, x, model.rest(x), key)[1:3]
     costs = jax.vmap(model.loss)(state, y)
     return Forecast(jax.vmap(model.predict)(state), costs, {"residual": info.residual})
+
+
+class SurrogateBackpropagation(Estimator):
+    """The gradient of the mean cost in what the free phase's ``reading`` reads, through all its steps, with
+    the slope of the firing probability in the place of a spike's (straight-through; Bengio et al. 2013).
+
+    Memory grows with ``solver.steps``. Any firing rule will do, a hard reset too.
+    """
+
+    solver: Spiking
+    coding: Coding = Analog()
+
+    @checked
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate:
+        require_examples(x, y)
+        require_slopes(model, x, y, state)
+
+        def unrolled(model: Model):
+            phase = free_phase(self.solver, self.coding, model, x, state, key)
+            shown = read(model.energy.units, self.solver.read_out(phase.carry))
+            return jnp.mean(jax.vmap(model.cost)(shown, y)), phase
+
+        (value, phase), gradient = eqx.filter_value_and_grad(unrolled, has_aux=True)(model)
+        report = SpikingReport(phase.info, None, activity(phase.carry))
+        return Estimate(value, gradient, phase.state, report)

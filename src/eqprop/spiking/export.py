@@ -16,10 +16,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from eqprop.arguments import checked
-from eqprop.model import Model
-from eqprop.network import INPUT, Edge, Network
-from eqprop.ops import AveragePool, Chain, Conv, Dense
+from eqprop._arguments import checked
+from eqprop.energies.model import Model
+from eqprop.energies.network import INPUT, Edge, Network
+from eqprop.energies.ops import AveragePool, Chain, Conv, Dense
 from eqprop.spiking.dynamics import Spiking
 from eqprop.spiking.firing import Threshold, check_units
 

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.arguments import Checked, Count, Positive
-from eqprop.ramp import Ramp
-from eqprop.sigmoid import Logistic
-from eqprop.stiff import Stiff
-from eqprop.units import Box, Unit, Units
+from eqprop._arguments import Checked, Count, Positive
+from eqprop.energies.units.interval import Box, Ramp
+from eqprop.energies.units.sigmoid import Logistic
+from eqprop.energies.units.stiff import Stiff
+from eqprop.energies.units.unit import Unit, Units
 
 COUNTS = jnp.uint16
 

@@ -8,7 +8,7 @@ from abc import abstractmethod
 import equinox as eqx
 from jaxtyping import Array
 
-from eqprop.arguments import Checked, Count
+from eqprop._arguments import Checked, Count
 
 
 class Reading(Checked):

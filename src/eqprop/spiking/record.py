@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop.arguments import checked
-from eqprop.model import Model
-from eqprop.ops import freeze
+from eqprop._arguments import checked
+from eqprop.energies.model import Model
+from eqprop.energies.ops import freeze
+from eqprop.energies.units.unit import State
 from eqprop.spiking.dynamics import Carry, Hook
-from eqprop.spiking.estimator import SpikingPropagation, free_phase
-from eqprop.spiking.surrogate import SurrogateBackpropagation
-from eqprop.units import State
+from eqprop.spiking.estimator import SpikingPropagation, SurrogateBackpropagation, free_phase
 
 
 def spikes(carry: Carry) -> State:

@@ -1,0 +1,101 @@
+"""Costs: what the output should have shown, for one example."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Inexact, PRNGKeyArray
+
+from eqprop._arguments import Checked, Count, checked
+from eqprop.energies.ops import uniform
+from eqprop.energies.units.unit import State
+
+
+class Cost(Checked):
+    """``C(shown, y) -> scalar``: a function of what the layer ``output`` shows and of the target."""
+
+    output: eqx.AbstractVar[str]
+
+    @abstractmethod
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
+        """The cost of one example."""
+
+    @abstractmethod
+    def predict(self, shown: State) -> Array:
+        """Scores in the shape of ``y``; their argmax is the predicted class."""
+
+    @abstractmethod
+    def curvature(self, beta: Array) -> Array:
+        """A diagonal bounding the Hessian of ``beta C`` in the output; exact where ``C`` is quadratic."""
+
+
+def _check_target(cost: str, y: Array, shape: tuple[int, ...]) -> None:
+    if y.shape != shape:
+        raise ValueError(
+            f"{cost}: expected one target of shape {shape}, the output's, got {y.shape}; class labels go "
+            "in one-hot (jax.nn.one_hot), and batches carry one leading axis."
+        )
+
+
+class SquaredError(Cost):
+    """``|u - t|^2 / 2``, summed over outputs, with ``t = low + (high - low) y`` (Scellier and Bengio 2017).
+
+    A one-hot ``y`` asks the right class for ``high`` and the others for ``low``. A small ``high`` keeps
+    the output's feedback weak: the same scores need smaller weights to a linear output.
+    """
+
+    output: str = eqx.field(default="out", static=True)
+    low: float = eqx.field(default=0.0, static=True)
+    high: float = eqx.field(default=1.0, static=True)
+
+    def target(self, y: Array) -> Array:
+        """What the output is asked for."""
+        return self.low + (self.high - self.low) * y
+
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
+        _check_target("SquaredError", y, shown[self.output].shape)
+        error = shown[self.output] - self.target(y.astype(shown[self.output].dtype))
+        return 0.5 * jnp.sum(error * error)
+
+    def predict(self, shown: State) -> Array:
+        return shown[self.output]
+
+    def curvature(self, beta: Array) -> Array:
+        return beta
+
+
+class CrossEntropy(Cost):
+    """``-<y, log softmax(u W + b)>`` with a read-out that is trained (Laborieux et al. 2021).
+
+    ``weight`` has shape (features, classes). The read-out is not part of the relaxing system: it sees
+    the layer ``output``, and its gradient is the derivative of the nudged energy like any other.
+    """
+
+    weight: Array
+    bias: Array
+    output: str = eqx.field(static=True)
+
+    @classmethod
+    @checked
+    def init(
+        cls, key: PRNGKeyArray, features: Count, classes: Count, output: str, gain: float = 1.0
+    ) -> "CrossEntropy":
+        weight = uniform(key, (features, classes), features, gain)
+        return cls(weight=weight, bias=jnp.zeros(classes), output=output)
+
+    def predict(self, shown: State) -> Array:
+        return shown[self.output].reshape(-1) @ self.weight + self.bias
+
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
+        scores = self.predict(shown)
+        _check_target("CrossEntropy", y, scores.shape)
+        shift = jax.lax.stop_gradient(jnp.max(jnp.real(scores))).astype(scores.dtype)
+        log_sum = shift + jnp.log(jnp.sum(jnp.exp(scores - shift)))
+        y = y.astype(scores.dtype)
+        return jnp.sum(y) * log_sum - jnp.sum(y * scores)
+
+    def curvature(self, beta: Array) -> Array:
+        """``|beta| / 2 |W| |W|' 1``: the softmax's Hessian is at most 1/2 (Gershgorin)."""
+        size = jnp.abs(self.weight)
+        return 0.5 * jnp.abs(beta) * (size @ jnp.sum(size, axis=0))

@@ -1,0 +1,1 @@
+"""What is learnt: contrasts of phases, their exact rivals, and how well they agree."""

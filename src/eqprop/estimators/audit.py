@@ -1,0 +1,237 @@
+"""Audits: how well an estimator agrees with a reference, and which nudge serves best."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from eqprop._arguments import checked
+from eqprop.energies.model import Model
+from eqprop.energies.ops import cast, freeze
+from eqprop.energies.parameters import parameter_names
+from eqprop.energies.units.unit import State
+from eqprop.estimators.answer import warn_of_answer
+from eqprop.estimators.backpropagation import Backpropagation
+from eqprop.estimators.contrast import Contrast
+from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.estimators.estimator import Estimate, Estimator
+from eqprop.estimators.health import not_finite
+from eqprop.estimators.implicit import ImplicitDifferentiation
+from eqprop.solvers import GradientDescent, Iterative, Momentum, Solver
+from eqprop.solvers.relax import relax
+
+ALL = "all parameters"
+
+Learner: TypeAlias = Estimator | Callable[..., Estimate]
+"""An estimator, or one compiled: ``eqx.filter_jit(estimator)``."""
+
+
+class Agreement(NamedTuple):
+    """One parameter: the cosine to the reference, ``|g - r| / |r|``, and ``|r|``. A gradient of 0 has no
+    direction, and nothing is relative to it: not a number."""
+
+    name: str
+    cosine: float
+    relative_error: float
+    norm: float
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Agreement:
+        """From JSON, where what is not a number is null."""
+        numbers = (row[key] for key in cls._fields[1:])
+        return cls(row["name"], *(math.nan if value is None else value for value in numbers))
+
+
+@checked
+def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
+    """Agreement by parameter, all parameters together last."""
+    names = jax.tree.leaves(parameter_names(reference))
+    if ALL in names:
+        raise ValueError(
+            f"compare: expected other names of parameters than {ALL!r}, which is the sum's; rename it."
+        )
+    pairs = zip(_flat(gradient), _flat(reference), strict=True)
+    rows = [_agreement(name, g, r) for name, (g, r) in zip(names, pairs, strict=True)]
+    return [
+        *rows,
+        _agreement(ALL, np.concatenate(_flat(gradient)), np.concatenate(_flat(reference))),
+    ]
+
+
+@checked
+def audit(
+    model: Model, x: Array, y: Array, estimator: Learner, reference: Learner, key: PRNGKeyArray
+) -> list[Agreement]:
+    """Both estimators on one batch, from rest."""
+    mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))
+    warn_of_answer(mine.report.metrics())
+    return tell_of_dead(compare(mine.gradient, theirs.gradient))
+
+
+def tell_of_dead(rows: list[Agreement]) -> list[Agreement]:
+    """The rows, after a warning of parameters whose gradient or reference is 0 or not finite."""
+    if dead := [row.name for row in rows if math.isnan(row.cosine)]:
+        warnings.warn(
+            f"No direction to compare: expected gradients other than 0, and finite, got others for {dead}. "
+            "These parameters learn nothing: layers at the ends of their interval answer no nudge (lower "
+            "the gain), and a nudge or an estimate may be lost in rounding.",
+            stacklevel=3,
+        )
+    return rows
+
+
+@checked
+@eqx.filter_jit
+def estimate(model: Model, x: Array, y: Array, estimator: Learner, key: PRNGKeyArray) -> Estimate:
+    """An estimator on one batch from rest, compiled."""
+    return estimator(model, x, y, model.rest(x), key)
+
+
+@checked
+def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = None) -> PyTree:
+    """The gradient at equilibrium by implicit differentiation in float64, whatever the model's type.
+
+    ``solver`` relaxes the free phase; unless given, `Momentum` where the energy has blocks, and
+    `GradientDescent` elsewhere. Raises ``RuntimeError`` where the equilibrium or the adjoint equation
+    is not reached to 1e-8.
+    """
+    with jax.enable_x64(True):
+        model, x, y = cast((model, x, y), np.dtype(np.float64))
+        blocks = eqx.filter_eval_shape(model.free, x[0]).blocks
+        solver = solver or (GradientDescent if blocks is None else Momentum)(1e-11, 5000)
+        reference = ImplicitDifferentiation(solver, tolerance=1e-10)
+        found = estimate(model, x, y, reference, jax.random.key(0))
+        free, adjoint = found.report.free, found.report.adjoint
+        assert free is not None and adjoint is not None
+        worst = max(float(np.max(free.residual)), float(np.max(adjoint)))
+        lost = not_finite(model, x, found.state)
+    if not worst < 1e-8:
+        why = f"not finite are {lost}" if lost else "the free phase of this model does not settle"
+        raise RuntimeError(
+            f"exact_gradient: expected a relative residual below 1e-8, got {worst:.1e}; {why}, so that it "
+            "has no equilibrium gradient."
+        )
+    return found.gradient
+
+
+@checked
+@eqx.filter_jit
+def energy_rises(model: Model, x: Array, solver: Iterative, steps: int = 60) -> Array:
+    """The fraction of examples whose free energy rises, beyond rounding, at a step from rest."""
+    frozen = freeze(model)
+
+    def one(x: Array, state: State) -> Array:
+        _, energies, _ = solver.trace(frozen.free(x), state, steps)
+        slack = 1e3 * jnp.finfo(energies.dtype).eps * (1.0 + jnp.abs(energies[:-1]))
+        return jnp.any(~(energies[1:] <= energies[:-1] + slack))
+
+    return jnp.mean(jax.vmap(one)(x, model.rest(x)), dtype=x.dtype)
+
+
+class Updates(NamedTuple):
+    """After ``steps`` nudged steps: the norm of EP's update of all parameters, and how it agrees with
+    BPTT's through as many steps."""
+
+    steps: int
+    norm: float
+    agreement: Agreement
+
+
+@checked
+def follow_updates(
+    model: Model,
+    x: Array,
+    y: Array,
+    free: Solver,
+    after: Callable[[int], Iterative],
+    contrast: Contrast,
+    steps: Sequence[int],
+) -> list[Updates]:
+    """EP's update against back-propagation through the last ``t`` steps (Ernoult et al. 2019).
+
+    ``free`` settles the batch; from there ``after(t)`` takes ``t`` steps, nudged for EP, free for BPTT. The
+    two are equal for a small nudge where the free phase is at an equilibrium and the steps are those of a
+    gradient.
+    """
+    key = jax.random.key(0)
+    settled, _ = eqx.filter_jit(relax)(model, x, model.rest(x), free, key)
+
+    @eqx.filter_jit
+    def gradient(estimator: Estimator) -> PyTree:
+        return estimator(model, x, y, settled, key).gradient
+
+    rows = []
+    for count in steps:
+        solver = after(count)
+        nudged = gradient(EquilibriumPropagation(free, contrast, solver))
+        unrolled = gradient(Backpropagation(solver, count))
+        norm = float(np.linalg.norm(np.concatenate(_flat(nudged))))
+        rows.append(Updates(count, norm, compare(nudged, unrolled)[-1]))
+    return rows
+
+
+class BetaSweep(NamedTuple):
+    """Relative error of the whole gradient at each nudge, the order with which it falls, and the
+    nudge that is best at the solver's tolerance and the float type's precision."""
+
+    betas: np.ndarray
+    errors: np.ndarray
+    order: float
+    best: float
+
+
+@checked
+def sweep_beta(
+    model: Model,
+    x: Array,
+    y: Array,
+    solver: Solver,
+    contrast: Callable[[float], Contrast],
+    betas: Sequence[float],
+    reference: PyTree,
+    key: PRNGKeyArray,
+    learner: Callable[[Solver, Contrast], Estimator] = EquilibriumPropagation,
+) -> BetaSweep:
+    """The error of EP against ``reference`` over ``betas``; ``learner`` may be another form of it.
+
+    The order is the slope of log error against log beta between the best nudge and the largest whose
+    error is below one half: above it the nudge is not small, below it tolerance and rounding rule.
+    """
+    nudges = np.sort(np.asarray(betas, np.float64))
+    errors = []
+    for beta in nudges:
+        estimator = learner(solver, contrast(float(beta)))
+        gradient = estimate(model, x, y, estimator, key).gradient
+        errors.append(compare(gradient, reference)[-1].relative_error)
+    found = np.asarray(errors)
+    if not np.isfinite(found).any():
+        raise RuntimeError(
+            f"sweep_beta: expected a finite gradient for at least one of the nudges {nudges.tolist()}, got "
+            "none; use smaller nudges, or another solver."
+        )
+    best = int(np.nanargmin(found))
+    above = (np.arange(len(found)) > best) & (found > 3 * found[best]) & (found < 0.5)
+    slope = (
+        np.polyfit(np.log(nudges[above]), np.log(found[above]), 1)[0] if above.sum() > 1 else np.nan
+    )
+    return BetaSweep(nudges, found, float(slope), float(nudges[best]))
+
+
+def _flat(gradient: PyTree) -> list[np.ndarray]:
+    return [np.ravel(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(gradient)]
+
+
+def _agreement(name: str, g: np.ndarray, r: np.ndarray) -> Agreement:
+    scale = float(np.linalg.norm(r))
+    product = float(np.linalg.norm(g)) * scale
+    cosine = float(g @ r) / product if product > 0 else math.nan
+    error = float(np.linalg.norm(g - r)) / scale if scale > 0 else math.nan
+    return Agreement(name, cosine, error, scale)

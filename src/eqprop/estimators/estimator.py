@@ -1,0 +1,93 @@
+"""Estimators of ``d mean C / d theta`` at equilibrium: one signature, that of ``value_and_grad``.
+
+    estimator(model, x, y, state, key) -> Estimate(value, gradient, state, info)
+
+``x``: (batch, ...); ``y``: (batch, ...) in the shape of the cost's target; ``state``: where relaxation
+starts, arrays of shape (batch, ...). ``gradient`` has the structure of the model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
+
+from eqprop._arguments import Checked
+from eqprop.energies.model import Batch, Model
+from eqprop.energies.units.unit import State
+from eqprop.estimators.answer import Answer
+from eqprop.solvers import CONVERGED, Info
+
+Scalar = Inexact[Array, ""]
+
+
+class Report(NamedTuple):
+    """What happened on the way: the free phase, the nudged phases (shape (phases, batch)), the relative
+    residual of the adjoint equation, and how the batch answered its nudges, where there were any."""
+
+    free: Info | None = None
+    nudged: Info | None = None
+    adjoint: Array | None = None
+    answer: Answer | None = None
+
+    def metrics(self) -> dict[str, Array]:
+        """What training logs."""
+        seen = _summary("free", self.free) | _summary("nudged", self.nudged)
+        if self.adjoint is not None:
+            seen["adjoint_residual"] = jnp.mean(self.adjoint)
+        return seen if self.answer is None else seen | self.answer.metrics()
+
+
+class Estimate(NamedTuple):
+    """The value of the objective, its gradient, the states of the free phase, and a report, whose `metrics`
+    are what training logs."""
+
+    value: Array
+    gradient: PyTree
+    state: State
+    report: Any
+
+
+class Estimator(Checked):
+    """`(model, x, y, state, key) -> Estimate`."""
+
+    @abstractmethod
+    def __call__(
+        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+    ) -> Estimate: ...
+
+    def start(self, model: Model, x: Batch, last: State | None = None) -> State:
+        """Where a batch begins, after one that ended in ``last``: at rest."""
+        return model.rest(x)
+
+    def scores(self, model: Model, state: State) -> Array:
+        """The scores of a batch in the states of an estimate."""
+        return jax.vmap(model.predict)(state)
+
+
+def mean_loss(model: Model, state: State, y: Batch) -> Scalar:
+    """Mean cost over the batch."""
+    return jnp.mean(jax.vmap(model.loss)(state, y))
+
+
+def _summary(phase: str, info: Info | None) -> dict[str, Array]:
+    if info is None:
+        return {}
+    return {
+        f"{phase}_residual": jnp.mean(info.residual),
+        f"{phase}_steps": jnp.mean(jnp.max(info.steps, axis=-1).astype(info.residual.dtype)),
+        f"{phase}_converged": jnp.mean(info.outcome == CONVERGED, dtype=info.residual.dtype),
+    }
+
+
+def by_phase(function, examples, phases):
+    """``function`` over (phases, batch, ...), as one program over (batch, phases, ...): where convolutions
+    merge the two, a batch that is split over devices stays so."""
+    inner = jax.vmap(function, in_axes=phases)
+    outer = tuple(
+        e if p is None or e is None else e + 1 for e, p in zip(examples, phases, strict=True)
+    )
+    return jax.vmap(inner, in_axes=outer, out_axes=1)

@@ -1,0 +1,1 @@
+"""Finite-nudge equilibrium propagation at a temperature: Litman, arXiv 2511.22024."""

@@ -1,0 +1,1 @@
+"""Hopfield-ResNet: Elayedam and Srinivasan, arXiv 2509.26003."""

@@ -1,0 +1,1 @@
+"""Lagrangian equilibrium propagation: Massar, arXiv 2505.07363, and the echo."""

@@ -1,0 +1,1 @@
+"""Oscillator Ising machines: Gower, arXiv 2510.12934."""

@@ -1,0 +1,198 @@
+"""What every solver is: landscape and state in, state and report out. One example; batches vmap."""
+
+from abc import abstractmethod
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop._arguments import Checked
+from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
+from eqprop.energies.energy import Clamped, residual
+from eqprop.energies.units.unit import State
+
+CONVERGED, STEPS_SPENT, DIVERGED, FIXED_STEPS = range(4)
+
+OUTCOMES = {
+    CONVERGED: "converged: the relative residual is within the tolerance",
+    STEPS_SPENT: "not converged: the steps allowed were spent; raise max_steps, loosen the tolerance, "
+    "or use an accelerated solver",
+    DIVERGED: "diverged: the state or a field is not finite; look for inputs and parameters that are not "
+    "(eqprop.estimators.health.not_finite names them), or use a smaller step, nudge or initial weights",
+    FIXED_STEPS: "ran the fixed number of steps asked for (tolerance=None); judge by the residual",
+}
+
+
+class Info(eqx.Module):
+    """How a relaxation ended; every field has the shape of the batch.
+
+    ``residual`` is `eqprop.energies.energy.residual` of the returned state, ``steps`` the sweeps or steps
+    taken, ``outcome`` a key of `OUTCOMES`.
+    """
+
+    residual: Array
+    steps: Array
+    outcome: Array
+
+    @property
+    def converged(self) -> Array:
+        """The fraction of examples within the tolerance."""
+        return jnp.mean(self.outcome == CONVERGED)
+
+
+class Solver(Checked):
+    """How a landscape relaxes. Fields are hyper-parameters only."""
+
+    noisy: ClassVar[bool] = False
+    """Whether the state that it ends in is a draw, and no equilibrium."""
+    watchful: ClassVar[bool] = False
+    """Whether it says itself where a nudged phase left the branch of the free one."""
+
+    @abstractmethod
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        """The equilibrium reached from ``state``; solvers without noise do not look at ``key``."""
+
+
+@runtime_checkable
+class Carry(Protocol):
+    """What an iteration hands on: the state and its last relative change or residual."""
+
+    state: State
+    residual: Array
+
+
+C = TypeVar("C", bound=Carry)
+
+
+class Iterative(Solver, Generic[C]):
+    """A solver that repeats one step: stopped by ``tolerance``, or unrolled by a reference.
+
+    With ``tolerance=None`` exactly ``max_steps`` steps are taken.
+    """
+
+    tolerance: eqx.AbstractVar[float | None]
+    max_steps: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def init(self, phase: Clamped, state: State) -> C:
+        """The iteration before its first step; its residual is infinite or true."""
+
+    @abstractmethod
+    def step(self, phase: Clamped, carry: C) -> C:
+        """One step."""
+
+    def __check_init__(self):
+        if self.max_steps < 1:
+            raise ValueError(
+                f"{type(self).__name__}: expected max_steps >= 1, got {self.max_steps}."
+            )
+
+    def settle(
+        self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        check_tolerance(self.tolerance, state)
+        given = phase, state
+        phase, state = stopped(given)
+        start = jnp.zeros((), jnp.int32), self.init(phase, state)
+        if self.tolerance is None:
+            steps, carry = self._run(phase, start, None)
+        else:
+            steps, carry = self._until_settled(phase, start, self.tolerance)
+        found = carry.state, report(phase, carry.state, steps, self.tolerance)
+        return without_derivative(given, found, CONSTANT)
+
+    def _run(self, phase: Clamped, start: tuple[Array, C], target: Array | None) -> tuple[Array, C]:
+        """Steps until the iteration's own residual meets the target or the steps are spent."""
+
+        def unsettled(loop):
+            step, carry = loop
+            running = step < self.max_steps
+            return running if target is None else running & (carry.residual > target)
+
+        def advance(loop):
+            step, carry = loop
+            return step + 1, self.step(phase, carry)
+
+        return lax.while_loop(unsettled, advance, start)
+
+    def _until_settled(self, phase: Clamped, start: tuple[Array, C], tolerance: float):
+        """Go on with a sharper target while the true residual misses the tolerance.
+
+        The iteration's own residual is what it meets on the way, free of charge; the true one costs a
+        step, and is computed when the other is small. The target of a settled example is infinite, so
+        that it waits at no cost for the rest of its batch.
+        """
+
+        def missed(loop):
+            (step, _), true, _, before = loop
+            return (step < self.max_steps) & (true > tolerance) & (step > before)
+
+        def sharpen(loop):
+            (before, carry), _, target, _ = loop
+            step, carry = self._run(phase, (before, carry), target)
+            true = residual(phase, carry.state)
+            sharper = 0.5 * jnp.minimum(target, carry.residual)
+            return (step, carry), true, jnp.where(true > tolerance, sharper, jnp.inf), before
+
+        own = start[1].residual
+        first = jnp.full_like(own, jnp.inf), jnp.full_like(own, tolerance)
+        never = jnp.full_like(start[0], -1)
+        return lax.while_loop(missed, sharpen, (start, *first, never))[0]
+
+    def unroll(self, phase: Clamped, state: State, steps: int) -> State:
+        """``steps`` steps that reverse mode can differentiate."""
+
+        def advance(carry, _):
+            return self.step(phase, carry), None
+
+        carry, _ = lax.scan(advance, self.init(phase, state), length=steps)
+        return carry.state
+
+    def trace(self, phase: Clamped, state: State, steps: int) -> tuple[State, Array, Array]:
+        """``steps`` steps, with the energy and the residual before each: arrays of shape (steps,)."""
+
+        def advance(carry, _):
+            seen = jnp.real(phase(carry.state)), residual(phase, carry.state)
+            return self.step(phase, carry), seen
+
+        carry, (energies, residuals) = lax.scan(advance, self.init(phase, state), length=steps)
+        return carry.state, energies, residuals
+
+
+def report(phase: Clamped, state: State, steps: Array, tolerance: float | None) -> Info:
+    """The true residual of the state returned, and what it means."""
+    return judge(residual(phase, state), steps, tolerance)
+
+
+def judge(value: Array, steps: Array, tolerance: float | None) -> Info:
+    """What a residual means."""
+    if tolerance is None:
+        ended = jnp.full_like(steps, FIXED_STEPS)
+    else:
+        ended = jnp.where(value <= tolerance, CONVERGED, STEPS_SPENT)
+    outcome = jnp.where(jnp.isfinite(value), ended, DIVERGED)
+    return Info(value, steps, outcome.astype(jnp.int8))
+
+
+def lost_unless(finite: Array, info: Info) -> Info:
+    """The report; that of a divergence where something that the relaxation did not see is not finite."""
+    residual = jnp.where(finite, info.residual, jnp.nan)
+    outcome = jnp.where(finite, info.outcome, DIVERGED).astype(info.outcome.dtype)
+    return Info(residual, info.steps, outcome)
+
+
+def check_tolerance(tolerance: float | None, state: State) -> None:
+    """Raise ``ValueError`` for a tolerance that the state's float type cannot resolve."""
+    dtype = jnp.result_type(*jax.tree.leaves(state))
+    floor = 4 * float(jnp.finfo(dtype).eps)
+    if tolerance is not None and not floor <= tolerance < np.inf:
+        raise ValueError(
+            f"Solver: expected a tolerance of at least {floor:.1e} for {dtype}, got {tolerance}; "
+            "loosen it, or use float64 (jax.config.update('jax_enable_x64', True))."
+        )

@@ -1,0 +1,100 @@
+"""Whether chains have mixed: split R-hat and effective sample size from starts far apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from eqprop._arguments import Count, checked
+from eqprop.energies.model import Model
+from eqprop.thermal.chains import Chains, scatter
+from eqprop.thermal.ensemble import costs_of, energies_of, nothing
+
+LARGEST = 1.05
+
+FEWEST = 4
+
+
+class Mixing(NamedTuple):
+    """Of one quantity at one nudge, over the examples: the largest rank-normalised split R-hat, and the
+    smallest bulk effective sample size of ``draws`` draws (Vehtari et al. 2021)."""
+
+    beta: float
+    quantity: str
+    r_hat: float
+    effective: float
+    draws: int
+
+    @property
+    def mixed(self) -> bool:
+        """Whether R-hat is below 1.05; a number that never changes has none, and has not mixed."""
+        return self.r_hat < LARGEST
+
+
+@checked
+def mixing(
+    model: Model,
+    x: Array,
+    y: Array,
+    source: Chains,
+    betas: Array,
+    key: PRNGKeyArray,
+    samples: Count = 200,
+) -> list[Mixing]:
+    """Of the cost and of the nudged energy, from chains scattered over the domain, after the source's own
+    burn-in, ``samples`` draws a chain and one step apart."""
+    chains = max(FEWEST, source.chains)
+    source.check(model, x, y, betas)
+    apart = dataclasses.replace(source, chains=chains, samples=samples, thinning=1)
+
+    @eqx.filter_jit
+    def watch(model: Model, x: Array, y: Array, betas: Array) -> tuple[Array, Array]:
+        def record(states, weights):
+            return costs_of(model, x, y, betas, states), energies_of(model, x, y, betas, states)
+
+        start = scatter(model, x, chains, jax.random.fold_in(key, 0))
+        draw = jax.random.fold_in(key, 1)
+        return apart.average(model, x, y, betas, start, draw, nothing, record).records
+
+    with jax.numpy_dtype_promotion("standard"):
+        seen = {
+            quantity: _worst(values)
+            for quantity, values in zip(("cost", "energy"), watch(model, x, y, betas), strict=True)
+        }
+    return [
+        Mixing(float(beta), quantity, float(r_hat), float(effective), samples * chains)
+        for quantity, worst in seen.items()
+        for beta, r_hat, effective in zip(np.asarray(betas), *worst, strict=True)
+    ]
+
+
+@jax.jit
+def _worst(values: Array) -> tuple[Array, Array]:
+    """By phase, over the examples of values (samples, phases, batch, chains)."""
+    from blackjax.diagnostics import ess_bulk, rhat  # asks JAX for its devices when imported
+
+    def one(values: Array) -> tuple[Array, Array]:
+        return jnp.max(rhat(values, 2, 0)), jnp.min(ess_bulk(values, 2, 0))
+
+    return jax.vmap(one, 1)(values)
+
+
+def warn_if_unmixed(rows: Sequence[Mixing]) -> None:
+    """Warn, once, of the quantity that has mixed worst."""
+    if all(row.mixed for row in rows):
+        return
+    worst = max(rows, key=lambda row: np.nan_to_num(row.r_hat, nan=np.inf))
+    warnings.warn(
+        f"Chains have not mixed: expected a split R-hat below {LARGEST}, got {worst.r_hat:.2f} for the "
+        f"{worst.quantity} at beta = {worst.beta:g} ({worst.effective:.0f} effective of {worst.draws} "
+        "draws). Raise burn; anneal (hot > 1) or swap replicas (exchange); or raise the temperature.",
+        stacklevel=2,
+    )

@@ -1,0 +1,1 @@
+"""Data, epochs, run folders, figures of a run."""

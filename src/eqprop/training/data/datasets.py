@@ -1,0 +1,234 @@
+"""Image classification data sets as numpy arrays: digits, MNIST, Fashion-MNIST, CIFAR."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import os
+from collections.abc import Callable
+from importlib import resources
+from numbers import Integral, Real
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from eqprop.training.data.formats import DATA_VARIABLE, DataError, fail, read_idx, warn
+from eqprop.training.data.sources import CIFAR_10, CIFAR_100, FASHION_MNIST, MNIST, Split
+
+__all__ = [
+    "NAMES",
+    "DataError",
+    "Dataset",
+    "Split",
+    "check",
+    "check_both",
+    "first_of_each",
+    "frame",
+    "load",
+    "read_idx",
+    "split_validation",
+]
+
+DIGITS_TRAIN = 1437
+
+_FIX_ARRAYS = "Correct the arrays before training on them."
+
+
+class Dataset(NamedTuple):
+    """A data set with labels in `[0, classes)`; `x / scale` lies in `[0, 1]`."""
+
+    name: str
+    train: Split
+    test: Split
+    classes: int
+    scale: float
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(H, W, C)` of one image."""
+        height, width, channels = self.train.x.shape[1:]
+        return height, width, channels
+
+    @property
+    def features(self) -> int:
+        """Values in one image, `H * W * C`."""
+        return math.prod(self.image_shape)
+
+
+def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load one of `NAMES`.
+
+    `digits` comes with the package.  The files of the others are taken from `data_dir`, else
+    from the folder in the environment variable EQPROP_DATA, else downloaded once to the user's
+    cache.  Either folder may hold the files themselves or a subfolder called `name` that does.
+
+    Raises `ValueError` for an unknown name, `FileNotFoundError` where files are missing or
+    cannot be downloaded, and `DataError` where their content is not the published one.
+    """
+    if name not in _ENTRIES:
+        raise ValueError(_unknown(name))
+    entry = _ENTRIES[name]
+    train, test = entry.read(_root(data_dir))
+    data = Dataset(name, train, test, entry.classes, entry.scale)
+    check_both(data)
+    return data
+
+
+def split_validation(split: Split, n: int, seed: int) -> tuple[Split, Split]:
+    """Divide into (training, validation) with `n` examples, drawn by `seed`, in the second.
+
+    Each class gets its proportional share of `n`, to within one example; both parts keep the
+    order of `split`.  Raises `ValueError` unless `0 < n < N`.
+    """
+    total = len(split.y)
+    if not 0 < operator.index(n) < total:
+        raise ValueError(f"validation size: expected 0 < n < {total}, got {n}. Choose another n.")
+    rng = np.random.default_rng(seed)
+    labels, counts = np.unique(split.y, return_counts=True)
+    held_out = np.zeros(total, bool)
+    for label, share in zip(labels, _proportional_shares(counts, n), strict=True):
+        held_out[rng.permutation(np.flatnonzero(split.y == label))[:share]] = True
+    validation = Split(split.x[held_out], split.y[held_out])
+    return Split(split.x[~held_out], split.y[~held_out]), validation
+
+
+def check_both(data: Dataset) -> None:
+    """Raise `DataError` unless both splits are fit for training and of one image shape."""
+    if not (isinstance(data.classes, Integral) and data.classes > 0):
+        fail("classes", "a whole number > 0", f"{data.classes!r}", "Count the classes.")
+    check(data.train, data.classes)
+    check(data.test, data.classes)
+    if data.train.x.shape[1:] != data.test.x.shape[1:]:
+        wanted, got = data.train.x.shape[1:], data.test.x.shape[1:]
+        fail("test images", f"the training images' shape {wanted}", f"{got}", _FIX_ARRAYS)
+    if not (isinstance(data.scale, Real) and 2.0**-126 <= float(data.scale) < 2.0**128):
+        largest = "a number > 0, the largest value of an image"
+        fail("scale", largest, f"{data.scale!r}", _FIX_ARRAYS)
+    if not (isinstance(data.name, str) and data.name):
+        fail("name", "a text", f"{data.name!r}", "Give the Dataset a name.")
+    low, high = (float(end) / data.scale for end in (data.train.x.min(), data.train.x.max()))
+    if low < 0 or high > 1:
+        warn(
+            f"images: expected x / scale in [0, 1], got {low:.3g} to {high:.3g}. Where that is not meant, "
+            "give the Dataset the largest value of an image as its scale."
+        )
+
+
+def check(split: Split, classes: int) -> None:
+    """Raise `DataError` unless `split` is fit for training.
+
+    `x` must be non-empty `(N, H, W, C)`, uint8 or floating point of at most 64 bits, finite in 32; `y` must
+    hold integers of `[0, classes)`, of shape `(N,)`. Both in the byte order of the machine, without a mask.
+    """
+    for what, array in (("images", split.x), ("labels", split.y)):
+        if not isinstance(array, np.ndarray):
+            fail(what, "a NumPy array", type(array).__name__, "Convert them with numpy.asarray.")
+        if isinstance(array, np.ma.MaskedArray):
+            fail(what, "an array without a mask", "a masked one", "Fill it with numpy.ma.filled.")
+        if not array.dtype.isnative:
+            native = array.dtype.newbyteorder("=")
+            order = f"dtype {native} in the byte order of this machine"
+            fail(what, order, f"{array.dtype.str}", f"Convert them by astype('{native}').")
+    _check_images(split.x)
+    _check_labels(split.y, len(split.x), classes)
+
+
+def _check_images(x: np.ndarray) -> None:
+    if x.ndim != 4 or x.size == 0:
+        fail("images", "non-empty shape (N, H, W, C)", f"{x.shape}", _FIX_ARRAYS)
+    if x.dtype not in (np.uint8, np.float16, np.float32, np.float64):
+        fail("images", "dtype uint8 or floating point of 16 to 64 bits", f"{x.dtype}", _FIX_ARRAYS)
+    if x.dtype == np.uint8:
+        return
+    with np.errstate(over="ignore"):
+        bad = x.size - np.count_nonzero(np.isfinite(x.astype(np.float32, copy=False)))
+    if bad:
+        fail("images", "finite values", f"{bad} that are not, in float32", _FIX_ARRAYS)
+
+
+def _check_labels(y: np.ndarray, n: int, classes: int) -> None:
+    if y.shape != (n,):
+        fail("labels", f"shape ({n},), one for each image", f"{y.shape}", _FIX_ARRAYS)
+    if not np.issubdtype(y.dtype, np.integer):
+        fail("labels", "an integer dtype", f"{y.dtype}", _FIX_ARRAYS)
+    if y.min() < 0 or y.max() >= classes:
+        fail("labels", f"values in [0, {classes})", f"{y.min()} to {y.max()}", _FIX_ARRAYS)
+
+
+def _proportional_shares(counts: np.ndarray, n: int) -> np.ndarray:
+    """Integers near `n * counts / sum(counts)` that add up to `n` (largest remainders)."""
+    shares, remainders = np.divmod(n * counts, counts.sum())
+    shares[np.argsort(-remainders, kind="stable")[: n - shares.sum()]] += 1
+    return shares
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name.lower(), NAMES, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"data set: expected one of {', '.join(NAMES)}, got {name!r}.{hint}"
+
+
+def _root(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    chosen = data_dir or os.environ.get(DATA_VARIABLE)
+    return Path(os.path.expanduser(chosen)) if chosen else None
+
+
+def _read_digits(_: Path | None) -> tuple[Split, Split]:
+    """Split by the stored `order`, in which every class has its share of both parts."""
+    asset = resources.files("eqprop") / "assets" / "digits.npz"
+    with asset.open("rb") as file, np.load(file) as arrays:
+        order = arrays["order"]
+        x = arrays["images"][order][..., None]
+        y = arrays["labels"][order].astype(np.int32)
+    n = DIGITS_TRAIN
+    return Split(x[:n], y[:n]), Split(x[n:], y[n:])
+
+
+def first_of_each(split: Split, count: int) -> Split:
+    """The first ``count`` examples of every class, in the order of ``split``."""
+    chosen = [np.flatnonzero(split.y == label)[:count] for label in np.unique(split.y)]
+    at = np.sort(np.concatenate(chosen))
+    return Split(split.x[at], split.y[at])
+
+
+def frame(data: Dataset, multiple: int) -> Dataset:
+    """The images in the middle of a black frame, as narrow as makes ``multiple`` divide their sides."""
+    missing = [-side % multiple for side in data.image_shape[:2]]
+    around = ((0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0))
+    if not any(missing):
+        return data
+    train, test = (Split(np.pad(split.x, around), split.y) for split in (data.train, data.test))
+    return data._replace(train=train, test=test)
+
+
+def _read_small_mnist(root: Path | None) -> tuple[Split, Split]:
+    """The first 100 training images of every class; all the test images."""
+    train, test = MNIST.read(root)
+    return first_of_each(train, 100), test
+
+
+def _read_mnist_100(root: Path | None) -> tuple[Split, Split]:
+    """The same, and the first 10 test images of every class: the subset known as MNIST/100."""
+    train, test = _read_small_mnist(root)
+    return train, first_of_each(test, 10)
+
+
+class _Entry(NamedTuple):
+    read: Callable[[Path | None], tuple[Split, Split]]
+    classes: int = 10
+    scale: float = 255.0
+
+
+_ENTRIES = {
+    "digits": _Entry(_read_digits, scale=16.0),
+    "mnist": _Entry(MNIST.read),
+    "mnist-100": _Entry(_read_mnist_100),
+    "mnist-1000": _Entry(_read_small_mnist),
+    "fashion-mnist": _Entry(FASHION_MNIST.read),
+    "cifar-10": _Entry(CIFAR_10.read),
+    "cifar-100": _Entry(CIFAR_100.read, classes=100),
+}
+
+NAMES = tuple(_ENTRIES)

@@ -1,0 +1,255 @@
+"""The folder of a run: what was asked, what happened, what came out, and where to go on.
+
+config.json    the recipe
+metrics.jsonl  one line an epoch
+checkpoints/   the last epochs, by Orbax
+result.json    written last; a run that has it is finished
+.lock          held by the process that trains
+*.png          plots
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import weakref
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+from jaxtyping import PyTree
+
+from eqprop.training import checkpoints
+from eqprop.training.claims import claim
+from eqprop.training.files import (
+    AnyPath,
+    Record,
+    RunError,
+    cannot_write,
+    damaged,
+    digest,
+    dumps,
+    plain,
+    read_bytes,
+    read_json,
+    sealed,
+    unsealed,
+    write_json,
+    write_text,
+)
+
+__all__ = [
+    "AnyPath",
+    "Run",
+    "RunError",
+    "latest",
+    "read_json",
+    "read_rows",
+    "require_same",
+    "surroundings",
+    "write_json",
+]
+
+T = TypeVar("T")
+
+PIECES = ("metrics.jsonl", "checkpoints", "result.json")
+
+
+def directly(action: Callable[[], T]) -> T:
+    """Here and now."""
+    return action()
+
+
+class Run:
+    """One run folder, opened to start or to resume, and held against other processes until `close`.
+
+    ``through`` carries out what touches files: directly, or by `eqprop.training.hosts.from_first` where
+    several processes share a run. Raises `RunError` where the folder holds another recipe, a run already
+    and ``resume`` is not asked for, or where another process trains in it.
+    """
+
+    def __init__(
+        self,
+        folder: AnyPath,
+        config: Mapping[str, Any],
+        resume: bool,
+        through: Callable[[Callable[[], Any]], Any] = directly,
+    ):
+        self.folder = Path(folder)
+        self.config = _asked(config)
+        self.metrics = self.folder / "metrics.jsonl"
+        self.through = through
+        self.close: Callable[[], object] = lambda: None
+        through(lambda: self._open(resume))
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def _open(self, resume: bool) -> None:
+        path = self.folder / "config.json"
+        if resume and not path.exists():
+            raise RunError(f"Nothing to resume: expected {path}; run without --resume first.")
+        self.close = weakref.finalize(self, os.close, claim(self.folder))
+        if resume:
+            require_same(self.folder, self.config)
+            return
+        if path.exists():
+            raise RunError(
+                f"{self.folder} already holds a run; continue it with --resume (in Python resume=True), or "
+                "choose another --out."
+            )
+        if pieces := [name for name in PIECES if (self.folder / name).exists()]:
+            raise RunError(
+                f"{self.folder}: expected a folder without a run, got {', '.join(pieces)} of one whose "
+                "config.json is gone; delete them, or choose another --out."
+            )
+        write_json(path, self.config)
+
+    def rows(self) -> list[dict[str, float]]:
+        """The metrics so far, one row an epoch."""
+        return self.through(lambda: read_rows(self.folder))
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Add the row of one epoch."""
+        self.through(lambda: _append(self.metrics, row))
+
+    def keep_rows(self, epochs: int) -> None:
+        """Drop rows of epochs that no checkpoint holds; `RunError` where rows are missing."""
+        rows = [row for row in self.rows() if row["epoch"] <= epochs]
+        if len(rows) != epochs:
+            raise RunError(
+                f"{self.metrics}: expected a row for each of the {epochs} epochs of the latest checkpoint, "
+                f"got {len(rows)}; restore the file, or start anew with another --out."
+            )
+        text = "".join(_line(row) for row in rows)
+        self.through(lambda: write_text(self.metrics, text))
+
+    def save(self, epoch: int, state: PyTree) -> None:
+        """Keep the arrays of ``state`` as the checkpoint of an epoch."""
+        about = digest(self.config)
+        self.through(lambda: checkpoints.save(self.folder, epoch, state, about))
+
+    def restore(self, like: PyTree) -> PyTree:
+        """`latest` of this run."""
+        return latest(self.folder, self.config, like, self.through)
+
+
+def latest(
+    folder: Path,
+    config: Mapping[str, Any],
+    like: PyTree,
+    through: Callable[[Callable[[], Any]], Any] = directly,
+) -> PyTree:
+    """The latest checkpoint in the structure of ``like``; ``like`` itself before the first. `RunError`
+    where it is not of this ``config``."""
+    about = digest(_asked(config))
+    found = through(lambda: checkpoints.read(folder, like, about))
+    if found is not None:
+        return checkpoints.combine(like, found)
+    if len(through(lambda: read_rows(folder))) > 1:  # a kill may fall before the first checkpoint
+        raise RunError(
+            f"{folder}: expected a checkpoint of the epochs in metrics.jsonl, got none; restore "
+            "the folder `checkpoints`, or start anew with another --out."
+        )
+    return like
+
+
+def require_same(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise `RunError` where a run folder holds another recipe."""
+    found, asked = read_json(folder / "config.json"), _asked(config)
+    differing = [k for k in sorted(set(found) | set(asked)) if found.get(k) != asked.get(k)]
+    if differing:
+        lines = ", ".join(f"{k}: {found.get(k)!r} there, {asked.get(k)!r} here" for k in differing)
+        raise RunError(f"{folder} holds a run of another recipe ({lines}); resume with its own.")
+
+
+def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(dumps(config))
+
+
+def _append(path: Path, row: Mapping[str, float]) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(_line(row))
+    except OSError as error:
+        cannot_write(path, error)
+
+
+def _line(row: Mapping[str, float]) -> str:
+    return json.dumps(sealed(json.loads(json.dumps(row, default=plain)))) + "\n"
+
+
+def read_rows(folder: AnyPath, needed: Collection[str] = ()) -> list[dict[str, float]]:
+    """The metrics of a run folder, with the ``needed`` columns.
+
+    A last line cut short by a kill is left out, and an epoch that was written twice, as by two processes
+    at once, counts once. `RunError` where a row was damaged or the row of an epoch is missing.
+    """
+    path = Path(folder) / "metrics.jsonl"
+    *lines, last = read_bytes(path).split(b"\n") if path.exists() else [b""]
+    rows: dict[int, dict[str, float]] = {}
+    for number, line in enumerate([*lines, last] if b"}" in last else lines, 1):
+        row = unsealed(line, path, number)
+        rows.setdefault(_epoch(row, len(rows) + 1, rows.get(1, row).keys() | {*needed}), row)
+    return list(rows.values())
+
+
+def _epoch(row: Record, following: int, columns: Collection[str]) -> int:
+    odd = [key for key, value in row.items() if type(value) not in (int, float)]
+    if odd:
+        damaged(row.where, "numbers alone", f"{odd[0]}: {row[odd[0]]!r}")
+    if lacking := sorted(columns - row.keys()):
+        damaged(row.where, f"the columns {', '.join(sorted(columns))}", f"no {', '.join(lacking)}")
+    epoch = row["epoch"]
+    if epoch not in range(1, following + 1):
+        damaged(row.where, f"the row of epoch {following}", f"that of epoch {epoch}")
+    return int(epoch)
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, hardware and commit, for a result; ask when the run starts."""
+    packages = ("eqprop", "jax", "jaxlib", "equinox", "optax", "numpy")
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in packages},
+        "hardware": {
+            "device": jax.devices()[0].device_kind,
+            "devices": jax.device_count(),
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+        },
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+@cache
+def _commit() -> str | None:
+    """The commit when first asked for: that of the code which this process loaded, and whether it was
+    changed since."""
+    here = Path(__file__)
+
+    def ask(*words: str) -> str:
+        asked = ["git", "-C", str(here.parent), *words]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+    if shutil.which("git") is None or not ask("ls-files", "--", here.name):
+        return None
+    changed = ask("status", "--porcelain", "--", ".")
+    return ask("describe", "--always", "--abbrev=12") + ("-dirty" if changed else "")

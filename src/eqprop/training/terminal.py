@@ -1,0 +1,117 @@
+"""What a user sees on the terminal: progress and tables, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from eqprop.estimators.audit import Agreement
+from eqprop.training.epoch import Progress as Step
+
+SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
+
+NARROWEST = 56
+
+console = Console(stderr=True)
+
+
+def tell(text: str) -> None:
+    """One line, as it is, however long."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def show(table: Table, console: Console = console) -> None:
+    """A table no narrower than its numbers; a narrower terminal goes on in the next line."""
+    table.width = NARROWEST if console.width < NARROWEST else None
+    console.print(table, crop=False)
+
+
+class TrainingBar:
+    """A bar over the steps of a run, with its accuracy and the share of examples that settled.
+
+    Where stderr is no terminal, one line an epoch. With ``fixed_steps`` nothing is asked to settle, and the
+    free phases' mean residual is shown instead.
+    """
+
+    def __init__(self, epochs: int, fixed_steps: bool = False, console: Console = console):
+        self.epochs = epochs
+        self.fixed_steps = fixed_steps
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description}", table_column=Column(overflow="fold")),
+            BarColumn(),
+            MofNCompleteColumn(table_column=Column(overflow="fold")),
+            TimeRemainingColumn(table_column=Column(overflow="fold")),
+            TextColumn("{task.fields[now]}", table_column=Column(overflow="fold")),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("compiling", total=None, now="")
+        self.best = 0.0
+
+    def __enter__(self) -> TrainingBar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.bar.stop()
+
+    def step(self, step: Step) -> None:
+        total = step.steps * self.epochs
+        metrics = step.metrics
+        now = f"loss {metrics['loss']:.4f}  train {metrics['accuracy']:.1%}  best {self.best:.2%}"
+        self.bar.update(
+            self.task,
+            description=f"epoch {step.epoch + 1}/{self.epochs}",
+            total=total,
+            completed=step.epoch * step.steps + step.step,
+            now=now,
+        )
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        self.best = max(self.best, row["validation_accuracy"])
+        text = (
+            f"epoch {row['epoch']:3.0f}/{self.epochs}  loss {row['loss']:.4f}  "
+            f"train {row['accuracy']:.2%}  validation {row['validation_accuracy']:.2%}  "
+            f"{row['seconds']:.0f} s"
+        )
+        if "free_converged" in row:
+            text += f"  {row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f} steps, "
+            text += self._settled(row)
+        elif "rate" in row:
+            text += f"  residual {row['free_residual']:.0e}, rate {row['rate']:.2f}, "
+            text += f"silent {row['silent']:.0%}"
+        if "objective" in row:
+            low, high = row["last_cost"], row["first_cost"]
+            text += f"  J {row['objective']:.4f}, costs {high:.4f} to {low:.4f}"
+            if row.get("drift", 0.0) > MIXED:
+                text += f"  [yellow]chains still drift ({row['drift']:.2f}): raise --burn[/]"
+        if row.get("adjoint_residual", 0.0) > ADJOINT:
+            text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"
+        self.console.print(text, highlight=False, soft_wrap=True)
+        if row["epoch"] == self.epochs:
+            self.bar.update(self.task, description="testing and auditing")
+
+    def _settled(self, row: Mapping[str, float]) -> str:
+        if self.fixed_steps:
+            return f"residual {row['free_residual']:.0e}"
+        settled = min(row["free_converged"], row.get("nudged_converged", 1.0))
+        advice = "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
+        return f"{settled:.1%} settled" + (advice if settled < SETTLED else "")
+
+
+def agreement_table(rows: Sequence[Agreement], title: str) -> Table:
+    """The audit as a table: a dash where there is no direction, or nothing to be relative to; names fold
+    where it is narrow, and numbers keep their digits."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("parameter", overflow="fold")
+    for column in ("cosine", "relative error", "norm"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        numbers = f"{row.cosine:.6f}", f"{row.relative_error:.1e}", f"{row.norm:.1e}"
+        table.add_row(row.name, *("–" if number == "nan" else number for number in numbers))
+    return table

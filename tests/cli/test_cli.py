@@ -1,0 +1,678 @@
+"""The command: what it writes, what it prints where, and how it says that something is wrong."""
+
+import dataclasses
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import eqprop
+from eqprop.cli import commands
+from eqprop.cli.main import main, spell_out
+from eqprop.estimators.audit import Agreement
+from eqprop.papers import study as reproduce
+from eqprop.papers.catalogue import EXPERIMENTS
+from eqprop.papers.comparison import Case, Comparison, Sweep
+from eqprop.papers.finite_nudge.nudges import Nudges
+from eqprop.papers.oim.updates import Curves
+from eqprop.training import terminal as display
+from eqprop.training.data import datasets as data
+from eqprop.training.data.datasets import Dataset
+from eqprop.training.data.sources import Split
+from eqprop.training.epoch import Progress as Step
+from eqprop.training.files import read_json
+from eqprop.training.recipes import RECIPES, to_config
+from eqprop.training.runs import read_rows
+from helpers.command import call, is_png, one_line, refusal
+
+TINY = ("digits", "--epochs", "2", "--hidden", "16")
+FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")
+HAS_TENSORBOARD = importlib.util.find_spec("tensorboardX") is not None
+needs_tensorboard = pytest.mark.skipif(
+    not HAS_TENSORBOARD, reason="TENSORBOARD NOT TESTED: pip install tensorboardX"
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder of its own, away from the user's data and cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EQPROP_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run: its folder and what the command printed."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    extra = ["--tensorboard"] if HAS_TENSORBOARD else []
+    return folder, call("train", *TINY, "--json", "--out", folder, *extra)
+
+
+@pytest.fixture
+def finished(trained, here):
+    """A copy of it, to be worked on."""
+    shutil.copytree(trained[0], here / "run")
+    return here / "run"
+
+
+# --- train ------------------------------------------------------------------------------------
+
+
+def test_train_prints_one_json_line_that_agrees_with_the_files(trained):
+    folder, done = trained
+    assert done.code == 0
+    result = one_line(done.out)
+    assert result.pop("folder") == str(folder)
+    assert result == read_json(folder / "result.json")
+    assert result["recipe"] | {"name": "digits", "kind": "DenseRecipe"} == read_json(
+        folder / "config.json"
+    )
+    assert result["recipe"]["hidden"] == [16]
+    rows = read_rows(folder)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert result["epochs"] == 2
+    assert result["seconds"] == rows[-1]["seconds"]
+    assert max(row["validation_accuracy"] for row in rows) == result["validation_accuracy"]
+    assert result["test_error_percent"] == pytest.approx(100 - 100 * result["test_accuracy"])
+    assert sorted(path.stem for path in folder.glob("*.png")) == sorted(FIGURES)
+    assert all(is_png(path) for path in folder.glob("*.png"))
+    assert result["versions"]["eqprop"] == eqprop.__version__
+    assert f"test {result['test_accuracy']:.2%}" in done.err
+
+
+def test_without_a_terminal_each_epoch_is_one_line(trained):
+    lines = [line for line in trained[1].err.splitlines() if re.match(r"epoch +\d+/2 ", line)]
+    assert len(lines) == 2
+    for line, row in zip(lines, read_rows(trained[0]), strict=True):
+        assert f"validation {row['validation_accuracy']:.2%}" in line
+        assert f"{min(row['free_converged'], row['nudged_converged']):.1%} settled" in line
+
+
+@needs_tensorboard
+def test_tensorboard_writes_events(trained):
+    (events,) = trained[0].glob("events.out.tfevents.*")
+    content = events.read_bytes()
+    assert b"validation_accuracy" in content
+    assert b"free_steps" in content
+
+
+def test_resume_of_a_finished_run_changes_nothing(finished, trained, monkeypatch):
+    monkeypatch.setattr(commands, "draw_run", lambda *unused: [])
+    before = one_line(trained[1].out)
+    done = call("train", *TINY, "--json", "--resume", "--out", finished)
+    assert done.code == 0
+    after = one_line(done.out)
+    for key in ("recipe", "test_accuracy", "audit", "seconds", "best_epoch", "relaxation"):
+        assert after[key] == before[key], key
+
+
+# --- audit, plot, list, reproduce -------------------------------------------------------------
+
+
+def test_audit_of_a_run_agrees_with_the_runs_own(finished, here):
+    done = call("audit", *TINY, "--run", finished, "--out", "looked", "--json")
+    assert done.code == 0
+    result = one_line(done.out)
+    assert result == read_json(here / "looked" / "audit.json")
+    assert is_png(here / "looked" / "agreement.png")
+    assert is_png(here / "looked" / "beta.png")
+    assert result["audit"] == read_json(finished / "result.json")["audit"]
+    assert [row["name"] for row in result["audit"]][-1] == "all parameters"
+    assert result["cosine"] == result["audit"][-1]["cosine"]
+    sweep = result["beta_sweep"]
+    assert sweep["best"] == sweep["betas"][int(np.nanargmin(sweep["errors"]))]
+
+
+def test_plot_draws_the_figures_again(finished):
+    for path in finished.glob("*.png"):
+        path.unlink()
+    done = call("plot", finished)
+    assert (done.code, done.out) == (0, "")
+    assert all(is_png(finished / f"{name}.png") for name in FIGURES)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["reproduce"]])
+def test_recipes_and_experiments_are_listed(arguments):
+    done = call(*arguments)
+    assert done.code == 0
+    words = set(done.out.split())
+    assert set(RECIPES) | set(EXPERIMENTS) <= words
+
+
+def tiny_experiment(patch, **changes):
+    """The experiment `digits` with a small network."""
+    recipe = dataclasses.replace(RECIPES["digits"], epochs=2, hidden=(16,), **changes)
+    patch.setitem(EXPERIMENTS, "digits", dataclasses.replace(EXPERIMENTS["digits"], recipe=recipe))
+
+
+def quick(out):
+    return call("reproduce", "digits", "--quick", "--json", "--out", out)
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    """A folder where an experiment ran, and what the command printed."""
+    folder = tmp_path_factory.mktemp("reproduced")
+    with pytest.MonkeyPatch.context() as patch, chdir(folder):
+        tiny_experiment(patch)
+        return folder, quick("results")
+
+
+@pytest.fixture
+def there(reproduced, here, monkeypatch):
+    """A copy of that folder, and in it."""
+    shutil.copytree(reproduced[0], here / "there")
+    monkeypatch.chdir(here / "there")
+    return here / "there"
+
+
+def test_reproduce_writes_a_result(reproduced):
+    folder, done = reproduced
+    assert done.code == 0
+    result = one_line(done.out)
+    assert result == read_json(folder / "results" / "digits-quick" / "result.json")
+    assert result["command"] == "eqprop reproduce digits --quick"
+    (run,) = result["runs"]
+    assert result["test_error_percent"] == {"mean": run["test_error_percent"], "std": 0.0}
+    assert (run["epochs"], run["seed"], result["seeds"]) == (1, 0, [0])
+    assert run == read_json(folder / "runs" / "digits-quick" / "seed-0" / "result.json")
+    assert (run["audit"], run["not_audited"]) == ([], "not asked for")
+
+
+def test_reproduce_does_not_train_twice(there, reproduced, monkeypatch):
+    tiny_experiment(monkeypatch)
+    monkeypatch.setattr(reproduce, "fit", None)
+    assert one_line(quick("again").out)["runs"] == one_line(reproduced[1].out)["runs"]
+
+
+def test_reproduce_does_not_pass_off_a_run_of_another_recipe(there, monkeypatch):
+    tiny_experiment(monkeypatch, learning_rate=0.5)
+    done = quick("again")
+    if done.code == 0:  # trained anew
+        assert one_line(done.out)["runs"][0]["recipe"]["learning_rate"] == 0.5
+    else:
+        assert "learning_rate" in refusal(done)
+
+
+def test_a_run_of_reproduce_can_be_plotted(there):
+    done = call("plot", "runs/digits-quick/seed-0")
+    assert done.code == 0, done.err
+    assert is_png(there / "runs" / "digits-quick" / "seed-0" / "learning.png")
+
+
+def test_figures_are_drawn_of_every_run_but_quick_ones(here, monkeypatch):
+    drawn = []
+    trained = {"test_error_percent": 1.0, "seconds": 1.0}
+    monkeypatch.setattr(reproduce, "train_seed", lambda *arguments: trained)
+    monkeypatch.setattr(reproduce, "draw_run", lambda folder, data_dir: drawn.append(folder))
+    study = dataclasses.replace(EXPERIMENTS["digits"], seeds=(0, 1))
+    study.reproduce(here, quick=True)
+    assert not drawn
+    study.reproduce(here)
+    assert drawn == [reproduce.folder_of("digits", seed) for seed in (0, 1)]
+
+
+def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits"], hidden=(16,))
+    cases = tuple(Case("β = 0.1", bits, {"parameter_bits": bits}) for bits in (3, 8, 4))
+    sweep = Sweep("bits", "digits by few bits", recipe, "parameter bits", cases)
+    monkeypatch.setitem(EXPERIMENTS, "bits", sweep)
+    done = call("reproduce", "bits", "--quick", "--json")
+    result = one_line(done.out)
+    assert result == read_json(here / "experiments" / "bits-quick" / "result.json")
+    assert [row["value"] for row in result["cases"]] == [8]
+    assert [row["change"] for row in result["cases"]] == [cases[1].change]
+    for row in result["cases"]:
+        run = here / "runs" / "bits-quick" / f"parameter_bits={row['value']}" / "seed-0"
+        assert read_json(run / "result.json")["test_error_percent"] == pytest.approx(
+            row["test_error_percent"]["mean"]
+        )
+    assert is_png(here / "experiments" / "bits-quick" / "sweep.png")
+    monkeypatch.setattr(reproduce, "fit", None)
+    assert one_line(call("reproduce", "bits", "--quick", "--json").out)["cases"] == result["cases"]
+
+
+def test_update_curves_are_written(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits"], hidden=(8,), tolerance=1e-5, max_steps=500)
+    monkeypatch.setitem(EXPERIMENTS, "curves", Curves("curves", "digits step by step", recipe))
+    result = one_line(call("reproduce", "curves", "--quick", "--json").out)
+    assert result == read_json(here / "experiments" / "curves-quick" / "result.json")
+    assert [row["steps"] for row in result["curves"]] == [1, 2, 4]
+    assert all(row["cosine"] > 0.99 for row in result["curves"])
+    assert is_png(here / "experiments" / "curves-quick" / "updates.png")
+
+
+def test_ways_are_compared_epoch_by_epoch(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits"], hidden=(16,))
+    ways = {"β = 0.1, EP": {"beta": 0.1}, **{f"way {i}": {} for i in range(3)}}
+    ways["one sweep"] = {"estimator": "bptt", "max_steps": 1}
+    comparison = Comparison("ways", "digits in several ways", recipe, ways)
+    monkeypatch.setitem(EXPERIMENTS, "ways", comparison)
+    result = one_line(call("reproduce", "ways", "--quick", "--json").out)
+    assert result == read_json(here / "experiments" / "ways-quick" / "result.json")
+    assert [row["line"] for row in result["cases"]] == ["β = 0.1, EP", "one sweep"]
+    run = here / "runs" / "ways-quick" / "beta-0.1-ep" / "seed-0"
+    logged = [row["validation_accuracy"] for row in read_rows(run)]
+    assert result["cases"][0]["validation_accuracy"] == [logged]
+    assert is_png(here / "experiments" / "ways-quick" / "accuracies.png")
+
+
+def test_sampled_gradients_are_compared_by_nudge(here, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["digits-thermal"], hidden=(8,))
+    ways = {
+        "draws": {"reading": "draws", "independent_noise": True},
+        "b": {},
+        "c": {},
+        "means": {"reading": "means"},
+    }
+    monkeypatch.setitem(
+        EXPERIMENTS, "nudges", Nudges("nudges", "digits", recipe, ways, (0.1, 0.5, 0.7, 1.0), 4)
+    )
+    result = one_line(call("reproduce", "nudges", "--quick", "--json").out)
+    assert result == read_json(here / "experiments" / "nudges-quick" / "result.json")
+    draws, means = result["lines"]["draws"], result["lines"]["means"]
+    assert draws["beta"] == means["beta"] == [0.1, 1.0]
+    assert min(result["agreement_of_two_references"]) > 0.95
+    assert all(np.array(means["gradient_snr"]) > np.array(draws["gradient_snr"]))
+    assert means["cosine"][1] > 0.9
+    assert is_png(here / "experiments" / "nudges-quick" / "nudges.png")
+
+
+def test_an_audit_of_sampled_gradients_splits_bias_and_variance(here):
+    arguments = ("--temperature", "0.5", "--out", here / "audit", "--json")
+    done = call("audit", "digits-thermal", *arguments)
+    result = one_line(done.out)
+    assert set(result["spread"]) == {"cosine", "bias", "deviation", "snr"}
+    assert result["spread"]["bias"] < 0.3
+    assert len(result["mixing"]) == 4
+    assert "split R-hat at most" in done.err
+    assert "signal / noise" in done.err
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["train", "audit"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_help_mentions_every_field_of_a_recipe(command, name):
+    done = call(command, name, "--help")
+    assert (done.code, done.err) == (0, "")
+    flags = set(re.findall(r"--[a-z][a-z-]*", done.out))
+    recipe = RECIPES[name]
+    fields = {
+        f"no_{field}" if value is True else field
+        for field, value in dataclasses.asdict(recipe).items()
+    }
+    own = {
+        "train": "out resume json tensorboard data_dir devices coordinator processes process",
+        "audit": "run out json data_dir",
+    }
+    wanted = {"--" + field.replace("_", "-") for field in fields | set(own[command].split())}
+    assert flags - {"--help"} == wanted
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("plot", ["PATH", "--data-dir"]),
+        ("reproduce", ["--quick", "--json", "--out", "--data-dir"]),
+        ("list", []),
+        ("", ["train", "audit", "plot", "reproduce", "list"]),
+    ],
+)
+def test_help_of_the_others(command, words):
+    done = call(*command.split(), "--help")
+    assert (done.code, done.err) == (0, "")
+    assert all(word in done.out for word in words)
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+def unboxed(text):
+    """What the parser says, without the frame around it and its line breaks."""
+    return " ".join(re.sub("[╭╮╰╯│─]", " ", text).split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "nosuch"], "nosuch .*digits, mnist-dense, fashion-mnist-dense, mnist-conv"),
+        (["train", "digits", "--nosuch", "1"], "Unrecognized options: --nosuch"),
+        (["train", "digits", "--unit", "nosuch"], "'nosuch' for argument '--unit'.*'relu6'"),
+        (["train", "digits", "--beta", "0"], "beta: expected a finite nudge other than 0, got 0"),
+        (["train", "digits", "--beta", "-1"], r"beta: expected nudges above -1 .* got -1"),
+        (
+            ["train", "digits", "--beta", "nan"],
+            "beta: expected a number, got nan",
+        ),
+        (
+            ["train", "digits", "--contrast", "one-sided", "--beta", "-2"],
+            r"nudges above -1 .* got -2.0 \(one-sided\)",
+        ),
+        (
+            ["train", "digits", "--contrast", "holomorphic", "--beta", "1"],
+            r"nudges above -1 .* got -1.0 \(holomorphic\)",
+        ),
+        (["train", "digits", "--warmup", "60"], "warmup: expected fewer than the 60 epochs"),
+        (["train", "digits", "--epochs", "-3"], "epochs: expected a number > 0, got -3"),
+        (
+            ["train", "digits", "--gain", "nan"],
+            r"gain: expected a tuple, each a number, got \(nan,\)",
+        ),
+        (["train"], r"Expected one of \{digits, mnist-dense"),
+        ([], r"Expected one of \{train, audit, plot, reproduce, list\}"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_parsed_is_refused(arguments, says, here):
+    done = call(*arguments)
+    text = unboxed(done.err)
+    assert done.code != 0
+    assert done.out == ""
+    assert re.search(says, text)
+    assert "Traceback" not in text
+    assert "tyro" not in text
+    assert os.listdir(here) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", *TINY, "--tolerance", "1e-16"], "tolerance of at least 8.9e-16 for float64"),
+        (["train", *TINY, "--layer-rates", "1"], "layer_rates: expected 2 numbers, one each"),
+        (["train", *TINY, "--validation", "5000"], "validation size: expected 0 < n < 1437"),
+        (["train", *TINY, "--batch-size", "9999"], "at least one batch of 9999 examples"),
+        (["train", *TINY, "--contrast", "holomorphic"], "complex nudges need smooth units"),
+        (["train", *TINY, "--solver", "flow", "--estimator", "bptt"], "bptt unrolls"),
+        (["train", *TINY, "--resume"], "Nothing to resume: runs/digits holds no run"),
+        (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
+        (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
+        (["reproduce", "nosuch"], "expected one of oim, .*digits, mnist-dense.*'nosuch'"),
+        (["reproduce", "digit"], "Did you mean 'digits'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_one_line(arguments, says):
+    line = refusal(call(*arguments))
+    assert re.search(says, line)
+
+
+@pytest.mark.parametrize("arguments", [["audit", *TINY, "--run", "none"], ["plot", "none"]])
+def test_a_run_that_is_not_there_is_named(arguments):
+    line = refusal(call(*arguments))
+    assert "none/config.json" in line
+    assert "delete" not in line
+
+
+def test_a_recipe_that_cannot_train_leaves_the_folder_free(here):
+    assert call("train", *TINY, "--layer-rates", "1", "--out", "run").code == 1
+    assert not (here / "run" / "config.json").exists()
+
+
+def test_an_existing_run_is_not_overwritten(finished):
+    before = (finished / "result.json").read_bytes()
+    line = refusal(call("train", *TINY, "--out", finished))
+    assert re.search(rf"{finished} already holds a run; .*--resume .*another --out", line)
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_resume_with_another_recipe_names_the_field(finished):
+    line = refusal(call("train", *TINY, "--beta", "0.25", "--resume", "--out", finished))
+    assert re.search(r"another recipe \(beta: 0\.1 there, 0\.25 here\)", line)
+
+
+@pytest.mark.parametrize("name", ["result.json", "config.json"])
+def test_a_corrupt_file_of_a_run_is_named(name, finished):
+    whole = (finished / name).read_text()
+    (finished / name).write_text(whole[: len(whole) // 2])
+    assert str(finished / name) in refusal(call("plot", finished))
+
+
+@pytest.mark.parametrize("content", [b"null", b"[]", b"{}", b'{"name": "\xff"}'])
+@pytest.mark.parametrize("name", ["config.json", "result.json", "metrics.jsonl"])
+def test_a_file_without_meaning_is_one_line_of_each_command(name, content, finished):
+    if name == "metrics.jsonl":
+        content = (finished / name).read_bytes() + content + b"\n"
+    (finished / name).write_bytes(content)
+    commands_that_read = {
+        "plot": ["plot", finished],
+        "audit": ["audit", *TINY, "--run", finished],
+        "resume": ["train", *TINY, "--out", finished, "--resume"],
+    }
+    if name != "config.json":
+        del commands_that_read["audit"]  # which reads neither
+    if name == "metrics.jsonl":
+        (finished / "result.json").unlink()
+    for words in commands_that_read.values():
+        assert re.search(rf"{name}:\d|another recipe", refusal(call(*words)))
+
+
+@pytest.mark.parametrize("change", [{"kind": "nosuch"}, {"nosuch": 1}])
+def test_a_config_of_another_version_is_one_line(change, finished):
+    config = read_json(finished / "config.json")
+    (finished / "config.json").write_text(json.dumps(config | change))
+    assert "nosuch" in refusal(call("plot", finished))
+
+
+def spoilt(x, y):
+    """Digits with the first image or label replaced."""
+    whole = data.load("digits")
+    images, labels = whole.train.x.astype(np.float32), whole.train.y.copy()
+    images[0, 0, 0, 0], labels[0] = x, y
+    return Dataset("digits", Split(images, labels), whole.test, whole.classes, whole.scale)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "says"),
+    [
+        (np.nan, 0, "images: expected finite values, got 1 that are not"),
+        (np.inf, 0, "images: expected finite values, got 1 that are not"),
+        (0, 10, r"labels: expected values in \[0, 10\), got 0 to 10"),
+        (0, -1, r"labels: expected values in \[0, 10\), got -1 to 9"),
+    ],
+)
+def test_data_that_are_not_numbers_or_labels_are_refused(x, y, says, here, monkeypatch):
+    broken = spoilt(x, y)
+    monkeypatch.setattr(data, "load", lambda *unused: broken)
+    assert re.search(says, refusal(call("train", *TINY)))
+    assert not (here / "runs").exists()
+
+
+# --- interruptions and extras -----------------------------------------------------------------
+
+
+def test_an_interrupt_exits_with_130(monkeypatch):
+    def interrupted(*unused):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "fit", interrupted)
+    done = call("train", *TINY)
+    assert done.code == 130
+    assert "--resume" in refusal(done)
+
+
+def test_resume_takes_the_latest_run_of_train(here, monkeypatch):
+    """And not one that `reproduce` left in runs/<name>/seed-<n>."""
+    chosen = []
+
+    def noted(name, recipe, folder, *unused):
+        chosen.append((folder, recipe))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "fit", noted)
+    for name in ("20260101-000000", "20260102-000000", "seed-0"):
+        folder = here / "runs" / "digits" / name
+        folder.mkdir(parents=True)
+        begun = dataclasses.replace(RECIPES["digits"], learning_rate=0.7, epochs=3)
+        (folder / "config.json").write_text(json.dumps(to_config("digits", begun)))
+    assert call("train", *TINY, "--resume").code == 130
+    ((folder, recipe),) = chosen
+    assert folder.name == "20260102-000000"
+    wanted = {"learning_rate": 0.7, "epochs": 2, "hidden": (16,)}
+    assert recipe == dataclasses.replace(RECIPES["digits"], **wanted)
+
+
+def test_an_audit_of_a_run_takes_other_options(finished, here):
+    done = call(
+        "audit", "digits", "--run", finished, "--out", "looked", "--json", "--estimator", "implicit"
+    )
+    assert done.code == 0, done.err
+    by_ep = read_json(finished / "result.json")["audit"][-1]["cosine"]
+    assert by_ep < 0.99999 < one_line(done.out)["cosine"]
+
+
+def test_an_audit_of_a_run_of_another_recipe_names_it(finished):
+    says = refusal(call("audit", "mnist-dense", "--run", finished))
+    assert "digits" in says and f"eqprop audit digits --run {finished}" in says
+
+
+@pytest.mark.parametrize("arguments", [("audit", "digits"), ("reproduce", "digits")])
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(arguments, here, monkeypatch):
+    monkeypatch.setattr(commands, "_audited", None)
+    monkeypatch.setattr(reproduce, "fit", None)
+    (here / "file").write_text("")
+    says = refusal(call(*arguments, "--out", here / "file" / "inner"))
+    assert "Cannot write" in says and "make it writable" in says
+
+
+def test_version_and_a_reader_that_has_enough():
+    assert call("--version").out == f"eqprop {eqprop.__version__}\n"
+    command = f"{sys.executable} -m eqprop list | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("recipes")
+    assert done.stderr == ""
+
+
+def test_warnings_of_the_command_are_one_line(here):
+    script = (
+        "import warnings; from eqprop import cli, commands; "
+        "commands.run = lambda job: warnings.warn('mind the step'); cli.main(['list'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "eqprop: warning: mind the step\n"
+
+
+def test_an_audit_needs_a_finished_epoch(finished):
+    shutil.rmtree(finished / "checkpoints")
+    (finished / "metrics.jsonl").unlink()
+    assert "at least one finished epoch, got none" in refusal(
+        call("audit", *TINY, "--run", finished)
+    )
+
+
+def test_an_unfinished_run_can_be_plotted(finished):
+    (finished / "result.json").unlink()
+    for path in finished.glob("*.png"):
+        path.unlink()
+    assert call("plot", finished).code == 0
+    assert {path.stem for path in finished.glob("*.png")} == set(FIGURES) - {"agreement"}
+
+
+def test_tensorboard_without_its_package_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    done = call("train", *TINY, "--tensorboard")
+    assert done.code == 1
+    assert "pip install tensorboardX" in refusal(done)
+
+
+# --- as a user runs it ------------------------------------------------------------------------
+
+
+def test_the_real_command_trains_in_float32(here):
+    module = Path(eqprop.__file__).with_name("__main__.py")
+    script = str(Path(sys.executable).with_name("eqprop"))
+    command = [sys.executable, "-m", "eqprop"] if module.exists() else [script]
+    arguments = ["train", *TINY, "--json", "--out", "run"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = {"folder": "run"}
+    assert one_line(done.stdout) == read_json(here / "run" / "result.json") | folder
+    assert "Traceback" not in done.stderr
+    assert "warning:" not in done.stderr
+
+
+class Strict(io.TextIOWrapper):
+    """A stream in an encoding that cannot say all, as stdout is in some locales."""
+
+    def __init__(self, encoding):
+        super().__init__(io.BytesIO(), encoding=encoding, errors="strict")
+
+    def text(self):
+        self.flush()
+        return self.buffer.getvalue().decode(self.encoding)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+@pytest.mark.parametrize("arguments", [["list"], ["reproduce"], ["train", "digits", "--help"]])
+def test_every_line_is_printed_whatever_the_encoding(encoding, arguments):
+    out, err = Strict(encoding), Strict(encoding)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as stop:
+            assert not stop.code
+    last = "--devices" if "--help" in arguments else list(EXPERIMENTS)[-1]
+    assert last in out.text()
+
+
+def test_progress_and_tables_are_printed_whatever_the_encoding():
+    err = Strict("ascii")
+    row = {"epoch": 1, "loss": 0.5, "accuracy": 0.5, "validation_accuracy": 0.25, "seconds": 1.0}
+    with redirect_stderr(err):
+        spell_out()
+        with display.TrainingBar(2) as bar:
+            bar.epoch(row)
+        display.show(display.agreement_table([AGREEMENT], "\u03b2"))
+        display.tell("β = 0.5 in ü/\udcff")
+    assert "validation 25.00%" in err.text()
+    assert "0.999987" in err.text()
+    assert r"\u03b2 = 0.5 in \xfc/\udcff" in err.text()
+
+
+AGREEMENT = Agreement("a-layer-of-a-long-name-another.weight", -0.999987, 1.2e-3, 3.4e-10)
+
+
+@pytest.mark.parametrize("width", [10, 24, 40, 60, 100])
+def test_numbers_keep_their_digits_on_a_narrow_terminal(width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, height=60)
+    display.show(display.agreement_table([AGREEMENT], "ep"), console)
+    table = console.file.getvalue()
+    assert all(number in table for number in ("-0.999987", "1.2e-03", "3.4e-10"))
+    with display.TrainingBar(3, console=console) as bar:
+        bar.step(Step(0, 50, 100, {"loss": 0.123456, "accuracy": 0.98765}))
+        bar.bar.refresh()
+    assert "…" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "digits"), ("audit", "digits"), ("reproduce", "digits")]
+)
+def test_a_folder_that_cannot_be_spelt_is_refused_before_the_work(command, here, monkeypatch):
+    monkeypatch.setattr(commands, "fit", lambda *arguments: pytest.fail("it began"))
+    monkeypatch.setattr(commands, "prepare", lambda *arguments: pytest.fail("it began"))
+    said = refusal(call(*command, "--out", here / "run-\udcff"))
+    assert "out: expected a folder whose name" in said and r"run-\udcff" in said
+
+
+@pytest.mark.parametrize("command", ["train", "audit"])
+def test_options_that_do_nothing_are_refused_before_the_work(command, here):
+    said = refusal(call(command, *TINY, "--step-size", "0.1", "--out", here / "run"))
+    assert "step_size: expected the solvers gradient and langevin" in said
+    said = refusal(call("train", *TINY, "--points", "8", "--out", here / "run"))
+    assert "points: expected ep and spiking with the contrasts n-point" in said
+    assert not (here / "run" / "config.json").exists()

@@ -1,0 +1,419 @@
+"""Weak feedback: the same parameters between the usual energy and the forward pass."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import eqprop as eq
+from eqprop.energies.feedback import nudge_scale, with_stiff_layers, with_weak_feedback
+from eqprop.energies.ops import Chain, Dense, Lateral, cast
+from eqprop.energies.parameters import parameter_names
+from eqprop.estimators.backpropagation import FeedForward, forward
+from eqprop.estimators.differences import DeltaPropagation
+from eqprop.training.assemble import make_contrast, make_estimator, make_nudged_solver, make_solver
+from eqprop.training.chain_recipes import ConvRecipe, DenseRecipe
+from eqprop.training.data.datasets import Dataset, load
+from eqprop.training.data.sources import Split
+from eqprop.training.recipes import RECIPES
+from eqprop.training.spiking_recipes import SpikingConvRecipe
+from eqprop.training.vision import VisionRecipe
+from helpers.systems import normal, quickly
+
+KEY = jax.random.key(0)
+MANY = eq.Blockwise(None, 200)
+NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
+GREY = {"mean": (), "std": ()}
+TINY = dataclasses.replace(NARROW, width=1, blocks=2, validation=4)
+estimate = quickly(lambda estimator, *arguments: estimator(*arguments))
+
+
+def residual():
+    """Two blocks with skips, on six images; and its number of layers."""
+    model = eq.hopfield_resnet((8, 8, 3), 3, KEY, (2, 3), gain=1.0)
+    model = eq.with_biases(model, jax.random.key(1), 0.5)
+    return model, normal(0, (6, 8, 8, 3)), jnp.eye(3)[jnp.arange(6) % 3], 5
+
+
+def gradient(estimator, model, x, y):
+    found = estimate(estimator, model, x, y, model.rest(x), KEY)
+    return np.asarray(ravel_pytree(found.gradient)[0])
+
+
+def apart(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("feedback", [0.1, 1e-3, 1e-5])
+def test_the_gradient_is_that_of_the_equilibrium(feedback):
+    model, x, y, layers = residual()
+    weak = with_weak_feedback(model, feedback)
+    contrast = eq.symmetric(1e-3 * nudge_scale(feedback, layers))
+    found = gradient(DeltaPropagation(MANY, contrast), weak, x, y)
+    exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), weak, x, y)
+    assert apart(found, exact) < 1e-5
+
+
+def test_no_layers_answer_is_lost_in_single_precision():
+    """The first layer's is 1e-14 of its state, and the last one's 1e-1."""
+    model, x, y, layers = residual()
+    weak = with_weak_feedback(model, 1e-3)
+    contrast = eq.symmetric(0.1 * nudge_scale(1e-3, layers))
+    propagation = DeltaPropagation(eq.Blockwise(None, 9), contrast)
+    single, double = (
+        estimate(propagation, *(cast(part, dtype) for part in (weak, x, y, weak.rest(x))), KEY)
+        for dtype in map(jnp.dtype, ("float32", "float64"))
+    )
+    for one, other in zip(
+        jax.tree.leaves(single.gradient), jax.tree.leaves(double.gradient), strict=True
+    ):
+        assert apart(np.asarray(one, float), np.asarray(other)) < 1e-5
+
+
+def test_no_oscillators_answer_is_lost_in_single_precision():
+    """In convolutions of stiff layers, one sweep down from a few sweeps up; states as a whole lose
+    a thousand times as much."""
+    unit = eq.Oscillator(0.0, 1.0)
+    model = eq.convolutional((8, 8, 1), (4, 6), 3, KEY, unit, unit, gain=3.0)
+    weak, x, y = (
+        with_stiff_layers(model, 0.01),
+        normal(0, (6, 8, 8, 1)),
+        jnp.eye(3)[jnp.arange(6) % 3],
+    )
+    up, down = (
+        eq.Blockwise(None, n, tuple((name,) for name in order))
+        for n, order in ((3, model.energy.order), (1, model.energy.order[::-1]))
+    )
+    contrast = eq.symmetric(0.1 * nudge_scale(0.01, 3))
+
+    def both(propagation):
+        return (
+            estimate(propagation, *(cast(part, dtype) for part in (weak, x, y, weak.rest(x))), KEY)
+            for dtype in map(jnp.dtype, ("float32", "float64"))
+        )
+
+    def worst(propagation):
+        pairs = zip(*(jax.tree.leaves(found.gradient) for found in both(propagation)), strict=True)
+        return max(apart(np.asarray(one, float), np.asarray(other)) for one, other in pairs)
+
+    assert worst(DeltaPropagation(up, contrast, down)) < 1e-5
+    assert worst(eq.EquilibriumPropagation(up, contrast, down)) > 0.01
+
+
+def test_towards_none_it_is_back_propagation():
+    """At a distance in proportion to the feedback; the forward pass is that of the model as it was."""
+    model, x, y, layers = residual()
+    passed = gradient(FeedForward(), model, x, y)
+    distances = []
+    for feedback in (1e-2, 1e-4):
+        weak = with_weak_feedback(model, feedback)
+        np.testing.assert_allclose(gradient(FeedForward(), weak, x, y), passed, rtol=1e-9)
+        contrast = eq.symmetric(1e-3 * nudge_scale(feedback, layers))
+        found = gradient(DeltaPropagation(MANY, contrast), weak, x, y)
+        distances.append(apart(found, passed))
+    assert distances[0] > 1e-3
+    assert distances[1] == pytest.approx(distances[0] / 100, rel=0.2)
+
+
+def test_equilibria_obey_the_equation():
+    feedback = 0.2
+    layers = {name: eq.Layer(4, eq.Box(0.0, 2.0), normal(i, 4)) for i, name in enumerate("abc")}
+    ends = (("x", "a"), ("a", "b"), ("b", "c"), ("a", "c"))
+    edges = [(*pair, eq.ops.Dense(normal(10 + i, (4, 4)))) for i, pair in enumerate(ends)]
+    model = eq.Model(eq.Network(4, layers, edges), eq.SquaredError("c"))
+    x = normal(20, (5, 4))
+    weak = with_weak_feedback(model, feedback)
+    names = model.energy.order
+    kept = quickly(lambda x: eq.relax(weak, x, weak.rest(x), MANY)[0])(x)
+    z = {name: kept[name] / feedback ** (i / 2) for i, name in enumerate(names)}
+    for i, name in enumerate(names):
+        layer = model.energy.layers[name]
+        heard = jnp.broadcast_to(layer.bias, z[name].shape)
+        for edge in model.energy.edges.values():
+            if edge.target == name:
+                below = x if edge.source == "x" else z[edge.source]
+                heard = heard + jax.vmap(edge.op)(below)
+            if edge.source == name:
+                above = names.index(edge.target)
+                back = jax.vmap(lambda z, v, op=edge.op: jax.vjp(op, z)[1](v)[0])
+                heard = heard + feedback ** (above - i) * back(z[name], z[edge.target])
+        np.testing.assert_allclose(z[name], layer.unit.retract(heard), atol=1e-12)
+
+
+def test_weaker_still_is_weaker_by_the_product():
+    model, x, *_ = residual()
+    twice = with_weak_feedback(with_weak_feedback(model, 0.2), 0.5)
+    once = with_weak_feedback(model, 0.1)
+    settled = [quickly(lambda x, m=m: eq.relax(m, x, m.rest(x), MANY)[0])(x) for m in (twice, once)]
+    scores = [jax.vmap(m.predict)(z) for m, z in zip((twice, once), settled, strict=True)]
+    np.testing.assert_allclose(*scores, rtol=1e-9)
+
+
+def test_full_feedback_is_the_usual_energy():
+    model, x, *_ = residual()
+    full = with_weak_feedback(model, 1.0)
+    state = jax.tree.map(lambda z: normal(4, z.shape), model.rest(x))
+    energies = [jax.vmap(m.energy)(state, x) for m in (full, model)]
+    np.testing.assert_allclose(*energies, rtol=1e-13)
+    assert nudge_scale(1.0, 5) == 1.0
+
+
+def test_parameters_keep_their_names():
+    model, *_ = residual()
+    names = [jax.tree.leaves(parameter_names(m)) for m in (with_weak_feedback(model, 0.1), model)]
+    assert names[0] == names[1]
+    read = eq.with_read_out(model, 3, KEY)
+    assert "cost.weight" in jax.tree.leaves(parameter_names(with_weak_feedback(read, 0.1)))
+
+
+def test_one_ordered_sweep_is_the_forward_pass_and_one_goes_all_the_way_back():
+    split = Split(np.zeros((8, 16, 16, 3), np.uint8), np.zeros(8, np.int32))
+    data = Dataset("own", split, split, 3, 255.0)
+    recipe = dataclasses.replace(TINY, feedback=1e-6, max_steps=1, nudged_steps=1)
+    assert recipe.order == ("z1", "z2", "z3", "z4")
+    model = recipe.build(data)
+    x, y = normal(1, (3, 16, 16, 3)), jnp.eye(3)
+    up, down = make_solver(recipe), make_nudged_solver(recipe)
+    assert up.blocks == tuple((name,) for name in recipe.order)
+    assert down.blocks == up.blocks[::-1]
+    settled, _ = quickly(lambda x: eq.relax(model, x, model.rest(x), up))(x)
+    for name, z in quickly(jax.vmap(lambda x: forward(model, x)))(x).items():
+        np.testing.assert_allclose(settled[name], z, rtol=1e-4)
+    report = estimate(make_estimator(recipe), model, x, y, model.rest(x), KEY).report
+    assert report.metrics()["nudge_reached"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        DenseRecipe(hidden=(5, 4)),
+        DenseRecipe(hidden=(5,), cost="cross-entropy", feedback=0.1),
+        ConvRecipe(channels=(2, 2), dense=(3,), unit="relu", pool="max", feedback=0.3),
+        SpikingConvRecipe(channels=(2, 2)),
+        dataclasses.replace(NARROW, width=1, blocks=1, **GREY),
+        dataclasses.replace(NARROW, width=1, architecture="vgg", gain=(1.0,), **GREY),
+    ],
+)
+def test_recipes_name_the_layers_of_their_networks(recipe):
+    data = load("digits")
+    if isinstance(recipe, VisionRecipe):
+        data = recipe.framed(data)
+    assert recipe.order == recipe.build(data).energy.order
+
+
+def test_stiff_layers_have_the_equilibrium_of_layers_that_are_kept_small():
+    feedback, sizes = 0.1, [4, 6, 5, 3]
+    model = eq.layered(sizes, KEY, eq.relu6(), eq.Linear(), 2.0)
+    model = eq.with_biases(model, jax.random.key(1), 0.4)
+    x, y = normal(2, (5, 4)), jnp.eye(3)[jnp.arange(5) % 3]
+    contrast = eq.symmetric(1e-2 * nudge_scale(feedback, 3))
+    found = []
+    for weak in (with_stiff_layers(model, feedback), with_weak_feedback(model, feedback)):
+        state, info = eq.relax(weak, x, weak.rest(x), MANY)
+        assert np.all(info.residual < 1e-12)
+        energy = jax.vmap(weak.energy)(state, x)
+        found.append((energy, jax.vmap(weak.predict)(state)))
+        found[-1] += (gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y),)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "unit", [eq.Logistic(), eq.Tanh(), eq.Ramp()], ids=["logistic", "tanh", "ramp"]
+)
+def test_stiff_layers_hear_those_above_as_softly_as_asked(unit):
+    feedback, sizes = 0.2, [4, 6, 5, 3]
+    model = eq.with_biases(eq.layered(sizes, KEY, unit, unit, 2.0), jax.random.key(1), 0.4)
+    weak, x, y = (
+        with_stiff_layers(model, feedback),
+        normal(2, (5, 4)),
+        jnp.eye(3)[jnp.arange(5) % 3],
+    )
+    state, info = eq.relax(weak, x, weak.rest(x), MANY)
+    assert np.all(info.residual < 1e-12)
+    u = jax.vmap(lambda z: eq.units.embed(weak.energy.units, z))(state)
+    first, second, third = (
+        model.energy.edges[name].op.weight for name in ("x-h1", "h1-h2", "h2-out")
+    )
+    bias = {name: layer.bias for name, layer in model.energy.layers.items()}
+    heard = {
+        "h1": x @ first + bias["h1"] + feedback * u["h2"] @ second.T,
+        "h2": u["h1"] @ second + bias["h2"] + feedback * u["out"] @ third.T,
+        "out": u["h2"] @ third + bias["out"],
+    }
+    for name, field in heard.items():
+        np.testing.assert_allclose(u[name], unit.embed(unit.retract(field)), atol=1e-10)
+    contrast = eq.symmetric(1e-3 * nudge_scale(feedback, 3))
+    exact = gradient(eq.ImplicitDifferentiation(MANY), weak, x, y)
+    learned = gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y)
+    assert apart(learned, exact) < 1e-5
+
+
+def test_stiff_oscillators_follow_the_gradient_of_their_equilibrium():
+    feedback, unit = 0.2, eq.Oscillator(-1.0, 0.3)
+    model = eq.with_biases(eq.layered([4, 6, 5, 3], KEY, unit, unit, 1.0), jax.random.key(1), 0.4)
+    weak, x, y = (
+        with_stiff_layers(model, feedback),
+        normal(2, (5, 4)),
+        jnp.eye(3)[jnp.arange(5) % 3],
+    )
+    seen = [layer.unit.injection for layer in weak.energy.layers.values()]
+    np.testing.assert_allclose(seen, [-1, -0.2, -0.04])
+    quadratures = [layer.unit.quadrature for layer in weak.energy.layers.values()]
+    np.testing.assert_allclose(quadratures, [0.3, 0.06, 0.012])
+    state, info = eq.relax(weak, x, weak.rest(x), MANY)
+    assert np.all(info.residual < 1e-10)
+    for z in state.values():
+        np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-12)
+    contrast = eq.symmetric(1e-3 * nudge_scale(feedback, 3))
+    exact = gradient(eq.ImplicitDifferentiation(MANY), weak, x, y)
+    assert apart(gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y), exact) < 1e-4
+
+
+def test_stiff_layers_back_propagate_at_last():
+    model = eq.layered([4, 6, 5, 3], KEY, eq.Logistic(), eq.Logistic(), 2.0)
+    x, y = normal(2, (5, 4)), jnp.eye(3)[jnp.arange(5) % 3]
+    exact = gradient(FeedForward(), model, x, y)
+    for feedback in (1e-2, 1e-4):
+        weak = with_stiff_layers(model, feedback)
+        contrast = eq.symmetric(1e-3 * nudge_scale(feedback, 3))
+        learned = gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y)
+        assert apart(learned, exact) < 3 * feedback
+
+
+def test_a_stiff_unit_at_a_temperature_is_its_unit_at_a_lower_one():
+    """The law of a linear one is known: a field over the stiffness, and ``T`` over it."""
+    c, temperature, field, dt = 0.3, 0.06, 0.4, 0.02
+    unit = eq.Stiff(eq.Linear(), c)
+    z = jnp.zeros(4000)
+    drawn = unit.sample(KEY, z, jnp.full(4000, field), jnp.zeros(()), jnp.asarray(temperature))
+
+    def step(z, key):
+        noise = jax.random.normal(key, z.shape)
+        return unit.diffuse(z, jnp.full(4000, field), dt, temperature, noise), None
+
+    diffused, _ = jax.lax.scan(step, z, jax.random.split(KEY, 600))
+    for seen in (unit.embed(drawn), unit.embed(diffused)):
+        error = (temperature / c / len(z)) ** 0.5
+        assert abs(jnp.mean(seen) - field / c) < 4 * error
+        assert abs(jnp.var(seen) / (temperature / c) - 1) < 4 * (2 / len(z)) ** 0.5 + dt
+    box = eq.Stiff(eq.Box(), c)
+    mean = box.mean(z[:1], jnp.full(1, field), jnp.zeros(()), jnp.asarray(temperature)) / c
+    grid = jnp.linspace(0, 1, 20001)
+    density = jnp.exp(-(c * grid**2 / 2 - field * grid) / temperature)
+    np.testing.assert_allclose(mean, jnp.sum(grid * density) / jnp.sum(density), rtol=1e-4)
+
+
+def test_a_recipe_with_weak_feedback_learns_by_the_gradient_of_its_equilibrium():
+    recipe = DenseRecipe(
+        hidden=(12, 8),
+        feedback=0.1,
+        solver="ordered",
+        tolerance=0.0,
+        max_steps=40,
+        beta=1e-3,
+        differences=True,
+    )
+    model = recipe.build(load("digits"))
+    x, y = normal(1, (5, 64)), jnp.eye(10)[:5]
+    found = gradient(make_estimator(recipe), model, x, y)
+    exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), model, x, y)
+    assert apart(found, exact) < 1e-5
+
+
+WEAK = DenseRecipe(feedback=0.1, tolerance=0.0, differences=True, solver="ordered")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (dataclasses.replace(RECIPES["digits-thermal"], feedback=0.5), "expected 1 with the estim"),
+        (DenseRecipe(feedback=0.0), r"expected a number in \(0, 1\], got 0"),
+        (dataclasses.replace(WEAK, tolerance=1e-3), "expected a tolerance of 0 below 1.*0.001"),
+        (dataclasses.replace(WEAK, differences=False), "expected differences .*got no differences"),
+        (dataclasses.replace(WEAK, precision="float16"), "expected differences .*got float16"),
+        (dataclasses.replace(WEAK, precision="bfloat16"), "expected differences .*got bfloat16"),
+        (
+            dataclasses.replace(WEAK, feedback=1e-6, hidden=(5,) * 6),
+            "expected at least 1e-05 with 7 layers and a beta of 0.5",
+        ),
+    ],
+)
+def test_recipes_that_would_learn_from_rounding_are_refused(recipe, words):
+    WEAK.check()
+    with pytest.raises(ValueError, match=f"feedback: {words}"):
+        recipe.check()
+
+
+def test_spikes_keep_their_size_and_deterministic_phases_their_states_where_feedback_is_weak():
+    recipe = dataclasses.replace(
+        RECIPES["mnist-spiking"], data="digits", hidden=(6, 5), feedback=0.1, validation=100
+    )
+    model = recipe.build(load("digits"))
+    assert [unit.stiffness for unit in model.energy.units.values()] == pytest.approx([1, 0.1, 0.01])
+    recipe.check()
+    with pytest.raises(ValueError, match="feedback: expected a tolerance of 0"):
+        dataclasses.replace(recipe, estimator="ep", nudged_steps=0).check()
+    dataclasses.replace(recipe, estimator="ep", nudged_steps=0, tolerance=0.0).check()
+
+
+def test_the_recipes_nudge_is_what_the_last_layer_feels():
+    betas, _ = make_contrast(NARROW).draw(KEY)
+    np.testing.assert_allclose(betas, NARROW.beta * 0.03**7 * np.array([-1, 1]))
+
+
+class Gate(eqx.Module):
+    """What it calls linear is a part of it."""
+
+    linear: Dense
+
+    def __call__(self, u):
+        return jnp.tanh(self.linear(u))
+
+
+def refusal(model, feedback=0.1):
+    with pytest.raises(ValueError) as error:
+        with_weak_feedback(model, feedback)
+    return str(error.value)
+
+
+def test_refused():
+    model, *_ = residual()
+    for feedback in (0.0, 2.0):
+        assert refusal(model, feedback).startswith("feedback: expected a number in (0, 1]")
+        with pytest.raises(ValueError, match="feedback: expected a number"):
+            dataclasses.replace(TINY, feedback=feedback).check()
+    smooth = eq.layered([4, 3, 2], KEY, eq.Logistic(), eq.Logistic())
+    assert "layer 'h1' expected a Box or Linear unit" in refusal(smooth)
+    assert refusal(smooth).endswith("got Logistic; use with_stiff_layers.")
+    with pytest.raises(ValueError, match="Stiff: expected a finite stiffness > 0, got 0"):
+        eq.Stiff(eq.Logistic(), 0.0)
+    with pytest.raises(ValueError, match="Stiff: expected a unit of one number a neuron, got Osc"):
+        eq.Stiff(eq.Oscillator(), 0.1)
+    layers = {"h": eq.Layer(3, eq.Box()), "out": eq.Layer(3, eq.Linear())}
+    dense = [eq.ops.Dense(jnp.ones((3, 3))) for _ in range(2)]
+    edges = [("x", "h", dense[0]), ("h", "out", dense[1]), ("h", "h", Lateral(jnp.ones((3, 3))))]
+    lateral = eq.Model(eq.Network(3, layers, edges), eq.SquaredError())
+    assert "edge 'h-h' expected a target above its source" in refusal(lateral)
+    down = eq.Network(3, layers, [("x", "h", dense[0]), ("out", "h", dense[1])])
+    for feedback in (0.1, 1.0):
+        assert "edge 'out-h' expected a target above" in refusal(
+            eq.Model(down, eq.SquaredError()), feedback
+        )
+    for op in (Chain((dense[1], jnp.tanh)), lambda u: u + 1.0, Gate(dense[1])):
+        curved = eq.Network(3, layers, [("x", "h", dense[0]), ("h", "out", op)])
+        assert "edge 'h-out' expected an operator that is linear" in refusal(
+            eq.Model(curved, eq.SquaredError())
+        )
+    assert "expected a cost of the last layer, 'out'" in refusal(
+        eq.Model(eq.layered([2, 3, 1], KEY).energy, eq.SquaredError("h1"))
+    )
+    assert "whose 8th power is above 0" in refusal(eq.layered([3] * 10, KEY), 1e-90)
+    with pytest.raises(ValueError, match="expected the model before with_weak_feedback"):
+        eq.with_read_out(with_weak_feedback(eq.layered([2, 3, 1], KEY), 0.1), 3, KEY)
+    other = eq.FunctionEnergy(lambda p, z, x: p * jnp.sum(z["a"] ** 2), 1.0, {"a": 2})
+    assert "expected a Network" in refusal(eq.Model(other, eq.SquaredError("a")))

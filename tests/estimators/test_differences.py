@@ -1,0 +1,419 @@
+"""Few bits: what differences and refinement keep of small nudges."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from eqprop import (
+    Backpropagation,
+    Blockwise,
+    Box,
+    DeltaPropagation,
+    EquilibriumPropagation,
+    GradientDescent,
+    ImplicitDifferentiation,
+    Langevin,
+    Layer,
+    Linear,
+    Model,
+    Momentum,
+    Network,
+    Oscillator,
+    Reduced,
+    Refined,
+    SquaredError,
+    convolutional,
+    holomorphic,
+    layered,
+    n_point,
+    one_sided,
+    relax,
+    symmetric,
+    with_read_out,
+)
+from eqprop.energies import residual
+from eqprop.energies.displaced import about
+from eqprop.energies.energy import field
+from eqprop.energies.ops import Chain, Dense, cast
+from eqprop.estimators.audit import exact_gradient
+from eqprop.solvers import MatmulPrecision
+from eqprop.spiking import SurrogateBackpropagation
+from eqprop.training.assemble import make_estimator, make_precise_solver, make_solver
+from eqprop.training.chain_recipes import DenseRecipe
+from eqprop.training.precision import ROUNDING, smallest_nudge, warn_if_unresolved
+from eqprop.training.recipes import RECIPES
+from helpers import systems
+
+KEY = jax.random.key(0)
+TIGHT = Blockwise(None, 200)
+BF16 = "bfloat16"
+COARSE = Blockwise(0.04, 100)
+apply = systems.quickly(lambda e, model, x, y: e(model, x, y, model.rest(x), KEY))
+
+
+def flat(gradient):
+    return np.asarray(ravel_pytree(gradient)[0], np.float64)
+
+
+def cosine(one, other):
+    a, b = flat(one), flat(other)
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def oscillating():
+    """Held apart by quadratures, with pooling between them."""
+    unit = Oscillator(-0.3, 1.0)
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(60), unit, Oscillator(0.0, 0.7))
+    return systems.with_data("oscillating", model, 60)
+
+
+def curved():
+    """An edge that no line goes through."""
+    layers = {"h1": Layer(4, Box()), "out": Layer(2, Linear())}
+    first, second = (Dense(systems.normal(i, shape)) for i, shape in enumerate([(3, 4), (4, 2)]))
+    edges = [("x", "h1", first), ("h1", "out", Chain((second, jnp.tanh)))]
+    return systems.with_data("curved", Model(Network(3, layers, edges), SquaredError()), 1)
+
+
+def pooled():
+    model = convolutional((8, 4, 1), (2, 3), 3, jax.random.key(60), Box(), gain=2.0)
+    return systems.with_data("pooled", model, 60)
+
+
+def narrow(seed=0):
+    """A batch and a model in float32."""
+    model = layered((16, 24, 12, 4), jax.random.key(seed))
+    x = 0.5 + 0.2 * systems.normal(seed, (8, 16))
+    return cast((model, x, jnp.eye(4)[jnp.arange(8) % 4]), np.dtype(np.float32))
+
+
+# --- differences ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("builder", "contrast"),
+    [
+        (systems.box, n_point(4, 0.1)),
+        (systems.clipped_lateral, symmetric(0.01)),
+        (pooled, one_sided(0.1)),
+        (systems.max_pooled, symmetric(1e-3)),
+        (systems.oscillators, symmetric(0.1)),
+        (oscillating, n_point(4, 0.3)),
+    ],
+)
+def test_differences_are_the_plain_contrast(builder, contrast):
+    _, model, x, y = builder()
+    plain = apply(EquilibriumPropagation(TIGHT, contrast), model, x, y)
+    delta = apply(DeltaPropagation(TIGHT, contrast), model, x, y)
+    np.testing.assert_allclose(flat(delta.gradient), flat(plain.gradient), atol=1e-10)
+    assert np.linalg.norm(flat(plain.gradient)) > 0.1
+    np.testing.assert_allclose(delta.value, plain.value, rtol=1e-12)
+    assert np.max(delta.report.nudged.residual) < 1e-6
+
+
+def test_differences_of_a_read_out():
+    """A cost that is not quadratic, with parameters of its own."""
+    model = with_read_out(systems.box().model, 3, KEY, gain=2.0)
+    x, y = systems.box().x, jnp.eye(3)
+    plain = apply(EquilibriumPropagation(TIGHT, symmetric(0.1)), model, x, y)
+    delta = apply(DeltaPropagation(TIGHT, symmetric(0.1)), model, x, y)
+    np.testing.assert_allclose(flat(delta.gradient), flat(plain.gradient), atol=1e-10)
+
+
+def test_a_loose_free_phase_costs_its_tolerance_and_not_that_over_beta():
+    _, model, x, y = systems.box()
+    sharp = apply(DeltaPropagation(TIGHT, symmetric(1e-4)), model, x, y).gradient
+    loose = Blockwise(1e-3, 200)
+    delta = apply(DeltaPropagation(loose, symmetric(1e-4), TIGHT), model, x, y).gradient
+    plain = apply(EquilibriumPropagation(loose, symmetric(1e-4)), model, x, y).gradient
+    off = [
+        np.linalg.norm(flat(g) - flat(sharp)) / np.linalg.norm(flat(sharp)) for g in (delta, plain)
+    ]
+    assert off[0] < 0.01
+    assert off[1] > 0.3
+
+
+def test_a_perfect_output_has_no_difference():
+    _, model, x, _ = systems.box()
+    free, _ = jax.jit(lambda x: relax(model, x, model.rest(x), TIGHT))(x)
+    y = jax.vmap(model.predict)(free)
+    got = apply(DeltaPropagation(TIGHT, symmetric(0.1)), model, x, y).gradient
+    np.testing.assert_allclose(flat(got), 0.0, atol=1e-12)
+
+
+def test_small_nudges_in_bfloat16():
+    """As whole states they drown; as differences they do not, nor does it matter how small they are."""
+    model, x, y = narrow()
+    exact = exact_gradient(model, x, y)
+
+    def both(beta):
+        contrast = symmetric(beta)
+        plain = EquilibriumPropagation(Reduced(Blockwise(None, 30), BF16), contrast)
+        free = Refined(COARSE, 1e-4, dtype=BF16)
+        delta = DeltaPropagation(free, contrast, COARSE, BF16)
+        return [cosine(apply(e, model, x, y).gradient, exact) for e in (plain, delta)]
+
+    least = smallest_nudge(model, x, y, Momentum(1e-6, 500), ROUNDING[BF16])
+    found = {beta: both(beta) for beta in (1e-4, 1e-3, 0.01, 2 * least.beta)}
+    assert 0.01 < least.beta < 0.3
+    assert least.layer in ("h1", "h2")
+    assert found[1e-4][0] < 0.7
+    assert found[2 * least.beta][0] > 0.95
+    assert all(delta > 0.99 for beta, (_, delta) in found.items() if beta <= 0.01)
+
+
+@pytest.mark.parametrize(
+    ("builder", "words"),
+    [
+        (systems.tanh, "layer 'h1' expected a Box,? .*Linear.* unit, got Tanh"),
+        (curved, "edge 'h1-out' expected a linear operator"),
+        (systems.quadratic, "expected the free phase of a Network.*got _ClampedFunction"),
+    ],
+)
+def test_what_is_not_quadratic_is_refused(builder, words):
+    _, model, x, y = builder()
+    descent = GradientDescent(0.04)
+    for estimator in (
+        DeltaPropagation(descent, symmetric(0.1)),
+        EquilibriumPropagation(Refined(descent), symmetric(0.1)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), KEY)
+
+
+@pytest.mark.parametrize(
+    ("builder", "words"),
+    [
+        (systems.max_pooled, "edge 'c1-c2' expected a linear operator"),
+        (oscillating, "layer 'c1' expected a Box or Linear unit.*got Oscillator"),
+    ],
+)
+def test_refinement_needs_fields_that_are_affine_everywhere(builder, words):
+    _, model, x, _ = builder()
+    with pytest.raises(ValueError, match=words):
+        relax(model, x, model.rest(x), Refined(COARSE))
+
+
+@pytest.mark.parametrize("solver", [GradientDescent(1e-12, 4000, 0.3), Momentum(1e-12, 400)])
+def test_differences_of_oscillators_relax_by_any_solver(solver):
+    """By small steps and by extrapolated sweeps as by blocks."""
+    _, model, x, y = oscillating()
+    contrast = symmetric(0.1)
+    blocks = apply(DeltaPropagation(TIGHT, contrast), model, x, y)
+    other = apply(DeltaPropagation(TIGHT, contrast, solver), model, x, y)
+    np.testing.assert_allclose(flat(other.gradient), flat(blocks.gradient), atol=1e-9)
+    assert other.report.nudged.converged.all()
+
+
+def test_nearly_locked_oscillators_keep_their_digits():
+    """Of nudges that turn them by a thousandth of a thousandth."""
+    unit = Oscillator(0.0, 1.0)
+    _, model, x, y = systems.dense("locked", unit, unit, 7)
+    model = systems.excited(model, 9, 30.0)
+    delta = DeltaPropagation(TIGHT, symmetric(0.1))
+    wide = apply(delta, model, x, y).gradient
+    single = np.dtype(np.float32)
+    narrow = apply(delta, *(cast(part, single) for part in (model, x, y))).gradient
+    bits = apply(dataclasses.replace(delta, dtype=BF16), model, x, y).gradient
+    assert float(jnp.abs(relax(model, x, model.rest(x), TIGHT)[0]["out"][:, 1]).min()) < 0.05
+    for a, *rounded in zip(*map(jax.tree.leaves, (wide, narrow, bits)), strict=True):
+        for b, least in zip(rounded, (1e-4, 0.1), strict=True):
+            assert np.linalg.norm(np.asarray(b, np.float64) - a) < least * np.linalg.norm(a)
+
+
+def test_differences_know_nothing_of_what_the_free_phase_missed():
+    """Nudged phases that go on relaxing make up for a short free phase; differences do not."""
+    _, model, x, y = systems.oscillators()
+    exact, down = flat(exact_gradient(model, x, y)), GradientDescent(None, 40, 0.5)
+
+    def off(estimator, steps):
+        short = GradientDescent(None, steps, 0.5)
+        found = flat(apply(estimator(short, symmetric(0.01), down), model, x, y).gradient)
+        return np.linalg.norm(found - exact) / np.linalg.norm(exact)
+
+    assert off(DeltaPropagation, 5) > 0.1 > 3 * off(EquilibriumPropagation, 5)
+    assert off(DeltaPropagation, 40) < 0.01
+
+
+def test_the_energy_of_a_difference_is_the_difference_of_energies():
+    _, model, x, _ = oscillating()
+    phase, scale, e = model.free(x[0]), jnp.asarray(0.3), {}
+    free, _ = relax(model, x[:1], model.rest(x[:1]), TIGHT)
+    origin = jax.tree.map(lambda a: a[0], free)
+    fields = field(phase, origin, tuple(origin))
+    landscape = about(phase, origin, fields, scale, x.dtype)
+    for i, (name, z) in enumerate(origin.items()):
+        e[name] = landscape.units[name].retract(systems.normal(i, z.shape))
+    moved = {name: origin[name] + scale * e[name] for name in origin}
+    for z in moved.values():
+        np.testing.assert_allclose(jnp.sum(z**2, 0), 1.0, atol=1e-12)
+    np.testing.assert_allclose(landscape(e), (phase(moved) - phase(origin)) / scale**2, rtol=1e-6)
+    tiny = about(phase, origin, fields, jnp.asarray(1e-9), x.dtype)
+    narrow = cast(tiny, np.dtype(np.float32))
+    np.testing.assert_allclose(narrow(cast(e, np.dtype(np.float32))), tiny(e), rtol=1e-5)
+
+
+def test_complex_nudges_and_noise_are_refused():
+    _, model, x, y = systems.quadratic_network()
+    with pytest.raises(ValueError, match="expected real nudges"):
+        eqx.filter_eval_shape(
+            DeltaPropagation(TIGHT, holomorphic(4, 0.1)), model, x, y, model.rest(x), KEY
+        )
+    with pytest.raises(ValueError, match="expected a solver without noise"):
+        eqx.filter_eval_shape(
+            DeltaPropagation(Langevin(0.1), symmetric(0.1)), model, x, y, model.rest(x), KEY
+        )
+
+
+# --- solvers ----------------------------------------------------------------------------------
+
+
+def loops(closed, depth=0):
+    """The equations of every loop's body in a jaxpr, with how deep they lie."""
+    for equation in closed.eqns:
+        inner = depth + (equation.primitive.name in ("while", "scan"))
+        if depth:
+            yield depth, equation
+        for value in jax.tree.leaves(
+            list(equation.params.values()),
+            is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr"),
+        ):
+            body = getattr(value, "jaxpr", value)
+            if hasattr(body, "eqns"):
+                yield from loops(body, inner)
+
+
+def products(solver):
+    """The products in the innermost loop of a free phase."""
+    model, x, _ = narrow()
+    traced = jax.make_jaxpr(lambda x: relax(model, x, model.rest(x), solver)[0])(x)
+    found = [(d, e) for d, e in loops(traced.jaxpr) if e.primitive.name == "dot_general"]
+    most = max(depth for depth, _ in found)
+    return [equation for depth, equation in found if depth == most]
+
+
+def test_refinement_reaches_full_precision_by_loops_of_few_bits():
+    model, x, _ = narrow()
+    refined = Refined(COARSE, 1e-6, dtype=BF16)
+    state, info = jax.jit(lambda x: relax(model, x, model.rest(x), refined))(x)
+    sharp, _ = jax.jit(lambda x: relax(model, x, model.rest(x), Blockwise(1e-6, 500)))(x)
+    assert np.max(info.residual) <= 1e-6
+    assert info.converged == 1.0
+    assert state["h1"].dtype == jnp.float32
+    for name, z in state.items():
+        np.testing.assert_allclose(z, sharp[name], atol=1e-5)
+    innermost = products(refined)
+    assert {v.aval.dtype for e in innermost for v in e.invars} == {jnp.dtype(BF16)}
+    hasty = Refined(COARSE, 1e-6, 1, BF16)
+    _, info = jax.jit(lambda x: relax(model, x, model.rest(x), hasty))(x)
+    assert info.converged == 0.0
+
+
+def test_a_reduced_loop_reports_what_the_full_landscape_says():
+    model, x, _ = narrow()
+    solver = Reduced(Blockwise(0.04, 50), BF16)
+    state, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(x)
+    true = jax.vmap(lambda x, z: residual(model.free(x), z))(x, state)
+    np.testing.assert_allclose(info.residual, true, rtol=1e-4)
+    assert np.all(info.steps < 50)
+    for z in state.values():
+        assert z.dtype == jnp.float32
+        np.testing.assert_array_equal(z, z.astype(BF16).astype(jnp.float32))
+    assert {v.aval.dtype for e in products(solver) for v in e.invars} == {jnp.dtype(BF16)}
+    with pytest.raises(
+        ValueError, match=r"tolerance of at least 3\.1e-02 for bfloat16, got 0\.001"
+    ):
+        relax(model, x, model.rest(x), Reduced(Blockwise(1e-3, 50), BF16))
+
+
+def test_products_at_a_precision_of_jax():
+    model, x, _ = narrow()
+    solver = MatmulPrecision(Blockwise(1e-4, 50), "tensorfloat32")
+    inside = {str(e.params["precision"]) for e in products(solver)}
+    outside = {str(e.params["precision"]) for e in products(Blockwise(1e-4, 50))}
+    assert len(inside) == 1
+    assert inside != outside
+    _, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(x)
+    assert info.converged == 1.0
+
+
+# --- recipes ----------------------------------------------------------------------------------
+
+SMALL = DenseRecipe(hidden=(24, 12), tolerance=0.04, beta=1e-3)
+
+
+def test_a_recipe_at_a_precision():
+    model, x, y = narrow()
+
+    def kinds(**changes):
+        recipe = dataclasses.replace(SMALL, **changes)
+        made = make_estimator(recipe)
+        eqx.filter_eval_shape(made, model, x, y, model.rest(x), KEY)
+        return type(make_solver(recipe)), type(made.nudged_solver), getattr(made, "dtype", None)
+
+    assert kinds() == (Blockwise, Blockwise, None)
+    assert kinds(precision="tf32") == (MatmulPrecision, MatmulPrecision, None)
+    assert kinds(precision=BF16) == (Reduced, Reduced, None)
+    assert kinds(differences=True) == (Blockwise, Blockwise, None)
+    few = {"differences": True, "tolerance": 1e-3}
+    assert kinds(precision=BF16, **few) == (Refined, Blockwise, BF16)
+    assert kinds(precision="float16", **few) == (Refined, Blockwise, "float16")
+    assert make_solver(dataclasses.replace(SMALL, precision=BF16, **few)).tolerance == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"precision": BF16, "estimator": "bptt"}, "precision: expected the estimator ep"),
+        (
+            {"precision": BF16, "tolerance": 0.03},
+            "tolerance: expected at least 0.031 for loops in bf",
+        ),
+        ({"precision": "tf32", "solver": "flow"}, "precision: .* an iterative solver"),
+        (
+            {"differences": True, "precision": BF16, "tolerance": 0.0},
+            "tolerance: expected a number > 0",
+        ),
+        ({"differences": True, "state_bits": 4}, "differences: expected state_bits of 0"),
+        ({"differences": True, "estimator": "thermal"}, "differences: expected the estimator ep"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_refused(changes, words):
+    recipe = dataclasses.replace(SMALL, **changes)
+    with pytest.raises(ValueError, match=words):
+        recipe.check()
+        make_estimator(recipe)
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator", "kind"),
+    [
+        ("mnist-conv", "bptt", Backpropagation),
+        ("mnist-conv", "implicit", ImplicitDifferentiation),
+        ("mnist-oscillators", "bptt", Backpropagation),
+        ("mnist-spiking", "surrogate", SurrogateBackpropagation),
+    ],
+)
+def test_one_option_swaps_the_estimator_of_recipes_with_nudged_phases(name, estimator, kind):
+    recipe = dataclasses.replace(RECIPES[name], estimator=estimator)
+    assert recipe.differences or recipe.nudged_steps
+    recipe.check()
+    assert isinstance(make_estimator(recipe), kind)
+
+
+def test_a_nudge_that_rounding_swallows_is_warned_of():
+    model, x, y = narrow()
+    solver = make_precise_solver(SMALL)
+    lost = dataclasses.replace(SMALL, precision=BF16)
+    words = (
+        r"0\.001 moves layer 'h\d' by less than bfloat16 rounds: expected beta of at least 0\.\d+"
+    )
+    with pytest.warns(UserWarning, match=words):
+        warn_if_unresolved(lost, model, x, y, solver)
+    for fine in ({"differences": True}, {"beta": 0.5}, {"precision": "full"}):
+        warn_if_unresolved(dataclasses.replace(lost, **fine), model, x, y, solver)

@@ -1,0 +1,473 @@
+"""Actions: gradients by nudging paths, against the adjoint, integration and closed forms."""
+
+from functools import cache, partial
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from eqprop import (
+    EquilibriumPropagation,
+    ImplicitDifferentiation,
+    Model,
+    holomorphic,
+    one_sided,
+    relax,
+    symmetric,
+)
+from eqprop.estimators.audit import compare
+from eqprop.estimators.estimator import mean_loss
+from eqprop.lagrangian import (
+    Action,
+    Adjoint,
+    InitialValue,
+    Newton,
+    PathDensity,
+    PathError,
+    Periodic,
+    ReversedNudge,
+    doubled,
+    midpoint,
+    verlet,
+)
+from eqprop.lagrangian.friction import frictionless, not_linear, not_reciprocal
+from helpers import systems
+from helpers.paths import (
+    KEY,
+    OMEGA,
+    PARAMS,
+    PERIOD,
+    STEPS,
+    Padded,
+    apply,
+    duffing,
+    error,
+    estimate,
+    exact,
+    fixed,
+    flat,
+    harmonic,
+    name,
+    periodic,
+    quickly,
+    refused,
+    waves,
+)
+
+COSTS = [(periodic, verlet, cost) for cost in ("final", "density")]
+
+
+@pytest.mark.parametrize("case", [(periodic,), (fixed,), *COSTS], ids=name)
+def test_order_of_contrasts(case):
+    for contrast, order in ((one_sided, 1), (symmetric, 2)):
+        errors = [error(contrast(beta), *case) for beta in (0.04, 0.02)]
+        np.testing.assert_allclose(np.log2(errors[0] / errors[1]), order, atol=0.15)
+
+
+def test_table_periodic():
+    """The fact sheet's table: one-sided, symmetric and holomorphic contrasts against the adjoint."""
+    for beta, most in ((1e-3, 1.8e-3), (1e-2, 1.8e-2), (1e-1, 2.0e-1)):
+        assert error(one_sided(beta), periodic) <= most
+    for beta, most in ((1e-3, 2.4e-6), (1e-2, 2.4e-4), (1e-1, 2.4e-2)):
+        assert error(symmetric(beta), periodic) <= most
+    for points, most in ((2, 2.4e-2), (4, 7e-4), (8, 1e-6)):
+        assert error(holomorphic(points, 0.1), periodic) <= most
+
+
+def test_table_fixed_ends():
+    assert error(symmetric(1e-3), fixed) <= 1.8e-6
+    assert error(holomorphic(8, 0.1), fixed) <= 1.7e-8
+
+
+@pytest.mark.parametrize(
+    "case", [(periodic,), (periodic, midpoint, "fourier"), (fixed,), *COSTS], ids=name
+)
+def test_adjoint_equals_finite_differences(case):
+    """Of the relaxed loss along the gradient, and along a random direction."""
+    model, x, y = case[0](*case[1:])
+    gradient, unravel = ravel_pytree(exact(*case).gradient)
+
+    @quickly
+    def loss(move):
+        moved = eqx.apply_updates(model, unravel(move))
+        state, _ = relax(moved, x, exact(*case).state, Newton())
+        return mean_loss(moved, state, y)
+
+    for way in (gradient / jnp.linalg.norm(gradient), systems.normal(3, gradient.shape)):
+        slope = (loss(1e-4 * way) - loss(-1e-4 * way)) / 2e-4
+        np.testing.assert_allclose(slope, way @ gradient, rtol=1e-6)
+    assert float(exact(*case).report.adjoint[0]) < 1e-11
+
+
+def test_the_package_audits_it():
+    """The package's comparison by parameter, and its Krylov adjoint, on a path as on any other state."""
+    found = apply(EquilibriumPropagation(Newton(), Padded(symmetric(1e-3))), fixed())
+    rows = compare(found.gradient, exact(fixed).gradient)
+    assert [row.name for row in rows] == ["a", "c", "k", "all parameters"]
+    assert all(row.cosine > 1 - 1e-9 and row.relative_error < 1e-5 for row in rows)
+    krylov = apply(ImplicitDifferentiation(Newton(), 1e-12), fixed())
+    np.testing.assert_allclose(flat(krylov.gradient), flat(exact(fixed).gradient), rtol=1e-9)
+
+
+def test_an_autonomous_orbit_with_a_pin():
+    """A Duffing oscillator of given period, by nudging, with the phase fixed at ``q(0) = 0``."""
+
+    def alone(q, v, params, t):
+        return 0.5 * (v @ v) - 0.5 * params["k"] * (q @ q) - 0.25 * params["a"] * jnp.sum(q**4)
+
+    steps, period = 100, 5.0
+    dt = period / steps
+    params = {"k": 1.0, "a": 0.5}
+    pinned = Periodic(pin=(0, 0.0))
+    action = Action(alone, params, size=1, steps=steps, dt=dt, boundary=pinned)
+    model = Model(action, PathError(weight=dt))
+    x, y = jnp.zeros((1, 1)), jnp.zeros((1, steps, 1))
+    start = {"path": jnp.sin(2 * np.pi * jnp.arange(float(steps)) / steps)[None, :, None]}
+    oracle, nudging = Adjoint(Newton()), EquilibriumPropagation(Newton(), symmetric(1e-3))
+    (reference, found) = (estimate(e, model, x, y, start, KEY) for e in (oracle, nudging))
+    orbit = reference.state["path"][0, :, 0]
+    assert orbit[0] == 0 and np.max(orbit) > 0.8
+    error = np.abs(flat(found.gradient) - flat(reference.gradient))
+    assert np.all(error < 1e-5 * np.abs(flat(reference.gradient)))
+
+    def amplitude(params):
+        """By quadrature: the period of an orbit of amplitude ``A`` is ``4 int dq / v``."""
+        angle = (np.arange(400) + 0.5) * np.pi / 800
+        low, high = 0.1, 3.0
+        for _ in range(60):
+            size = 0.5 * (low + high)
+            rate = params["k"] + 0.5 * params["a"] * size**2 * (1 + np.sin(angle) ** 2)
+            time = 4 * np.mean(1 / np.sqrt(rate)) * np.pi / 2
+            low, high = (size, high) if time > period else (low, size)
+        return size
+
+    np.testing.assert_allclose(np.max(orbit), amplitude(params), rtol=2e-3)
+
+
+def friction(q, v, params):
+    """Neither linear nor in proportion to the mass."""
+    return params["g"] * v * (1.0 + q * q)
+
+
+def linear_friction(q, v, params):
+    return params["g"] @ v
+
+
+def linear(q, v, params, t, x):
+    drive = x[0] * jnp.cos(OMEGA * t) * q[0] + x[1] * jnp.sin(2 * OMEGA * t) * q[1]
+    return 0.5 * (v @ params["m"] @ v) - 0.5 * (q @ params["k"] @ q) + drive
+
+
+def matrix(seed):
+    root = systems.normal(seed, (2, 2), 0.3)
+    return jnp.eye(2) + root @ root.T
+
+
+@cache
+def damped():
+    """The coupled oscillators with a nonlinear damping each."""
+    dt = PERIOD / 100
+    params = PARAMS | {"g": jnp.array([0.1, 0.2, 0.3])}
+    action = Action(doubled(duffing, friction), params, size=6, steps=100, dt=dt)
+    cost = PathError(weight=dt, coordinates=(0, 1, 2))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
+
+
+@cache
+def linear_damped(force=linear_friction, lagrangian=linear):
+    """Symmetric mass, damping and stiffness matrices."""
+    params = {"m": matrix(1), "k": matrix(2), "g": 0.3 * matrix(3)}
+    dt = PERIOD / 90
+    action = Action(doubled(lagrangian, force), params, size=4, steps=90, dt=dt, rule=midpoint)
+    cost = PathError(weight=dt, coordinates=(0, 1))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(90)[None, :, :2]
+
+
+def test_doubled_variables_are_exact_at_any_nudge():
+    """The fact sheet's row: nonlinear damping, a periodic drive."""
+    for contrast in (one_sided(1e-2), symmetric(1.0)):
+        assert error(contrast, damped) < 1.8e-10
+
+
+def test_doubled_variables_obey_the_damped_equation():
+    """Against the orbit that long integration of the equation of motion settles in, and its slope."""
+    model, x, y = damped()
+    dt, path = model.energy.dt, exact(damped).state["path"][0]
+    np.testing.assert_allclose(path[:, 3:], 0, atol=1e-12)
+    substeps = 20
+
+    @quickly
+    def orbit(params):
+        def rate(z, t):
+            q, v = z
+            pull = jax.grad(duffing)(q, jnp.zeros(3), params, t, x[0])
+            return v, pull - friction(q, v, params)
+
+        h = dt / substeps
+
+        def step(z, t):
+            def ahead(k, size):
+                return jax.tree.map(lambda a, b: a + size * b, z, k)
+
+            k1 = rate(z, t)
+            k2 = rate(ahead(k1, h / 2), t + h / 2)
+            k3 = rate(ahead(k2, h / 2), t + h / 2)
+            k4 = rate(ahead(k3, h), t + h)
+            z = jax.tree.map(
+                lambda a, b, c, d, e: a + h / 6 * (b + 2 * c + 2 * d + e), z, k1, k2, k3, k4
+            )
+            return z, z[0]
+
+        times = h * jnp.arange(100.0 * substeps)
+        z = (jnp.zeros(3), jnp.zeros(3))
+        for _ in range(40):
+            z, positions = jax.lax.scan(step, z, times)
+        return jnp.roll(positions[substeps - 1 :: substeps], 1, axis=0)
+
+    params = model.energy.params
+    np.testing.assert_allclose(path[:, :3], orbit(params), atol=3e-3)
+
+    def loss(move):
+        found = orbit(params | {"g": params["g"] + move * jnp.array([1.0, 0.0, 0.0])})
+        return 0.5 * dt * jnp.sum((found - y[0]) ** 2)
+
+    slope = (loss(1e-4) - loss(-1e-4)) / 2e-4
+    np.testing.assert_allclose(exact(damped).gradient.energy.params["g"][0], slope, rtol=1e-2)
+
+
+START = (0.5, -0.3, 0.2), (0.1, 0.4, -0.2)
+
+
+@cache
+def launched(force=friction):
+    """The coupled oscillators with a damping each, from a given position and momentum."""
+    params = PARAMS | {"g": jnp.array([0.1, 0.2, 0.3])}
+    lagrangian, start = doubled(duffing, force), InitialValue(*START)
+    action = Action(lagrangian, params, size=6, steps=60, dt=0.05, boundary=start)
+    cost = PathError(weight=0.05, at=(-1, 20), coordinates=(0, 1, 2))
+    return Model(action, cost), jnp.array([[0.6, 0.3]]), jnp.ones((1, 2, 3))
+
+
+@pytest.mark.parametrize("force", [friction, frictionless])
+def test_a_given_start_is_exact_in_doubled_variables(force):
+    """At any nudge, against back-propagation through the steps of leapfrog with friction:
+
+    ``p_n = v - dt/2 Q(q_n, v, t_n)`` and ``p_{n+1} = v + dt/2 Q(q_{n+1}, v, t_{n+1})`` for unit masses,
+    with the force ``Q`` of potential, drive and friction.
+    """
+    model, x, y = launched(force)
+    dt = model.energy.dt
+
+    @quickly
+    @jax.value_and_grad
+    def integrated(params):
+        def push(q, v, t):
+            drive = jax.grad(duffing)(q, jnp.zeros(3), params, t, x[0])
+            return 0.5 * dt * (drive - force(q, v, params))
+
+        def step(carry, n):
+            q, p = carry
+            v = p
+            for _ in range(12):
+                v = p + push(q, v, n * dt)
+            q = q + dt * v
+            return (q, v + push(q, v, (n + 1) * dt)), q
+
+        _, path = jax.lax.scan(step, tuple(map(jnp.array, START)), jnp.arange(60.0))
+        return 0.025 * jnp.sum((path[jnp.array([-1, 20])] - y[0]) ** 2)
+
+    value, gradient = integrated(model.energy.params)
+    for contrast in (one_sided(1.0), symmetric(1e-3)):
+        got = apply(EquilibriumPropagation(Newton(), Padded(contrast)), (model, x, y))
+        np.testing.assert_allclose(got.value, value, rtol=1e-10)
+        np.testing.assert_allclose(flat(got.gradient), flat(gradient), rtol=1e-9, atol=1e-12)
+
+
+def test_doubled_variables_refuse_bad_data():
+    with refused(ValueError, r"a friction F\(q, v, params\)"):
+        doubled(duffing, lambda v: 0.1 * v)
+    with refused(ValueError, r"a friction of shape \(3,\), one force a coordinate, got \(\)"):
+        model, x, _ = launched(lambda q, v, params: 0.1 * (v @ v))
+        model.free(x[0])
+    with refused(ValueError, "got the module Pendulum"):
+        doubled(Pendulum(jnp.asarray(0.5)))
+    with refused(ValueError, "which goes into the params of the action"):
+        doubled(duffing, Pendulum(jnp.asarray(0.5)))
+    with refused(ValueError, "of size twice that of the Lagrangian, got 5"):
+        Action(doubled(duffing), PARAMS, size=5, steps=20, dt=0.1).clamp(jnp.zeros(2))
+
+
+def test_the_reversed_nudge_is_exact_at_any_nudge():
+    """The fact sheet's row: linear, reciprocal, damped."""
+    reference = flat(exact(linear_damped).gradient)
+    found = flat(apply(ReversedNudge(Newton(), 50.0), linear_damped()).gradient)
+    assert np.linalg.norm(found - reference) < 2e-9 * np.linalg.norm(reference)
+
+
+def gyroscopic(q, v, params):
+    return params["g"] @ v + 0.3 * jnp.stack([v[1], -v[0]])
+
+
+def modulated(q, v, params, t, x):
+    """Stiffness that varies in time, seven times a period."""
+    return linear(q, v, params, t, x) - 0.5 * jnp.sin(7 * OMEGA * t) * (q @ q)
+
+
+def coulomb(q, v, params):
+    """Of no slope but at rest."""
+    return params["g"] @ v + 0.3 * jnp.sign(v)
+
+
+def cubic(q, v, params):
+    return params["g"] @ v + 0.1 * v**3
+
+
+def test_the_reversed_nudge_refuses_other_systems():
+    cases = (
+        (linear_friction, linear, False),
+        (gyroscopic, linear, True),
+        (cubic, linear, True),
+        (linear_friction, modulated, True),
+    )
+    ask = quickly(lambda model, x, path: not_reciprocal(model.free(x), path))
+    path = 0.3 * systems.normal(8, (90, 4))
+    for force, lagrangian, wrong in cases:
+        model, x, _ = linear_damped(force, lagrangian)
+        assert ask(model, x[0], path) == wrong
+        low = jax.tree.map(lambda a: a.astype(jnp.float32), (model, x[0], path))
+        assert ask(*low) == wrong
+    with pytest.raises(RuntimeError, match="of a linear reciprocal system"):
+        apply(ReversedNudge(Newton()), linear_damped(cubic))
+    with refused(ValueError, "a nudge beta other than 0"):
+        ReversedNudge(beta=0.0)
+
+
+@pytest.mark.parametrize("force", [linear_friction, coulomb])
+def test_the_reversed_nudge_looks_where_it_leads(force):
+    """Dry friction has no slope that would tell."""
+    model, x, _ = linear_damped(force)
+    free, away = (0.3 * systems.normal(seed, (90, 4)) for seed in (8, 9))
+    ask = quickly(lambda model, x, *paths: not_linear(model.free(x), *paths))
+    assert ask(model, x[0], free, free + away) == (force is coulomb)
+
+
+def test_the_reversed_nudge_refuses_an_action_that_is_not_doubled():
+    """At rest, too, where nothing moves."""
+
+    def plain(q, v, params, t, x):
+        return linear(q, v, params, t, 0.0 * x)
+
+    model, x, y = linear_damped()
+    action = Action(plain, model.energy.params, size=2, steps=90, dt=PERIOD / 90)
+    with pytest.raises(RuntimeError, match="expected the doubled action"):
+        apply(ReversedNudge(), (Model(action, PathError(coordinates=(0,))), x, y[:, :, :1]))
+
+
+def test_contrasts_of_harmonics():
+    errors = [error(symmetric(beta), harmonic) for beta in (0.04, 0.02)]
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.1)
+
+
+def test_arguments_with_defaults_are_no_inputs():
+    """They keep their value, as those that `functools.partial` gives do."""
+
+    def loud(q, v, params, t, size=2.0):
+        return 0.5 * (v @ v) - 0.5 * params * (q @ q) + size * jnp.cos(t) * q[0]
+
+    options = {"size": 1, "steps": 30, "dt": 2 * np.pi / 30}
+    path, x = {"path": systems.normal(9, (30, 1))}, jnp.array([0.3])
+    values = [Action(f, 0.6, **options)(path, x) for f in (loud, partial(loud, size=2.0))]
+    plain = Action(lambda q, v, k, t: loud(q, v, k, t), 0.6, **options)(path, x)
+    assert values == [plain, plain]
+
+
+class Pendulum(eqx.Module):
+    """A Lagrangian with a call of its own."""
+
+    gravity: Array
+
+    def __call__(self, q, v, t, x):
+        return 0.5 * (v @ v) + self.gravity * jnp.sum(jnp.cos(q)) + x[0] * jnp.cos(t) * jnp.sum(q)
+
+
+def test_friction_may_depend_on_time_and_input():
+    """The same action as with its numbers put in by hand."""
+    state, x = {"path": systems.normal(9, (60, 6))}, jnp.array([0.6, 0.3])
+
+    def action(force):
+        return launched(force)[0].energy(state, x)
+
+    timed = action(lambda q, v, params, t: params["g"] * v * (1.0 + 0.0 * t))
+    given = action(lambda q, v, params, t, x: x[0] / 0.6 * params["g"] * v)
+    usual = action(lambda q, v, params: params["g"] * v)
+    np.testing.assert_allclose([timed, given], usual, rtol=1e-12)
+    assert abs(action(lambda q, v, params, t: t * v) - usual) > 1e-3 * abs(usual)
+
+
+def test_whole_numbers_learn():
+    action = Action(lambda q, v, p, t: 0.5 * p["m"] * (v @ v), {"m": 2}, size=1, steps=9, dt=0.1)
+    assert action.params["m"].dtype == jnp.float64
+
+
+def squared(q):
+    return jnp.vdot(q, q)
+
+
+@pytest.mark.parametrize("where", ["energy", "cost"])
+def test_complex_nudges_need_holomorphic_functions(where):
+    """Conjugates, whose slope along ``i`` is another one, are told from what is analytic."""
+    model, x, y = periodic()
+
+    def damaged(q, v, params, t, x):
+        return duffing(q, v, params, t, x) - 0.02 * squared(q)
+
+    if where == "energy":
+        action = Action(damaged, PARAMS, size=3, steps=STEPS, dt=PERIOD / STEPS)
+        model = Model(action, model.cost)
+    else:
+        density = PathDensity(lambda q, y: 0.5 * squared(q))
+        model = Model(model.energy, density)
+    with pytest.raises(RuntimeError, match="energy and a cost that are holomorphic"):
+        apply(EquilibriumPropagation(Newton(), holomorphic(4, 0.05)), (model, x, y))
+
+
+def test_a_density_of_absolute_values_is_refused_for_complex_nudges():
+    model, x, y = periodic()
+    model = Model(model.energy, PathDensity(lambda q, y: jnp.sum(jnp.abs(q) ** 2)))
+    wanted = refused(ValueError, "a density that is holomorphic for complex nudges")
+    with jax.numpy_dtype_promotion("standard"), wanted:
+        apply(EquilibriumPropagation(Newton(), holomorphic(4, 0.05)), (model, x, y))
+
+
+def test_a_lagrangian_may_be_a_module():
+    options = {"size": 2, "steps": 30, "dt": 2 * np.pi / 30}
+    module = Action(Pendulum(jnp.asarray(0.5)), **options)
+    function = Action(lambda q, v, g, t, x: Pendulum(g)(q, v, t, x), 0.5, **options)
+    state, x = {"path": systems.normal(9, (30, 2))}, jnp.array([0.3])
+    slopes = [
+        eqx.filter_grad(lambda action: action(state, x))(a).params for a in (module, function)
+    ]
+    assert module(state, x) == function(state, x)
+    assert slopes[0].gravity == slopes[1] != 0
+
+
+def test_oscillators_learn_a_periodic_response():
+    """That of a teacher with other parameters, by descent along the contrast of two nudged paths."""
+    model, x, _ = periodic()
+    moved = jax.tree.map(lambda a: 1.15 * a, PARAMS)
+    teacher = eqx.tree_at(lambda m: m.energy.params, model, moved)
+    y = apply(Adjoint(Newton()), (teacher, x, waves(STEPS)[None])).state["path"]
+    nudging = EquilibriumPropagation(Newton(), Padded(symmetric(1e-2)))
+    values = []
+    for _ in range(30):
+        got = apply(nudging, (model, x, y))
+        values.append(float(got.value))
+        step = jax.tree.map(lambda g: -5.0 * g, got.gradient)
+        model = eqx.apply_updates(model, step)
+    assert values[-1] < 0.02 * values[0]
+    assert all(after < before for before, after in pairwise(values))

@@ -1,0 +1,620 @@
+"""Solvers of actions: elimination, the paths they find, and what they refuse."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from eqprop import (
+    Blockwise,
+    EquilibriumPropagation,
+    Model,
+    SquaredError,
+    holomorphic,
+    relax,
+    symmetric,
+)
+from eqprop.energies.energy import norm
+from eqprop.lagrangian import (
+    Action,
+    Continuation,
+    FixedEnds,
+    FourierError,
+    FreeEnd,
+    HarmonicAction,
+    InitialValue,
+    Newton,
+    PathDensity,
+    PathError,
+    Periodic,
+    Shooting,
+    doubled,
+    examine,
+    midpoint,
+    monodromy,
+    verlet,
+)
+from eqprop.lagrangian.curvature import second_variation, solve, solve_refined
+from eqprop.lagrangian.stationary import whole
+from eqprop.solvers import CONVERGED, STEPS_SPENT
+from helpers import systems
+from helpers.paths import (
+    ENDS,
+    PARAMS,
+    PERIOD,
+    STEPS,
+    apply,
+    duffing,
+    exact,
+    fixed,
+    found,
+    free_duffing,
+    harmonic,
+    periodic,
+    quickly,
+    refused,
+    settle,
+    spring,
+    spring_action,
+    state_of,
+    waves,
+)
+
+BOUNDARIES = [
+    Periodic(),
+    Periodic(pin=(1, 0.2)),
+    FixedEnds([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
+    FreeEnd([0.0, 0.0, 0.0]),
+]
+
+
+def turning(q, v, params, t, x):
+    """In a field in which no mixed block of the Hessian is symmetric."""
+    return duffing(q, v, params, t, x) + 0.6 * (q[0] * v[1] - q[1] * v[0])
+
+
+COSTS = [
+    (FourierError((0, 1, 3)), (3, 2, 3)),
+    (PathError(0.3, (0, 5, -1), (0, 2)), (3, 2)),
+    (PathDensity(lambda q, y: jnp.cosh(q[0] * q[1] - y)), None),
+]
+
+
+@pytest.mark.parametrize(
+    "boundary, cost, shape",
+    [(boundary, *COSTS[0]) for boundary in BOUNDARIES]
+    + [(Periodic(), *cost) for cost in COSTS[1:]]
+    + [(InitialValue([0.1, 0.2, 0.3], [0.0, -0.1, 0.2]), *COSTS[1])],
+)
+def test_elimination_equals_the_dense_hessian(boundary, cost, shape):
+    """Solution, determinant and Morse index, free and nudged either way."""
+    nodes, twice = boundary.unknown(17), isinstance(boundary, InitialValue)
+    lagrangian, size = (doubled(duffing), 6) if twice else (turning, 3)
+    action = Action(lagrangian, PARAMS, size=size, steps=17, dt=0.35, boundary=boundary)
+    model, x = Model(action, cost), jnp.array([0.3, 0.2])
+    path = boundary.unit().retract(systems.normal(1, (nodes, size)))
+    right, y = systems.normal(2, (nodes, size)), jnp.zeros(shape or nodes)
+    free = np.ones(path.size, bool)
+    if isinstance(boundary, Periodic) and boundary.pin:
+        free[boundary.pin[0]] = False
+
+    @quickly
+    def both(beta):
+        phase = model.nudged(x, y, beta)
+        whole = jax.hessian(lambda path: phase({"path": path}))(path)
+        system = second_variation(phase, {"path": path})
+        return whole, solve_refined(system, right), system.factor().left.inertia()
+
+    for beta in (0.0, 0.7, -0.7):
+        whole, answer, inertia = both(jnp.asarray(beta))
+        whole = np.reshape(whole, (path.size, -1))[np.ix_(free, free)]
+        expected = np.zeros(path.size)
+        expected[free] = np.linalg.solve(whole, np.ravel(right)[free])
+        np.testing.assert_allclose(np.ravel(answer), expected, atol=1e-11 * np.abs(expected).max())
+        values = np.linalg.eigvalsh(whole)
+        assert 0 < inertia.negative == np.sum(values < 0)
+        assert inertia.sign == np.prod(np.sign(values))
+        logs = np.sum(np.log(np.abs(values)))
+        np.testing.assert_allclose(inertia.log_determinant, logs, rtol=1e-10)
+
+
+def test_matrices_are_taken_one_by_one():
+    """Batched LAPACK calls that meet in XLA's thread pool may wait for one another without end."""
+    model, x, y = periodic()
+    learner = EquilibriumPropagation(Newton(), symmetric(1e-3))
+
+    def gradient(x, y, state):
+        return learner(model, x, y, state, jax.random.key(0)).gradient.energy.params
+
+    x, y = (jnp.repeat(part, 5, 0) for part in (x, y))
+    program = jax.jit(gradient).lower(x, y, model.rest(x)).as_text()
+    calls = [line for line in program.splitlines() if "custom_call" in line and "lapack" in line]
+    assert calls or jax.default_backend() != "cpu"
+    shapes = [shape for line in calls for shape in re.findall(r"tensor<([0-9x]+)x[fi]", line)]
+    assert max(len(shape.split("x")) for shape in shapes) == 2
+
+
+def is_program(part):
+    return hasattr(part, "eqns")
+
+
+def work(jaxpr):
+    """Numbers computed by a program whose loops have known lengths, and the largest array in it."""
+    total = largest = 0
+    for equation in jaxpr.eqns:
+        sizes = [np.prod(out.aval.shape, dtype=float) for out in equation.outvars]
+        times = equation.params.get("length", 1)
+        parts = jax.tree.leaves(tuple(equation.params.values()), is_leaf=is_program)
+        inner = [work(getattr(part, "jaxpr", part)) for part in parts if is_program(part)]
+        total += sum(sizes) + times * sum(count for count, _ in inner)
+        largest = max(largest, *sizes, *(size for _, size in inner))
+    return total, largest
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES[:3], ids=str)
+def test_a_newton_step_is_linear_in_time_and_memory(boundary):
+    """By the shapes of everything that it computes."""
+
+    def step(steps, size=3):
+        def spring(q, v, params, t):
+            return 0.5 * (v @ v - params * (q @ q)) + jnp.cos(t) * q[0]
+
+        ends = FixedEnds(np.zeros(size), np.ones(size))
+        ends = ends if isinstance(boundary, FixedEnds) else boundary
+        action = Action(spring, 1.0, size=size, steps=steps, dt=0.1, boundary=ends)
+        phase = action.clamp(jnp.zeros(1))
+
+        def solution(path):
+            system = second_variation(phase, {"path": path})
+            return solve(system.factor(), path)
+
+        return work(jax.make_jaxpr(solution)(action.rest(jnp.float64)["path"]).jaxpr)
+
+    (short, small), (long, large) = step(1000), step(2000)
+    assert 1.99 < long / short < 2.01
+    assert 1.99 < large / small < 2.01
+    assert small <= 1001 * 3 * 7
+    wide = [step(100, size) for size in (4, 8)]
+    assert wide[1][1] / wide[0][1] < 5
+
+
+@pytest.mark.parametrize("drive", [0.0, 0.8])
+@pytest.mark.parametrize("rule", [verlet, midpoint])
+def test_rules_are_of_second_order(rule, drive):
+    """Against ``q = A sin(w t) + B sin(2 t)``, a driven oscillator between fixed ends."""
+
+    def spring(q, v, params, t):
+        return 0.5 * (v @ v - params * params * (q @ q)) + drive * jnp.sin(2 * t) * q[0]
+
+    answer = drive / (1.1**2 - 4)
+    size = (1 - answer * np.sin(4.0)) / np.sin(2.2)
+    errors = []
+    for steps in (20, 40):
+        dt = 2.0 / steps
+        ends = FixedEnds([0.0], [1.0])
+        action = Action(spring, 1.1, size=1, steps=steps, dt=dt, boundary=ends, rule=rule)
+        path, _ = settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+        truth = size * np.sin(1.1 * action.times) + answer * np.sin(2 * action.times)
+        errors.append(np.max(np.abs(path["path"][:, 0] - truth)))
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.05)
+
+
+def test_the_verlet_path_is_leapfrog():
+    """The stationary path obeys ``m (q_+ - 2 q + q_-) / dt^2 = -V'(q) + f(t)`` at every inner node."""
+    model, x, _ = fixed()
+    path = exact(fixed).state["path"][0]
+    nodes = model.energy.boundary.complete(path, x[0])
+    force = jax.vmap(jax.grad(lambda q, t: duffing(q, jnp.zeros(3), PARAMS, t, x[0])))
+    pull = force(nodes[1:-1], jnp.asarray(model.energy.times))
+    second = (nodes[2:] - 2 * nodes[1:-1] + nodes[:-2]) / model.energy.dt**2
+    np.testing.assert_allclose(second, pull, atol=1e-9)
+    before, after = model.energy.momenta({"path": path}, x[0])
+    np.testing.assert_allclose(before[:-1], after[1:], atol=1e-11)
+
+
+def test_shooting_finds_the_same_paths():
+    """On a period, between ends, and with a free end; the monodromy is symplectic."""
+    shoot = quickly(lambda phase, state: Shooting().settle(phase, state))
+    for case in ((periodic,), (fixed,)):
+        model, x, _ = case[0]()
+        near = jax.tree.map(lambda z: 0.9 * z, state_of(exact(*case)))
+        state, info = shoot(model.free(x[0]), near)
+        assert info.outcome == CONVERGED
+        np.testing.assert_allclose(state["path"], exact(*case).state["path"][0], atol=1e-8)
+    model, x, _ = periodic()
+    turn = quickly(monodromy)(model.free(x[0]), state_of(exact(periodic)))
+    unit = np.kron([[0.0, 1.0], [-1.0, 0.0]], np.eye(3))
+    np.testing.assert_allclose(turn.T @ unit @ turn, unit, atol=1e-9)
+    free = spring_action(1.7, boundary=FreeEnd([0.3]))
+    phase = free.clamp(jnp.zeros(1))
+    state, _ = shoot(phase, {"path": jnp.full((100, 1), 0.3)})
+    np.testing.assert_allclose(state["path"], found(free)[1]["path"], atol=1e-9)
+    with refused(TypeError, "nudged phases are for Newton"):
+        Shooting().settle(model.nudged(x[0], waves(STEPS), 0.1), model.energy.rest(jnp.float64))
+
+
+def test_continuation_reaches_what_newton_does_not():
+    """With few steps a stage, in the forcing and in the nudge."""
+    model, x, y = periodic()
+    few = Newton(max_steps=3)
+    follow = quickly(lambda phase, state: Continuation(few, 6).settle(phase, state))
+    phase, rest = model.free(2 * x[0]), model.energy.rest(jnp.float64)
+    _, alone = quickly(few.attempt)(phase, rest)
+    assert alone.outcome == STEPS_SPENT
+    free, info = follow(phase, rest)
+    assert info.outcome == CONVERGED and info.residual < 1e-11
+    nudged, info = follow(model.nudged(2 * x[0], y[0], 0.3), free)
+    assert info.outcome == CONVERGED and norm(jax.tree.map(jnp.subtract, nudged, free)) > 0.1
+
+
+def test_morse_index_counts_conjugate_points():
+    """Of an oscillator between fixed ends: how often ``omega t`` passes a multiple of pi."""
+    for frequency in (0.3, 0.7, 1.7):
+        sharp = examine(*found(spring_action(frequency, boundary=ENDS)))
+        assert sharp.morse_index == int(2 * frequency)
+        assert sharp.sign == (-1) ** sharp.morse_index
+        assert sharp.residual < 1e-11
+        expected = min(abs((k / 2) ** 2 - frequency**2) / 0.25 for k in range(1, 6))
+        np.testing.assert_allclose(sharp.margin, expected, rtol=0.02)
+
+
+def test_conjugate_points_and_resonances_are_warned_of():
+    """By the solver that finds the path, once for a batch, and by a look at it."""
+    near = [spring_action(0.5 * 1.001, boundary=ENDS), spring_action(1.001)]
+    for action in near:
+        with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
+            phase, state = found(action)
+            jax.effects_barrier()
+        with pytest.warns(UserWarning, match="near a conjugate point or a resonance"):
+            examine(phase, state)
+    assert examine(*found(spring_action(0.6))).margin > 0.2
+
+    def settled(x):
+        return Newton().settle(near[0].clamp(x), near[0].rest(jnp.float64))[1].margin
+
+    with pytest.warns(UserWarning, match="near a conjugate point") as seen:
+        margins = quickly(jax.vmap(settled))(jnp.zeros((5, 1)))
+        jax.effects_barrier()
+    assert len(seen) == 1 and jnp.all(margins < 0.02)
+
+
+def test_a_jump_between_free_paths_is_warned_of():
+    """The orbit of a large amplitude stays with its drive when that turns round, at another index; a first
+    guess is no branch to leave."""
+
+    def hard(q, v, params, t, x):
+        pull = x[0] * jnp.cos(1.6 * t) * q[0]
+        return 0.5 * (v @ v) - 0.5 * (q @ q) - 0.25 * jnp.sum(q**4) + pull
+
+    steps = 80
+    action = Action(hard, size=1, steps=steps, dt=2 * np.pi / 1.6 / steps)
+    guess = 1.5 * np.cos(2 * np.pi * np.arange(steps) / steps)[:, None]
+    path, info = settle(action.clamp(jnp.array([0.3])), {"path": jnp.asarray(guess)})
+    assert info.index == 3
+    settle(action.clamp(jnp.array([0.2])), path)
+    with pytest.warns(UserWarning, match="the branch that it started near"):
+        _, info = settle(action.clamp(jnp.array([-0.1])), path)
+        jax.effects_barrier()
+    assert info.index == 2
+
+
+def test_actions_refuse_bad_data():
+    with refused(ValueError, "size >= 1, steps >= 3 and a finite dt > 0"):
+        spring_action(1.0, steps=2)
+    with refused(ValueError, r"L\(q, v, params, t\)"):
+        Action(lambda q, v: 0.0, size=1, steps=10, dt=0.1)
+    with refused(ValueError, "an end with 1 finite coordinates"):
+        spring_action(1.0, boundary=FixedEnds([0.0, 1.0], [0.0]))
+    with refused(ValueError, "an end with 1 finite coordinates"):
+        spring_action(1.0, boundary=FreeEnd(np.array([np.nan])))
+    with refused(ValueError, "an end of shape"):
+        found(spring_action(1.0, boundary=FixedEnds(lambda x: x, [0.0])), jnp.zeros(3))
+    with refused(ValueError, "pinned coordinate in 0 .. 0"):
+        spring_action(1.0, boundary=Periodic(pin=(1, 0.0)))
+    unchecked = object.__new__(Periodic)  # past the type checker of the tests
+    object.__setattr__(unchecked, "pin", (0.0, 1.0))
+    for make in (lambda: Periodic(pin=(0, np.inf)), unchecked.__check_init__):
+        with refused(ValueError, r"pin = \(coordinate, value\), a whole number and a finite one"):
+            make()
+    with refused(ValueError, "a whole number of coordinates, steps, harmonics"):
+        whole(3.5)
+    with refused(ValueError, "a finite dt > 0"):
+        Action(spring, 1.0, size=1, steps=10, dt=np.inf)
+    with refused(ValueError, r"floating-point numbers, got int64; cast them"):
+        found(spring_action(1.0, boundary=FixedEnds([0.0], [1.0])), jnp.arange(2))
+    with pytest.raises(IndexError) as raised:
+        Action(duffing, PARAMS, size=3, steps=20, dt=0.1).clamp(jnp.asarray(0.3))
+    assert any("the input x of one example, of shape ()" in n for n in raised.value.__notes__)
+    by_coordinate = Action(lambda q, v, params, t: v * v + jnp.cos(t), size=3, steps=20, dt=0.3)
+    with refused(ValueError, "sum over the coordinates"):
+        by_coordinate.clamp(jnp.zeros(1))
+
+
+def test_a_given_start_needs_doubled_variables():
+    options = {"steps": 20, "dt": 0.1}
+    for boundary in (InitialValue([0.0], [1.0]), InitialValue([0.0] * 3, [1.0] * 3)):
+        with refused(ValueError, "back-propagation by time reversal"):
+            Action(duffing, PARAMS, size=3, boundary=boundary, **options)
+    start = InitialValue([0.2], [1.0])
+
+    def pair(q, v, params, t):
+        return spring(q[:1], v[:1], params, t) + 0.5 * (v[1] ** 2 - q[1] ** 2)
+
+    with refused(RuntimeError, "expected doubled variables"):
+        found(Action(pair, 0.3, size=2, boundary=start, **options))
+
+    def small(q, v, params, t):
+        return 1e-6 * pair(q, v, params, t)
+
+    def still(q, v, params, t):
+        """At rest, where its action is 0 as well."""
+        return 0.5 * (v @ v) - 0.5 * params * (q @ q)
+
+    rest = InitialValue([0.0], [0.0])
+    for lagrangian, given in ((small, start), (still, rest)):
+        with refused(RuntimeError, "expected doubled variables"):
+            found(Action(lagrangian, 0.3, size=2, boundary=given, **options))
+
+
+def test_a_given_start_may_be_marched_from():
+    """To the path that Newton's method finds; where that one does not settle, nudged phases take it."""
+    start = InitialValue([1.5], [0.4])
+
+    def quartic(q, v, params, t):
+        return 0.5 * (v @ v) - 0.25 * params * jnp.sum(q**4)
+
+    action = Action(doubled(quartic), 1.0, size=2, steps=100, dt=0.05, boundary=start)
+    phase, rest = action.clamp(jnp.zeros(1)), action.rest(jnp.float64)
+    marched, info = quickly(Shooting().settle)(phase, rest)
+    np.testing.assert_allclose(marched["path"], settle(phase, rest)[0]["path"], atol=1e-9)
+    assert info.outcome == CONVERGED
+
+
+def test_counts_and_times_may_be_of_any_type():
+    options = {"size": np.int64(1), "steps": np.int64(20), "dt": jnp.asarray(0.1)}
+    action = Action(spring, 1.0, boundary=FixedEnds([0.0], [1.0]), **options)
+    assert (type(action.steps), type(action.dt)) == (int, float)
+
+
+def test_a_start_that_is_not_finite_is_named():
+    def hollow(q, v, params, t):
+        return 0.5 * (v @ v) - params * jnp.sum(1.0 / jnp.abs(q))
+
+    ends = FixedEnds([1.0], [1.0])
+    with refused(RuntimeError, "finite forces along the path where the search starts"):
+        found(Action(hollow, 0.1, size=1, steps=20, dt=0.05, boundary=ends))
+
+
+def test_a_branch_is_watched_whichever_solver_found_it():
+    """A free path of a loose tolerance is one, too."""
+
+    def driven(q, v, params, t, x):
+        duffing = 0.5 * (q @ q) + 0.25 * jnp.sum(q**4)
+        return 0.5 * (v @ v) - params * duffing + 0.05 * jnp.cos(1.2 * t) * q[0]
+
+    period = 2 * np.pi / 1.2
+    action = Action(driven, 1.0, size=1, steps=60, dt=period / 60)
+    model, x = Model(action, PathError(weight=period / 60)), jnp.zeros((1, 1))
+    learner = EquilibriumPropagation(Newton(1e-2), symmetric(0.5), Newton())
+    with refused(RuntimeError, "on the branch of the free one"):
+        apply(learner, (model, x, jnp.ones((1, 60, 1))))
+
+
+def test_drives_above_the_harmonics_are_told():
+    def driven(harmonic):
+        def lagrangian(q, v, params, t):
+            return 0.5 * (v @ v - params * (q @ q)) + jnp.cos(harmonic * t) * q[0]
+
+        return HarmonicAction(lagrangian, 0.3, size=1, harmonics=5, period=2 * np.pi)
+
+    found(driven(4))
+    with pytest.warns(UserWarning, match="in harmonics above the 5 of the path"):
+        found(driven(7))
+
+
+def test_nudges_near_a_resonance_are_told():
+    """Whose response is no more linear, though the system is."""
+
+    def driven(q, v, params, t):
+        return 0.5 * (v @ v - params * (q @ q)) + 0.1 * jnp.cos(t) * q[0]
+
+    def gradient(stiffness):
+        action = Action(driven, stiffness, size=1, steps=60, dt=2 * np.pi / 60)
+        model = Model(action, PathError(weight=action.dt))
+        learner = EquilibriumPropagation(Newton(), symmetric(1e-2))
+        apply(learner, (model, jnp.zeros((1, 1)), jnp.zeros((1, 60, 1))))
+        jax.effects_barrier()
+
+    gradient(1.2)
+    with pytest.warns(UserWarning, match="half as much again"):
+        gradient(1.02)
+    with refused(RuntimeError, "over 4 times as far"):
+        gradient(1.01)
+
+
+def test_margins_do_not_depend_on_units():
+    """Two oscillators far from resonance, of which one weighs ten thousand times as much."""
+
+    def uneven(q, v, params, t):
+        moving = 0.5 * v[0] ** 2 + 0.5e4 * v[1] ** 2
+        return moving - 0.75 * q[0] ** 2 - 1.5e4 * q[1] ** 2 + 0.1 * jnp.cos(t) * q[0]
+
+    action = Action(uneven, size=2, steps=60, dt=2 * np.pi / 60)
+    _, info = settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+    assert 0.5 < info.margin < 4
+
+
+def test_continuation_needs_an_input():
+    alone = spring_action(0.3)
+    with refused(ValueError, "does not depend on it"):
+        Continuation().settle(alone.clamp(jnp.zeros(1)), alone.rest(jnp.float64))
+
+
+def test_an_autonomous_period_needs_a_pin():
+    clock = Action(
+        lambda q, v, params, t: free_duffing(q, v, params, t) + jnp.cos(t),
+        PARAMS,
+        size=3,
+        steps=20,
+        dt=0.3,
+    )
+    with refused(ValueError, "do not know the time"):
+        clock.clamp(jnp.zeros(1))
+    action = Action(free_duffing, PARAMS, size=3, steps=20, dt=0.3)
+    with refused(ValueError, r"Periodic\(pin=\(coordinate, value\)\)"):
+        action.clamp(jnp.zeros(1))
+
+
+@pytest.mark.parametrize(
+    "value, start",
+    [(0.5, np.zeros(50)), (0.5, 0.5 * np.cos(2 * np.pi * np.arange(50) / 50)), (0.0, np.zeros(50))],
+)
+def test_an_orbit_must_cross_its_pin(value, start):
+    """A path kicked or turning at the pin, and rest, are no orbits; one that moves there is found again."""
+
+    def well(q, v, params, t):
+        return 0.5 * (v @ v) - 0.5 * (q @ q) - 0.25 * jnp.sum(q**4)
+
+    action = Action(well, size=1, steps=50, dt=0.1, boundary=Periodic(pin=(0, value)))
+    phase = action.clamp(jnp.zeros(1))
+    with refused(RuntimeError, "an orbit that crosses the pinned value"):
+        settle(phase, {"path": jnp.asarray(start)[:, None]})
+    wave = value + np.sin(2 * np.pi * np.arange(50) / 50)
+    state, info = settle(phase, {"path": jnp.asarray(wave)[:, None]})
+    assert info.outcome == CONVERGED and jnp.max(state["path"]) > 0.8
+
+
+def test_complex_nudges_past_a_conjugate_point_are_refused():
+    """As real ones of the same size, whose index changes."""
+    action = spring_action(1.01, boundary=FixedEnds([0.3], [0.2]))
+    model = Model(action, PathError(weight=action.dt))
+    estimator = EquilibriumPropagation(Newton(), holomorphic(4, 0.1))
+    with refused(RuntimeError, "the branch of the free one"):
+        apply(estimator, (model, jnp.zeros((1, 1)), jnp.zeros((1, 99, 1))))
+
+
+def test_the_amplitudes_of_a_path_are_its_harmonics():
+    angle = 2 * np.pi / 20 * np.arange(20)[:, None]
+    path = jnp.asarray(0.7 + 0.2 * np.cos(3 * angle) - 0.4 * np.sin(3 * angle))
+    found = FourierError((0, 3, 4)).predict({"path": path})[..., 0]
+    np.testing.assert_allclose(found, [[0.7, 0.0], [0.2, -0.4], [0.0, 0.0]], atol=1e-14)
+
+
+def test_costs_refuse_bad_data():
+    model, x, y = periodic()
+    path = model.rest(x)["path"][0]
+    with refused(ValueError, r"target of shape \(120, 3\), got \(119, 3\)"):
+        model.loss({"path": path}, y[0, 1:])
+    with refused(ValueError, "indices below 120"):
+        PathError(at=(120,)).predict({"path": path})
+    with refused(ValueError, r"harmonics in 0 .. 59"):
+        FourierError((60,)).predict({"path": path})
+
+
+def test_a_singular_mass_is_refused():
+    def massless(q, v, params, t):
+        return 0.5 * v[0] ** 2 - 0.5 * (q @ q) + q[0] * q[1] * 0.3 + jnp.cos(t) * q[0]
+
+    action = Action(massless, size=2, steps=20, dt=2 * np.pi / 20)
+    with refused(RuntimeError, "invertible mass matrix"):
+        found(action)
+
+
+def test_a_time_step_beyond_stability_is_refused():
+    """Leapfrog at ``omega dt = 2.2``; the midpoint rule takes it."""
+    rough = {"steps": 20, "period": 4.4, "boundary": ENDS}
+    with refused(RuntimeError, "within the limit of stability"):
+        found(spring_action(10.0, **rough))
+    found(spring_action(10.0, rule=midpoint, **rough))
+    twice = doubled(spring, lambda q, v, params: 0.1 * v)
+    ends = FixedEnds([0.0, 0.0], [1.0, 0.0])
+    for rule, frequency in ((verlet, 8.8), (midpoint, 10.0)):
+        found(Action(twice, frequency, size=2, steps=20, dt=0.22, boundary=ends, rule=rule))
+    with refused(RuntimeError, "within the limit of stability"):
+        found(Action(twice, 9.3, size=2, steps=20, dt=0.22, boundary=ends))
+
+
+def test_a_drive_out_of_period_is_refused():
+    with refused(RuntimeError, "the period of the path"):
+        found(spring_action(0.6, period=6.0))
+
+
+def test_no_convergence_is_refused():
+    """At the resonance of the discrete oscillator, and with too few steps."""
+    with refused(RuntimeError, "expected to converge|near a conjugate point or a resonance"):
+        found(spring_action(np.sin(np.pi / 64) * 64 / np.pi, steps=64))
+    model, x, _ = periodic()
+    with refused(RuntimeError, "Continuation"):
+        few = quickly(Newton(max_steps=1).settle)
+        few(model.free(x[0]), model.energy.rest(jnp.float64))
+
+
+def test_a_step_onto_another_branch_is_refused():
+    """A negative nudge that outweighs the springs: the index changes, and the path jumps."""
+    action = spring_action(0.6, boundary=FixedEnds([0.0], [0.1]))
+    model = Model(action, PathError(weight=action.dt))
+    x, y = jnp.zeros(1), jnp.zeros((99, 1))
+    free, _ = settle(model.free(x), model.energy.rest(jnp.float64))
+    settle(model.nudged(x, y, jnp.asarray(-0.05)), free)
+    with refused(RuntimeError, "another branch|the branch of the free one"):
+        settle(model.nudged(x, y, jnp.asarray(1.0)), free)
+
+
+def test_newton_serves_actions_alone():
+    system = systems.quadratic()
+    phase = system.model.free(system.x[0])
+    with refused(TypeError, r"the phase of an eqprop.lagrangian.Action"):
+        Newton().settle(phase, system.model.energy.rest(jnp.float64))
+    model, x, y = periodic()
+    other = Model(model.energy, SquaredError(output="path"))
+    with refused(TypeError, "a PathCost"):
+        Newton().settle(other.nudged(x[0], y[0], 0.1), model.energy.rest(jnp.float64))
+    with refused(ValueError, "a solver for saddles"):
+        model.free(x[0]).curvature("path")
+    with refused(ValueError, "a solver for saddles"):
+        relax(model, x, model.rest(x), Blockwise())
+
+
+def test_harmonic_balance_converges_faster_than_any_power():
+    """Against more harmonics; and the nodes of a discretised path approach it as ``dt^2``."""
+    nodes = periodic()[0].energy.times
+
+    def positions(count):
+        model, x, _ = harmonic(count)
+        path = settle(model.free(x[0]), model.energy.rest(jnp.float64))[0]["path"]
+        return model.energy.positions(path, nodes)
+
+    truth = positions(12)
+    errors = [np.max(np.abs(positions(count) - truth)) for count in (2, 4, 8)]
+    assert errors[0] < 1e-2 and errors[1] < errors[0] / 100 and errors[2] < errors[1] / 1e4
+    apart = np.max(np.abs(exact(periodic).state["path"][0] - truth))
+    assert apart < 0.02 * (PERIOD / STEPS) ** 2
+
+
+def test_harmonic_actions_refuse_bad_data():
+    with refused(ValueError, "harmonics >= 1"):
+        HarmonicAction(duffing, PARAMS, size=3, harmonics=0, period=1.0)
+    with refused(ValueError, "more than 8 samples"):
+        HarmonicAction(duffing, PARAMS, size=3, harmonics=4, period=1.0, samples=8)
+    with refused(ValueError, "do not know the time"):
+        HarmonicAction(free_duffing, PARAMS, size=3, harmonics=4, period=1.0).clamp(jnp.zeros(1))
+    with refused(RuntimeError, "the period of the path"):
+        action = HarmonicAction(spring, 0.6, size=1, harmonics=3, period=6.0)
+        settle(action.clamp(jnp.zeros(1)), action.rest(jnp.float64))
+
+
+def test_ends_may_come_from_the_input():
+    """A free particle goes straight from where its example says to where it says."""
+
+    def particle(q, v, mass, t):
+        return 0.5 * mass * (v @ v)
+
+    ends = FixedEnds(lambda x: x[0], lambda x: x[1])
+    action = Action(particle, 2.0, size=2, steps=10, dt=0.1, boundary=ends)
+    model, x = Model(action, PathError()), systems.normal(10, (3, 2, 2))
+    state, _ = quickly(relax)(model, x, model.rest(x), Newton())
+    share = jnp.linspace(0.0, 1.0, 11)[1:-1, None]
+    straight = x[:, :1] + share * (x[:, 1:] - x[:, :1])
+    np.testing.assert_allclose(state["path"], straight, atol=1e-12)
