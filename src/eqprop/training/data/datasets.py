@@ -177,7 +177,7 @@ def _root(data_dir: str | os.PathLike[str] | None) -> Path | None:
 
 def _read_digits(_: Path | None) -> tuple[Split, Split]:
     """Split by the stored `order`, in which every class has its share of both parts."""
-    asset = resources.files("eqprop") / "assets" / "digits.npz"
+    asset = resources.files("eqprop.training.data") / "assets" / "digits.npz"
     with asset.open("rb") as file, np.load(file) as arrays:
         order = arrays["order"]
         x = arrays["images"][order][..., None]
