@@ -58,9 +58,10 @@ def accuracy() -> list[str]:
 
 
 def how_settled(relaxations: list[dict[str, float]], recipe: dict[str, Any]) -> str:
-    """The smallest share of examples that settled; of chains, the largest drift."""
+    """The smallest share of examples that settled; of chains, the largest drift, where all have one."""
     if recipe["estimator"] == "thermal":
-        return f"drift {max(one.get('drift', float('nan')) for one in relaxations):.2f}"
+        drifts = [one.get("drift") for one in relaxations]
+        return "drift unknown" if None in drifts else f"drift {max(drifts):.2f}"
     if recipe["estimator"] in UNSETTLED or not recipe["tolerance"]:
         return "fixed steps"
     shares = [

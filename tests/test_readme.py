@@ -44,6 +44,13 @@ def test_tables_are_those_of_the_committed_results(page):
     assert tables.with_tables(text, tables.PAGES[page]) == text, "run make tables"
 
 
+def test_the_table_says_where_the_drift_of_chains_is_unknown():
+    recipe = {"estimator": "thermal"}
+    assert tables.how_settled([{"drift": 0.1}, {"drift": 0.3}], recipe) == "drift 0.30"
+    for unknown in ({"drift": None}, {}):
+        assert tables.how_settled([{"drift": 0.1}, unknown], recipe) == "drift unknown"
+
+
 def plain(value):
     """As JSON has it; one number for all edges is a list of one."""
     value = json.loads(json.dumps(value))

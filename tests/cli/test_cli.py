@@ -25,6 +25,7 @@ from eqprop.papers.catalogue import EXPERIMENTS
 from eqprop.papers.comparison import Case, Comparison, Sweep
 from eqprop.papers.finite_nudge.nudges import Nudges
 from eqprop.papers.oim.updates import Curves
+from eqprop.thermal.mixing import Mixing
 from eqprop.training import terminal as display
 from eqprop.training.data import datasets as data
 from eqprop.training.data.datasets import Dataset
@@ -575,6 +576,26 @@ def test_an_audit_needs_a_finished_epoch(finished):
     )
 
 
+@pytest.mark.parametrize("over", [True, False])
+def test_metrics_that_were_cut_between_two_lines_are_not_plotted(over, finished):
+    path, result = finished / "metrics.jsonl", read_json(finished / "result.json")
+    first, *others = path.read_text().splitlines()
+    path.write_text(first + "\n")
+    if not over:
+        (finished / "result.json").unlink()
+    assert len(others) == result["epochs"] - 1 > 0
+    said = refusal(call("plot", finished))
+    assert f"each of the {len(others) + 1} epochs" in said
+    assert f"got 1, none of 2 to {len(others) + 1}; restore the file" in said
+
+
+def test_mixing_of_chains_that_never_moved_is_told():
+    rows = [Mixing(0.0, "cost", r_hat, 9.0, 8) for r_hat in (1.0, np.nan)]
+    with redirect_stderr(Strict("ascii")) as err:
+        commands._tell_mixing(rows)
+    assert "split R-hat at most nan, at least 9 effective of 8 draws" in err.text()
+
+
 def test_an_unfinished_run_can_be_plotted(finished):
     (finished / "result.json").unlink()
     for path in finished.glob("*.png"):
@@ -642,6 +663,20 @@ def test_progress_and_tables_are_printed_whatever_the_encoding():
     assert "validation 25.00%" in err.text()
     assert "0.999987" in err.text()
     assert r"\u03b2 = 0.5 in \xfc/\udcff" in err.text()
+
+
+@pytest.mark.parametrize(
+    ("drift", "said"), [(0.05, ""), (0.25, "still drift (0.25)"), (np.nan, "no chain moved")]
+)
+def test_progress_says_how_chains_were(drift, said):
+    console = Console(file=io.StringIO(), width=300)
+    row = {"epoch": 1, "loss": 0.5, "accuracy": 0.5, "validation_accuracy": 0.25, "seconds": 1.0}
+    row |= {"objective": 0.5, "first_cost": 0.6, "last_cost": 0.4, "drift": drift}
+    with display.TrainingBar(2, console=console) as bar:
+        bar.epoch(row)
+    shown = console.file.getvalue()
+    assert "costs 0.6000 to 0.4000" in shown and said in shown
+    assert ("chain" in shown) == bool(said)
 
 
 AGREEMENT = Agreement("a-layer-of-a-long-name-another.weight", -0.999987, 1.2e-3, 3.4e-10)

@@ -417,3 +417,25 @@ def test_a_nudge_that_rounding_swallows_is_warned_of():
         warn_if_unresolved(lost, model, x, y, solver)
     for fine in ({"differences": True}, {"beta": 0.5}, {"precision": "full"}):
         warn_if_unresolved(dataclasses.replace(lost, **fine), model, x, y, solver)
+
+
+def test_layers_that_answer_no_nudge_are_named():
+    """Driven to the end of their interval, by a large bias."""
+    model, x, y = narrow()
+
+    def stuck(*names):
+        def biases(model):
+            return [model.energy.layers[name].bias for name in names]
+
+        return eqx.tree_at(biases, model, replace_fn=lambda b: b + 100.0)
+
+    def found(model):
+        return smallest_nudge(model, x, y, solver, ROUNDING[BF16])
+
+    solver = make_precise_solver(SMALL)
+    assert found(model).unmoved == ()
+    one = found(stuck("h1"))
+    assert one.unmoved == ("h1",) and one.layer != "h1" and 0 < one.beta < np.inf
+    recipe = dataclasses.replace(SMALL, precision=BF16, beta=0.5)
+    with pytest.warns(UserWarning, match=r"move no neuron of the layers h1, .* lower the gain"):
+        warn_if_unresolved(recipe, stuck("h1"), x, y, solver)

@@ -16,11 +16,14 @@ from eqprop import (
     Box,
     Contrast,
     EquilibriumPropagation,
+    FunctionEnergy,
     GradientDescent,
     ImplicitDifferentiation,
     Linear,
+    Model,
     Momentum,
     RandomSign,
+    SquaredError,
     holomorphic,
     layered,
     n_point,
@@ -31,6 +34,7 @@ from eqprop import (
 from eqprop.estimators.differences import DeltaPropagation
 from eqprop.estimators.estimator import Report, mean_loss
 from eqprop.solvers import Info
+from eqprop.solvers.relax import krylov
 from helpers import systems
 from helpers.systems import normal
 
@@ -133,6 +137,19 @@ def test_implicit_report(builder):
     assert report.adjoint.shape == (systems.BATCH,)
     assert np.all(report.adjoint < 1e-11)
     assert np.all(report.free.residual < 1e-13)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_adjoint_residual_is_relative(unit):
+    """Of an equation too stiff for one cycle: what that leaves of the slope, in any unit."""
+    stiffness = jnp.logspace(-4, 0, 200)
+    energy = FunctionEnergy(lambda p, s, x: 0.5 * p @ s["out"] ** 2, stiffness, {"out": 200})
+    phase = Model(energy, SquaredError()).free(jnp.zeros(1))
+    slope = {"out": unit * jnp.ones(200)}
+    multiplier, defect = krylov(phase, {"out": jnp.zeros(200)}, slope, 1e-12, 2)
+    left = stiffness * multiplier["out"] + slope["out"]
+    assert 1e-3 < defect < 0.5
+    np.testing.assert_allclose(defect, np.linalg.norm(left / unit) / 200**0.5)
 
 
 @every(*systems.ALL)

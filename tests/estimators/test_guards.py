@@ -11,6 +11,7 @@ import pytest
 from eqprop import (
     Backpropagation,
     Blockwise,
+    Box,
     Cost,
     EquilibriumPropagation,
     Flow,
@@ -29,7 +30,7 @@ from eqprop import (
 )
 from eqprop.energies.ops import cast
 from eqprop.energies.units.spin import Spin
-from eqprop.estimators.answer import asked, asymmetry, reached, warn_of_answer
+from eqprop.estimators.answer import asked, asymmetry, bend, reached, warn_of_answer
 from eqprop.estimators.audit import exact_gradient
 from eqprop.estimators.backpropagation import FeedForward
 from eqprop.estimators.differences import DeltaPropagation
@@ -239,7 +240,14 @@ def in_the_left_well(contrast, dtype=jnp.float64):
 
 
 @pytest.mark.parametrize(
-    ("contrast", "beta"), [(symmetric, 0.1), (partial(n_point, 4), 0.1), (one_sided, 0.1)]
+    ("contrast", "beta"),
+    [
+        (symmetric, 0.1),
+        (partial(n_point, 4), 0.1),
+        (one_sided, 0.1),
+        (one_sided, 0.2),
+        (one_sided, 0.3),
+    ],
 )
 def test_phases_in_different_basins_are_warned_of(contrast, beta):
     """They are settled, each, and the gradient is wrong by more than half."""
@@ -250,6 +258,36 @@ def test_phases_in_different_basins_are_warned_of(contrast, beta):
     seen, error = in_the_left_well(contrast(1e-3))
     assert error < 0.01
     warn_of_answer(seen)
+
+
+def test_an_answer_is_bent_where_its_forces_are_no_straight_line():
+    """From -1 to 2 a double well pulls by 0, 0.375 and -6; an interval ends what is straight."""
+    one, betas = jnp.ones((1, 1)), jnp.array([0.0, 1.0])
+
+    def of(model, *ends):
+        states = {"out": jnp.stack([end * one for end in ends])}
+        return bend(model, one, betas, {"out": -one}, states)
+
+    def linear(p, s, x):
+        return 0.5 * jnp.sum(s["out"] ** 2) + 2.0 * s["out"][0]
+
+    well, line, wall = (
+        Model(FunctionEnergy(energy, jnp.zeros(()), {"out": (1,)}, {"out": unit}), SquaredError())
+        for energy, unit in ((double_well, Linear()), (linear, Linear()), (linear, Box(-1.0, 9.0)))
+    )
+    assert of(well, -1.0, 2.0) == pytest.approx(6.75 / 6)
+    assert of(well, 0.5, 2.0) == pytest.approx(6.75 / 6)
+    assert of(line, -1.0, 2.0) == of(wall, -1.0, 2.0) == of(well, -1.0, -1.0) == 0
+    assert bend(well, one, -betas[::-1], {"out": -one}, {"out": jnp.stack([2 * one, -one])}) > 1
+
+
+def test_a_healthy_answer_is_hardly_bent():
+    model = layered((6, 20, 3), KEY)
+    x, y = systems.normal(0, (9, 6)), jnp.eye(3)[jnp.arange(9) % 3]
+    for contrast in (symmetric(0.3), one_sided(3.0)):
+        learner = EquilibriumPropagation(Blockwise(1e-6, 200), contrast)
+        seen = systems.quickly(learner)(model, x, y, model.rest(x), KEY).report.metrics()
+        assert 0 <= seen["nudge_bend"] < 0.1
 
 
 def test_a_nudge_that_is_lost_in_rounding_reaches_nothing():

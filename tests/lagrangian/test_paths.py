@@ -309,6 +309,31 @@ def test_the_reversed_nudge_is_exact_at_any_nudge():
     assert np.linalg.norm(found - reference) < 2e-9 * np.linalg.norm(reference)
 
 
+def test_the_derivative_of_a_reversed_nudge_is_its_gradient():
+    """In drives, targets and the start, too, as the settled path has it by the adjoint equation."""
+    model, x, y = linear_damped()
+
+    def value(given):
+        found = ReversedNudge(Newton(), 50.0)(*given, KEY)
+        return found.value, found.gradient
+
+    def settled(given):
+        model, x, y, start = given
+        return mean_loss(model, relax(model, x, start, Newton())[0], y)
+
+    @quickly
+    def both(given):
+        by_value = eqx.filter_grad(value, has_aux=True)(given)
+        return by_value, eqx.filter_grad(settled)(given)
+
+    ((slopes, gradient), reference) = both((model, x, y, model.rest(x)))
+    np.testing.assert_array_equal(flat(slopes[0]), flat(gradient))
+    for found, wanted in zip(slopes[:3], reference[:3], strict=True):
+        assert np.linalg.norm(flat(wanted)) > 1e-3
+        assert np.linalg.norm(flat(found) - flat(wanted)) < 1e-8 * np.linalg.norm(flat(wanted))
+    assert not np.any(flat(slopes[3]))
+
+
 def gyroscopic(q, v, params):
     return params["g"] @ v + 0.3 * jnp.stack([v[1], -v[0]])
 

@@ -28,8 +28,6 @@ from eqprop.papers.lagrangian.semiclassical import Semiclassics
 from eqprop.papers.lagrangian.sequences import Classifier, Images, Trained, optimiser_of, run_epoch
 from eqprop.papers.lagrangian.sequential_mnist import Reading, SequenceLearning
 from eqprop.training.data import datasets as data
-from eqprop.training.data.datasets import Dataset
-from eqprop.training.data.sources import Split
 from eqprop.training.epoch import DivergedError
 from eqprop.training.files import read_json
 from eqprop.training.runs import read_rows
@@ -106,10 +104,16 @@ def test_orbits_tend_to_stationary_states(here, monkeypatch):
 
 @pytest.fixture(scope="module")
 def digits():
-    """As many small images as the study expects, in whole numbers of 0 to 255."""
-    whole = data.load("digits")
-    parts = (Split((16 * part.x - part.x // 16).astype(np.uint8), part.y) for part in whole[1:3])
-    return Dataset("digits", *parts, whole.classes, 255.0)
+    return data.load("digits")
+
+
+def test_images_are_read_in_the_unit_of_their_data_set(digits):
+    images = Images.of(digits.train, digits.scale)
+    rows, pixels = images.sequence(8), images.some(slice(3, 5)).sequence(1)
+    assert rows.shape == (8, len(images.y), 8) and pixels.shape == (64, 2, 1)
+    assert rows.min() == 0 and rows.max() == 1
+    np.testing.assert_array_equal(rows[2, 3], digits.train.x[3, 2, :, 0] / 16)
+    np.testing.assert_array_equal(pixels[20, 0, 0], rows[2, 3, 4])
 
 
 def sequences():
@@ -144,7 +148,7 @@ def test_a_sequence_that_diverges_is_refused():
     model = Classifier(jax.random.key(0), 2, (3,), (0.1, 0.2), evolve)
     model = eqx.tree_at(lambda m: m.head.bias, model, np.full(10, np.nan))
     optimiser = optax.sgd(0.1)
-    images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32))
+    images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32), 255.0)
     with pytest.raises(DivergedError, match="lower the learning rate"):
         run_epoch(Trained.start(model, optimiser), optimiser, images, 4, 2, 0)
 

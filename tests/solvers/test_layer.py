@@ -34,7 +34,16 @@ from eqprop.estimators.backpropagation import FeedForward
 from eqprop.estimators.estimator import mean_loss
 from eqprop.estimators.warm_start import WarmStart
 from eqprop.hardware import Asymmetry, Programmed, Quantise, ReadBits, to_circle, to_grid
-from eqprop.lagrangian import Action, FixedEnds, Newton, PathError
+from eqprop.lagrangian import (
+    Action,
+    Continuation,
+    FixedEnds,
+    InitialValue,
+    Newton,
+    PathError,
+    Shooting,
+    doubled,
+)
 from eqprop.spiking import Spiking, SpikingPropagation, SurrogateBackpropagation
 from eqprop.thermal import Chains, Enumeration, Gaussian, Thermal, finite_nudge, path_integral
 from eqprop.thermal.as_spins import GibbsContrast
@@ -328,6 +337,36 @@ def test_what_has_no_derivative_says_so():
         eqx.filter_eval_shape(Backpropagation(SHORT, 3), spins, x, y, spins.rest(x), KEY)
     with pytest.raises(ValueError, match=r"expected a solver without noise .* got Diffusion"):
         DeltaPropagation(Diffusion(0.1), symmetric(0.1))(BOX, X, Y, BOX.rest(X), KEY)
+
+
+@pytest.mark.parametrize(
+    "solver", [Newton(), Shooting(), Continuation()], ids=lambda s: type(s).__name__
+)
+@pytest.mark.parametrize(
+    "boundary",
+    [FixedEnds([0.0], [0.0]), InitialValue([0.0], [1.0])],
+    ids=lambda b: type(b).__name__,
+)
+def test_a_path_has_no_derivative_but_as_a_layer(solver, boundary):
+    def spring(q, v, p, t, x):
+        return 0.5 * (v @ v - p * (q @ q)) + x[0] * jnp.cos(t) * q[0]
+
+    lagrangian, size = (doubled(spring), 2) if isinstance(boundary, InitialValue) else (spring, 1)
+    action = Action(lagrangian, jnp.ones(()), size=size, steps=5, dt=0.3, boundary=boundary)
+    model = Model(action, PathError(coordinates=(0,)))
+
+    def settled(model, x):
+        return jnp.sum(solver.settle(model.free(x), model.energy.rest(x.dtype))[0]["path"])
+
+    def of_layer(model, x):
+        return jnp.sum(relax(model, x[None], model.rest(x[None]), solver)[0]["path"])
+
+    def slope(function):
+        return eqx.filter_eval_shape(eqx.filter_grad(lambda at: function(*at)), (model, X[0]))
+
+    with pytest.raises(ValueError, match=r"differentiate the states that eqprop\.relax returns"):
+        slope(settled)
+    slope(of_layer)
 
 
 def test_an_equilibrium_without_a_derivative_is_an_error():

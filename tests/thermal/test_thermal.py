@@ -31,6 +31,7 @@ from eqprop import (
 from eqprop.energies.ops import MaxPool
 from eqprop.energies.units.laws import truncated_mean, truncated_normal
 from eqprop.energies.units.spin import Bernoulli, Spin
+from eqprop.estimators.estimator import Estimate, Estimator, Report
 from eqprop.estimators.forecast import forecast
 from eqprop.estimators.spread import spread
 from eqprop.thermal import Gibbs, Hmc, Mala, Nuts, UnadjustedLangevin, Underdamped
@@ -480,6 +481,40 @@ def test_bias_and_variance_of_an_estimator():
     assert unbiased.deviation / tight.deviation == pytest.approx(4.0, rel=0.35)
     assert unbiased.bias < 0.15 * unbiased.deviation
     assert unbiased.snr == pytest.approx(1 / unbiased.deviation, rel=0.1)
+
+
+class Drawn(Estimator):
+    """A gradient of independent normal numbers about 1."""
+
+    def __call__(self, model, x, y, state, key):
+        parameters, back = ravel_pytree(eqx.filter(model, eqx.is_inexact_array))
+        gradient = 1.0 + jax.random.normal(key, parameters.shape)
+        return Estimate(jnp.zeros(()), back(gradient), state, Report())
+
+
+def test_the_bias_leaves_out_the_noise_of_the_mean():
+    """As products of two different estimates do, whose noises have no part in common."""
+    model, x, y = spins()
+    keys, repeats = jax.random.split(KEY, 3), 3
+    parameters, back = ravel_pytree(eqx.filter(model, eqx.is_inexact_array))
+    drawn = np.array([1.0 + jax.random.normal(key, parameters.shape) for key in keys])
+    reference = np.linspace(0.5, 1.0, parameters.size)
+
+    def between(vectors):
+        products = vectors @ vectors.T
+        return (products.sum() - np.trace(products)) / (repeats * (repeats - 1))
+
+    found, _ = spread(model, x, y, Drawn(), {"r": back(jnp.asarray(reference))}, KEY, repeats)
+    size = np.linalg.norm(reference)
+    noise = np.sqrt(drawn.var(0, ddof=1).sum())
+    assert found["r"].bias == pytest.approx(np.sqrt(between(drawn - reference)) / size, rel=1e-9)
+    assert found["r"].snr == pytest.approx(np.sqrt(between(drawn)) / noise, rel=1e-9)
+    assert found["r"].deviation == pytest.approx(noise / size, rel=1e-9)
+
+
+def test_a_spread_needs_two():
+    model, x, y = spins()
+    references = {"J": eqx.filter(model, eqx.is_inexact_array)}
     with pytest.raises(ValueError, match="2 repeats or more"):
         spread(model, x, y, Thermal(Chains(1.0, Gibbs()), finite_nudge()), references, KEY, 1)
 
@@ -648,6 +683,20 @@ def test_the_drift_is_that_of_the_mean_cost_between_the_halves():
     expected = apart / np.sqrt(costs.var((0, 3)).mean(1))
     weights = jnp.full((2, 3, 50), 0.02)
     np.testing.assert_allclose(drift(Average(None, jnp.asarray(costs), weights, {})), expected)
+    costs[:, 0] = costs[0, 0]
+    expected[0] = np.nan  # no chain moved, however far they lie apart
+    np.testing.assert_allclose(drift(Average(None, jnp.asarray(costs), weights, {})), expected)
+
+
+def test_chains_that_do_not_move_have_no_drift():
+    """Steps that are lost in rounding; the costs of different chains differ."""
+    model, x, y = gaussian()
+    source = Chains(0.2, UnadjustedLangevin(1e-40), 5, 3, 2, 2)
+    start = {name: normal(1, (2, 5, *z.shape[1:])) for name, z in model.rest(x).items()}
+    still = estimate(Thermal(source, finite_nudge(0.5)), model, x, y, start, KEY)
+    assert jnp.isnan(still.report.metrics()["drift"])
+    seen = forecast(Thermal(source, finite_nudge(0.5)), model, x, y, KEY).metrics
+    assert jnp.all(jnp.isnan(seen["drift"]))
 
 
 def lone_layers(*names):

@@ -1,5 +1,6 @@
 """Run folders that were damaged, edited, or opened twice: one clear error, and never another number."""
 
+import json
 import random
 import shutil
 import signal
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 
 from eqprop.papers.study import Experiment, folder_of, train_seed
+from eqprop.thermal.mixing import Mixing
 from eqprop.training import claims
 from eqprop.training import files as _files
 from eqprop.training.claims import new_folder
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError, read_json, write_json
+from eqprop.training.fit import fit
 from eqprop.training.recipes import RECIPES, to_config
+from eqprop.training.results import read_result
 from eqprop.training.runs import Run, read_rows, require_same
 from eqprop.training.task import recipe_of
 
@@ -171,6 +175,44 @@ def test_a_result_without_meaning_is_refused_wherever_it_is_read(content, folder
         draw_run(folder)
     with pytest.raises(RunError, match=r"result\.json:1: expected "):
         train_seed("digits", RECIPE, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"epochs": "5"}, "epochs to be a whole number, got '5'"),
+        ({"seconds": None}, "seconds to be a number, got None"),
+        ({"validation_accuracy": "0.9"}, "validation_accuracy to be a number, got '0.9'"),
+        ({"audit": [7]}, r"audit to be a sequence, .* got \[7\]"),
+        (
+            {"audit": [RESULT["audit"][0] | {"cosine": "1"}]},
+            "cosine to be a number or None, got '1'",
+        ),
+        ({"mixing": [{"beta": 0.0}]}, "the key 'quantity'"),
+        ({"spikes": {"rates": {"free": 0.5}}}, "rates to be a dict"),
+    ],
+    ids=lambda part: next(iter(part)) if isinstance(part, dict) else "",
+)
+def test_a_result_with_values_of_another_type_is_refused(change, says, folder, monkeypatch):
+    """By hand, without a digest."""
+    (folder / "result.json").write_text(json.dumps(RESULT | change))
+    monkeypatch.chdir(folder.parent)
+    shutil.copytree(folder, folder_of("digits", 0))
+    for use in (
+        lambda: draw_run(folder),
+        lambda: fit("digits", RECIPE, folder, resume=True),
+        lambda: train_seed("digits", RECIPE, None),
+    ):
+        with pytest.raises(RunError, match=rf"result\.json:1: expected {says}"):
+            use()
+
+
+def test_what_is_no_number_is_read_back_as_such(folder):
+    """Chains that never moved have no R-hat."""
+    row = Mixing(0.0, "cost", np.nan, 1.0, 8)
+    write_json(folder / "result.json", RESULT | {"mixing": [row._asdict()]})
+    (found,) = map(Mixing.read, read_result(folder / "result.json")["mixing"])
+    assert np.isnan(found.r_hat) and found._replace(r_hat=0.0) == row._replace(r_hat=0.0)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def _train(job: jobs.Train, folder: Path) -> None:
         show(agreement_table(rows, title))
     else:
         tell(f"gradient not audited: {result['not_audited']}")
-    _tell_mixing([Mixing(**row) for row in result["mixing"]])
+    _tell_mixing([Mixing.read(row) for row in result["mixing"]])
     _tell_spikes(result.get("spikes"))
     tell(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "
@@ -105,7 +105,7 @@ def _train(job: jobs.Train, folder: Path) -> None:
 
 def _tell_mixing(rows: list[Mixing]) -> None:
     if rows:
-        largest, least = max(row.r_hat for row in rows), min(row.effective for row in rows)
+        largest, least = np.max([r.r_hat for r in rows]), np.min([r.effective for r in rows])
         tell(
             f"chains: split R-hat at most {largest:.3f}, at least {least:.0f} effective of {rows[0].draws} "
             "draws, for cost and energy"

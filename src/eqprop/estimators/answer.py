@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from eqprop.energies.energy import field, norm
+from eqprop.energies.energy import displacement, field, norm
 from eqprop.energies.model import Model
-from eqprop.energies.units.unit import State, embed
+from eqprop.energies.units.unit import State, embed, retract
 
-REACHED, LOPSIDED, FAR = 0.75, 0.7, 4.0
+REACHED, LOPSIDED, FAR, BENT = 0.75, 0.7, 4.0, 1.0
 
 
 class Answer(NamedTuple):
@@ -25,12 +25,14 @@ class Answer(NamedTuple):
     displacement about the free state is longer than the other, over the sum of both; 0 where they are
     opposite, and near 1 where one nudge alone leaves the basin. ``response``: how far the two phases are
     apart, over what the output alone, all else fixed, would answer; it grows as 1 / beta where they lie in
-    different basins. What a free phase has missed moves both phases alike, and counts in none.
+    different basins. ``bend``: see `bend`; of differences, in a landscape about the free state, none. What
+    a free phase has missed moves both phases alike, and counts in none.
     """
 
     reached: Array
     asymmetry: Array | None
     response: Array | None
+    bend: Array | None = None
 
     def metrics(self) -> dict[str, Array]:
         """What training logs."""
@@ -88,6 +90,36 @@ def response(
     return apart / jnp.where(least > 0, least, jnp.inf)
 
 
+def bend(model: Model, x: Array, betas: Array, free: State, states: State) -> Array:
+    """``|<d, 2 D(half-way) - D(free) - D(end)>| / |<d, D(end) - D(free)>|`` on the straight way ``d`` from
+    the free state (batch, ...) to an outermost phase (phases, batch, ...), sums over the batch; the larger
+    of the two.
+
+    ``D`` is the `displacement` of the free phase. Where the answer is linear, so is it: 0. Above 1 the
+    energy is not convex on the way: half-way, it pulls on and not back, or back more than at the end.
+    """
+
+    def pulls(x: Array, start: State, end: State) -> tuple[Array, Array]:
+        phase = model.free(x)
+        middle = retract(phase.units, jax.tree.map(lambda a, b: (a + b) / 2, start, end))
+        first, half, last = (displacement(phase, z) for z in (start, middle, end))
+        way = jax.tree.map(jnp.subtract, end, start)
+        bent = jax.tree.map(lambda a, m, b: 2 * m - a - b, first, half, last)
+        return _along(way, bent), _along(way, jax.tree.map(jnp.subtract, last, first))
+
+    ends = jnp.array([0, -1])
+    by_end = jax.vmap(jax.vmap(pulls, (None, None, 0)), (0, 0, 1))
+    found = by_end(x, free, jax.tree.map(lambda z: z[ends], states))
+    bent, straight = (jnp.sum(jnp.abs(pull), axis=0) for pull in found)
+    some = (betas[ends] != 0) & (straight > 0)
+    return jnp.max(jnp.where(some, bent / jnp.where(some, straight, 1.0), 0.0))
+
+
+def _along(way: State, pull: State) -> Array:
+    parts = [jnp.sum(jnp.conj(way[name]) * part) for name, part in pull.items()]
+    return sum(parts[1:], parts[0])
+
+
 def warn_of_answer(seen: Mapping[str, Any], when: str = "") -> None:
     """Warn of nudges that left many layers as they were, and of phases in different basins: from what
     training logs, where it is numbers. Compiled programs are silent."""
@@ -101,12 +133,10 @@ def warn_of_answer(seen: Mapping[str, Any], when: str = "") -> None:
             "nudge is lost in rounding: use a larger beta. Or whole layers lie at the ends of their "
             "interval: lower the gain."
         )
-    if row.get("nudge_asymmetry", 0.0) > LOPSIDED or row.get("nudge_response", 0.0) > FAR:
-        parts = [
-            f"{name.removeprefix('nudge_')} {row[name]:.2g} (expected at most {most:g})"
-            for name, most in (("nudge_asymmetry", LOPSIDED), ("nudge_response", FAR))
-            if name in row
-        ]
+    bars = {"asymmetry": LOPSIDED, "response": FAR, "bend": BENT}
+    found = {name: row[f"nudge_{name}"] for name in bars if f"nudge_{name}" in row}
+    if any(value > bars[name] for name, value in found.items()):
+        parts = [f"{n} {value:.2g} (expected at most {bars[n]:g})" for n, value in found.items()]
         _warn(
             f"{when}phases of opposite or no nudge lie too far apart for answers in proportion to it: "
             f"{', '.join(parts)}. They may have settled in different basins, each well and together wrong: "

@@ -21,7 +21,15 @@ from eqprop.energies.parameters import parameter_gradient
 from eqprop.energies.slopes import require_slopes
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State, Units, embed
-from eqprop.estimators.answer import Answer, asked, asymmetry, reached, response, warn_of_answer
+from eqprop.estimators.answer import (
+    Answer,
+    asked,
+    asymmetry,
+    bend,
+    reached,
+    response,
+    warn_of_answer,
+)
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.estimator import (
     Estimate,
@@ -131,6 +139,7 @@ class EquilibriumPropagation(Estimator):
             reached(states, asked(model, y, free)),
             asymmetry(moved) if self.contrast.opposed and not solver.noisy else None,
             None if silent else response(frozen, inputs, y, betas, starts, moved),
+            None if silent else bend(frozen, inputs, betas, starts, states),
         )
         report = Report(free_info, nudged_info, answer=answer)
         states = jax.vmap(lambda state, key: self._read(model, state, key))(

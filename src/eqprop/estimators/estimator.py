@@ -18,7 +18,9 @@ from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 from eqprop._arguments import Checked
 from eqprop.energies.model import Batch, Model
 from eqprop.energies.units.unit import State
-from eqprop.estimators.answer import Answer
+from eqprop.estimators.answer import (
+    Answer,
+)
 from eqprop.solvers import CONVERGED, Info
 
 Scalar = Inexact[Array, ""]

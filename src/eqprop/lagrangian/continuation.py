@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count
+from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.energies.energy import Clamped
 from eqprop.energies.model import Nudged
 from eqprop.energies.slopes import depends
@@ -37,6 +38,8 @@ class Continuation(Solver):
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, PathInfo]:
+        given = phase, state
+        phase, state = stopped(given)
         if not isinstance(phase, Nudged):
             _require_input(action_of(phase), state[PATH])
         real = jnp.finfo(state[PATH].dtype).dtype
@@ -47,7 +50,8 @@ class Continuation(Solver):
 
         found, infos = lax.scan(follow, state, fractions)
         last = PathInfo(**{name: value[-1] for name, value in vars(infos).items()})
-        return self.newton.judged(phase, state, found, last, infos), last
+        judged = self.newton.judged(phase, state, found, last, infos)
+        return without_derivative(given, (judged, last), CONSTANT)
 
 
 def _require_input(phase: Extremal, path: Array) -> None:

@@ -55,7 +55,7 @@ FAR = 4.0
 """A nudged path that moves this many times its first step has left the linear response."""
 
 
-def checked(state: State, faults: Faults) -> State:
+def without_faults(state: State, faults: Faults) -> State:
     """The state, unless one of the faults is there at run time."""
     for fault, message in faults:
         state = eqx.error_if(state, fault, message)

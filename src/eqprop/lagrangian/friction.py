@@ -27,8 +27,7 @@ from eqprop.estimators.estimator import Estimate, Estimator, Report, mean_loss
 from eqprop.lagrangian.action import Action, ClampedAction
 from eqprop.lagrangian.boundary import Periodic
 from eqprop.lagrangian.costs import PathDensity
-from eqprop.lagrangian.faults import checked as without_faults
-from eqprop.lagrangian.faults import elsewhere
+from eqprop.lagrangian.faults import elsewhere, without_faults
 from eqprop.lagrangian.newton import Newton
 from eqprop.lagrangian.stationary import PATH, arguments, with_input
 from eqprop.solvers import Solver

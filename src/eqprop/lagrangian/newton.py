@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count
+from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.energies.energy import Clamped, displacement, norm, relative, residual
 from eqprop.energies.model import Nudged
 from eqprop.energies.units.unit import State
@@ -22,13 +23,13 @@ from eqprop.lagrangian.faults import (
     UNSETTLED,
     PathInfo,
     branch_fault,
-    checked,
     free_faults,
     margin_of,
     reach_fault,
     warn_of_harmonics,
     warn_of_jump,
     warn_of_margin,
+    without_faults,
 )
 from eqprop.lagrangian.stationary import PATH
 from eqprop.solvers import CONVERGED, DIVERGED, Solver, check_tolerance
@@ -75,8 +76,11 @@ class Newton(Solver):
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, PathInfo]:
+        given = phase, state
+        phase, state = stopped(given)
         found, info = self.attempt(phase, state)
-        return self.judged(phase, state, found, info, info), info
+        judged = self.judged(phase, state, found, info, info)
+        return without_derivative(given, (judged, info), CONSTANT)
 
     def judged(
         self, phase: Clamped, start: State, found: State, last: PathInfo, stages: PathInfo
@@ -88,7 +92,7 @@ class Newton(Solver):
         if not isinstance(phase, Nudged):
             warn_of_harmonics(action, found[PATH])
             warn_of_margin(jnp.where(last.outcome == CONVERGED, last.margin, jnp.inf))
-            return checked(found, [lost, *free_faults(action, found[PATH], last)])
+            return without_faults(found, [lost, *free_faults(action, found[PATH], last)])
         followed = residual(action, start) <= max(NEAR, 1e3 * self.tolerance)
         free = second_variation(action, start).factor()
         crossed, message = branch_fault(followed, free.left.inertia().negative, stages)
@@ -96,7 +100,7 @@ class Newton(Solver):
         faults = [lost, (last.outcome != CONVERGED, UNSETTLED), (crossed, message)]
         if stages is last:
             faults.append(reach_fault(followed, free, phase, start, found))
-        return checked(found, faults)
+        return without_faults(found, faults)
 
     def attempt(self, phase: Clamped, state: State) -> tuple[State, PathInfo]:
         """The same without raising: look at ``info.outcome``."""

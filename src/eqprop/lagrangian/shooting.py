@@ -11,12 +11,12 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count, checked
+from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.energies.energy import Clamped
 from eqprop.energies.units.unit import State
 from eqprop.lagrangian.action import ClampedAction
-from eqprop.lagrangian.boundary import FixedEnds, InitialValue, Periodic
-from eqprop.lagrangian.faults import checked as without_faults
-from eqprop.lagrangian.faults import free_faults
+from eqprop.lagrangian.boundary import Boundary, FixedEnds, InitialValue, Periodic
+from eqprop.lagrangian.faults import free_faults, without_faults
 from eqprop.lagrangian.stationary import PATH
 from eqprop.solvers import Info, Solver, check_tolerance
 from eqprop.solvers.solver import report
@@ -47,9 +47,20 @@ class Shooting(Solver):
                 f"Shooting: expected the free phase of an Action, got {type(phase).__name__}; nudged "
                 "phases are for Newton, as in EquilibriumPropagation(Shooting(), contrast, Newton())."
             )
+        given = phase, state
+        phase, state = stopped(given)
         boundary = phase.action.boundary
         if isinstance(boundary, InitialValue):
-            return _marched(phase, boundary, state, self.tolerance)
+            path, steps = _marched(phase, boundary, state), jnp.ones((), jnp.int32)
+        else:
+            path, steps = self._shot(phase, boundary, state)
+        found = {PATH: path}
+        info = report(phase, found, steps, self.tolerance)
+        judged = without_faults(found, free_faults(phase, path, info))
+        return without_derivative(given, (judged, info), CONSTANT)
+
+    def _shot(self, phase: ClampedAction, boundary: Boundary, state: State) -> tuple[Array, Array]:
+        """The path, and the corrections that it took."""
         nodes = boundary.complete(phase.units[PATH].retract(state[PATH]), phase.x)
         momentum = -jax.grad(phase.step)(nodes[0], nodes[1], jnp.zeros((), nodes.dtype))
         moving = jnp.ones(2 * nodes.shape[1], bool)
@@ -79,22 +90,16 @@ class Shooting(Solver):
         carry = begin, jnp.full((), jnp.inf, nodes.dtype), jnp.zeros((), jnp.int32)
         start, _, steps = lax.while_loop(missed, correct, carry)
         first = 0 if isinstance(boundary, Periodic) else 1
-        found = {PATH: miss(start)[1][first : first + len(state[PATH])]}
-        info = report(phase, found, steps, self.tolerance)
-        return without_faults(found, free_faults(phase, found[PATH], info)), info
+        return miss(start)[1][first : first + len(state[PATH])], steps
 
 
-def _marched(
-    phase: ClampedAction, boundary: InitialValue, state: State, tolerance: float
-) -> tuple[State, Info]:
+def _marched(phase: ClampedAction, boundary: InitialValue, state: State) -> Array:
     """From a given start there is nothing to correct: the second half of the variables stays 0."""
     rest = jnp.zeros_like(state[PATH])
     position = boundary.complete(rest, phase.x)[0]
     momentum = jax.grad(boundary.work)(rest, phase.x)[-1]
     nodes, _ = trajectory(phase, jnp.concatenate([position, momentum]))
-    found = {PATH: nodes[1:]}
-    info = report(phase, found, jnp.ones((), jnp.int32), tolerance)
-    return without_faults(found, free_faults(phase, found[PATH], info)), info
+    return nodes[1:]
 
 
 def trajectory(phase: ClampedAction, start: Array) -> tuple[Array, Array]:

@@ -13,10 +13,11 @@ import jax
 import numpy as np
 
 from eqprop.training.figures.run import draw_run
-from eqprop.training.files import AnyPath, read_json, write_json
+from eqprop.training.files import AnyPath, write_json
 from eqprop.training.fit import fit
 from eqprop.training.recipe import Recipe
 from eqprop.training.recipes import to_config
+from eqprop.training.results import read_result
 from eqprop.training.runs import require_same, surroundings
 from eqprop.training.terminal import TrainingBar, tell
 
@@ -131,7 +132,7 @@ def train_seed(
     finished = folder / "result.json"
     if finished.exists():
         require_same(folder, to_config(name, recipe))
-        result = read_json(finished)
+        result = read_result(finished)
         tell(
             f"{name} seed {recipe.seed}: finished before, at commit {result['commit']}, in {folder}"
         )

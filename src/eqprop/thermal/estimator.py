@@ -38,9 +38,9 @@ from eqprop.thermal.rules import Contrast, Loads, Rule
 
 class ThermalReport(NamedTuple):
     """By phase, means over the batch: ``costs``, ``acceptance``, and ``drift``, by how many standard
-    deviations the mean cost of the later half of the samples differs from that of the earlier. The SNR is
-    that of the displacement from the first phase to the last, of one chain. ``divergence``,
-    ``KL(nudged || free)``, is that of a finite nudge; other rules do not know it."""
+    deviations the mean cost of the later half of the samples differs from that of the earlier (not a number
+    where no chain moved). The SNR is that of the displacement from the first phase to the last, of one
+    chain. ``divergence``, ``KL(nudged || free)``, is that of a finite nudge; other rules do not know it."""
 
     costs: Array
     objective: Array
@@ -180,14 +180,15 @@ def _surrogate(
 
 def drift(found: Average) -> Array | None:
     """By phase: the change of the mean cost between the halves of the samples over its deviation; of one
-    sample, nothing."""
+    sample, nothing, and not a number where no chain's cost ever changed."""
     costs = found.costs
     half = costs.shape[0] // 2
     if half == 0:
         return None
     change = jnp.mean(costs[half:] - jnp.mean(costs[:half], 0), (0, 2, 3))
     deviation = jnp.sqrt(jnp.mean(jnp.var(costs, (0, 3)), 1))
-    return jnp.abs(change) / jnp.maximum(deviation, jnp.finfo(costs.dtype).tiny)
+    moved = jnp.any(costs != costs[:1], (0, 2, 3))
+    return jnp.where(moved, jnp.abs(change) / jnp.where(moved, deviation, 1.0), jnp.nan)
 
 
 def _displacement(model: Model, states: State) -> tuple[Array, Array]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,6 +33,12 @@ class Mixing(NamedTuple):
     r_hat: float
     effective: float
     draws: int
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Mixing:
+        """From JSON, where what is not a number is null."""
+        found: list[Any] = [math.nan if row[key] is None else row[key] for key in cls._fields]
+        return cls(*found)
 
     @property
     def mixed(self) -> bool:

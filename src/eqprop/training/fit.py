@@ -49,6 +49,7 @@ from eqprop.training.optimisers import make_optimiser
 from eqprop.training.precision import warn_if_unresolved
 from eqprop.training.recipe import Recipe
 from eqprop.training.recipes import to_config
+from eqprop.training.results import read_result
 from eqprop.training.runs import Run, latest, require_same, surroundings
 from eqprop.training.task import Source, Task, prepare
 
@@ -102,7 +103,7 @@ def fit(
     finished = folder / "result.json"
     if resume and from_first(finished.exists):
         from_first(lambda: require_same(folder, config))
-        return from_first(lambda: read_json(finished))
+        return from_first(lambda: read_result(finished))
     task = in_all(lambda: prepare(recipe, source, devices))
     require_agreement("data", (task.data.train, task.data.test))
     model = recipe.build(task.data)
@@ -209,6 +210,11 @@ def _epochs(
 
 def load_best(task: Task, folder: AnyPath) -> Model:
     """The best model of a run folder."""
+    return load_state(task, folder).best_model
+
+
+def load_state(task: Task, folder: AnyPath) -> TrainState:
+    """The state after the latest epoch of a run folder."""
     recipe, folder = task.recipe, Path(folder)
     config = to_config(read_json(folder / "config.json")["name"], recipe, task.data.name)
     require_same(folder, config)
@@ -216,7 +222,7 @@ def load_best(task: Task, folder: AnyPath) -> Model:
     state = latest(folder, config, start(model, make_optimiser(recipe, model, 1)))
     if int(state.epoch) == 0:
         raise RunError(f"{folder}: expected at least one finished epoch, got none; train it first.")
-    return state.best_model
+    return state
 
 
 def _stale(state: TrainState, patience: int) -> bool:

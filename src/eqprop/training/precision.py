@@ -84,16 +84,19 @@ def _least_tolerance(dtype: str) -> float:
 
 
 class Resolution(NamedTuple):
-    """The layer that answers a nudge least, and the nudge that moves it by as much as rounding does."""
+    """The layer that answers a nudge least, and the nudge that moves it by as much as rounding does: of the
+    layers that answer at all, without the ``unmoved``."""
 
     layer: str
     beta: float
+    unmoved: tuple[str, ...] = ()
 
 
 def smallest_nudge(model: Model, x: Array, y: Array, solver: Solver, rounding: float) -> Resolution:
     """``rounding |z| / |dz/dbeta|`` of the layer where it is largest: the gradient of that layer is lost at
     smaller nudges, where states are rounded as a whole, but for what averages over neurons and examples.
-    Measured in the model's own type at nudges of +-0.01, over a batch."""
+    Measured in the model's own type at nudges of +-0.01, over a batch; infinite where they move no layer.
+    """
     betas = jnp.asarray([-PROBE, PROBE], x.dtype)
 
     @eqx.filter_jit
@@ -111,18 +114,27 @@ def smallest_nudge(model: Model, x: Array, y: Array, solver: Solver, rounding: f
 
     found = {name: float(beta) for name, beta in measure(model, x, y).items()}
     known = {name: beta for name, beta in found.items() if np.isfinite(beta)}
+    unmoved = tuple(name for name in found if name not in known)
     if not known:
-        return Resolution(next(iter(found)), float("inf"))
+        return Resolution(unmoved[0], float("inf"), unmoved)
     layer = max(known, key=lambda name: known[name])
-    return Resolution(layer, known[layer])
+    return Resolution(layer, known[layer], unmoved)
 
 
 def warn_if_unresolved(recipe: Recipe, model: Model, x: Array, y: Array, solver: Solver) -> None:
-    """Warn where the recipe's nudge is lost in the rounding of its states; ``solver`` is a precise one."""
+    """Warn where the recipe's nudge is lost in the rounding of its states, and of layers that answer none;
+    ``solver`` is a precise one."""
     if recipe.differences or recipe.precision not in ROUNDING:
         return
     least = smallest_nudge(model, x, y, solver, ROUNDING[recipe.precision])
-    if abs(recipe.beta) < least.beta:
+    if least.unmoved:
+        warnings.warn(
+            f"Nudges of {PROBE:g} move no neuron of the layers {', '.join(least.unmoved)}, which learn "
+            "nothing, and of which no smallest nudge is known. They lie at the ends of their interval: "
+            "lower the gain; or the nudged phase met its tolerance before: use a smaller one.",
+            stacklevel=2,
+        )
+    if abs(recipe.beta) < least.beta < float("inf"):
         warnings.warn(
             f"A nudge of {recipe.beta:g} moves layer {least.layer!r} by less than {recipe.precision} "
             f"rounds: expected beta of at least {least.beta:.2g}. Use it, or differences (--differences), "

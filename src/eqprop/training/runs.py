@@ -125,11 +125,7 @@ class Run:
     def keep_rows(self, epochs: int) -> None:
         """Drop rows of epochs that no checkpoint holds; `RunError` where rows are missing."""
         rows = [row for row in self.rows() if row["epoch"] <= epochs]
-        if len(rows) != epochs:
-            raise RunError(
-                f"{self.metrics}: expected a row for each of the {epochs} epochs of the latest checkpoint, "
-                f"got {len(rows)}; restore the file, or start anew with another --out."
-            )
+        require_rows(self.folder, rows, epochs)
         text = "".join(_line(row) for row in rows)
         self.through(lambda: write_text(self.metrics, text))
 
@@ -201,6 +197,16 @@ def read_rows(folder: AnyPath, needed: Collection[str] = ()) -> list[dict[str, f
         row = unsealed(line, path, number)
         rows.setdefault(_epoch(row, len(rows) + 1, rows.get(1, row).keys() | {*needed}), row)
     return list(rows.values())
+
+
+def require_rows(folder: AnyPath, rows: list[dict[str, float]], epochs: int) -> None:
+    """Raise `RunError` where rows are missing at the end of a run folder's metrics."""
+    path, got = Path(folder) / "metrics.jsonl", len(rows)
+    if got < epochs:
+        raise RunError(
+            f"{path}: expected a row for each of the {epochs} epochs of the latest checkpoint, got {got}, "
+            f"none of {got + 1} to {epochs}; restore the file, or start anew with another --out."
+        )
 
 
 def _epoch(row: Record, following: int, columns: Collection[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -88,8 +89,7 @@ class TrainingBar:
         if "objective" in row:
             low, high = row["last_cost"], row["first_cost"]
             text += f"  J {row['objective']:.4f}, costs {high:.4f} to {low:.4f}"
-            if row.get("drift", 0.0) > MIXED:
-                text += f"  [yellow]chains still drift ({row['drift']:.2f}): raise --burn[/]"
+            text += _drifting(row.get("drift", 0.0))
         if row.get("adjoint_residual", 0.0) > ADJOINT:
             text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"
         self.console.print(text, highlight=False, soft_wrap=True)
@@ -102,6 +102,12 @@ class TrainingBar:
         settled = min(row["free_converged"], row.get("nudged_converged", 1.0))
         advice = "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
         return f"{settled:.1%} settled" + (advice if settled < SETTLED else "")
+
+
+def _drifting(drift: float) -> str:
+    if math.isnan(drift):
+        return "  [yellow]no chain moved in a batch or more: raise --temperature or --thinning[/]"
+    return f"  [yellow]chains still drift ({drift:.2f}): raise --burn[/]" if drift > MIXED else ""
 
 
 def agreement_table(rows: Sequence[Agreement], title: str) -> Table:

@@ -66,21 +66,25 @@ def _sets_the_pace(parameters: Any) -> Any:
 
 
 class Images(NamedTuple):
-    """Images (N, H, W, 1) of whole numbers on the device, and their labels."""
+    """Images (N, H, W, 1) of 0 to ``scale`` on the device, and their labels."""
 
     x: Array
     y: Array
+    scale: float
 
     @classmethod
-    def of(cls, split: Split) -> Images:
-        return cls(jnp.asarray(split.x), jnp.asarray(split.y))
+    def of(cls, split: Split, scale: float) -> Images:
+        return cls(jnp.asarray(split.x), jnp.asarray(split.y), scale)
 
+    def some(self, chosen: slice | np.ndarray) -> Images:
+        """Those images alone."""
+        return Images(self.x[chosen], self.y[chosen], self.scale)
 
-def sequence(x: Array, features: int) -> Array:
-    """Images (batch, H, W, 1) of 0 to 255 as (steps, batch, features) in [0, 1]: row by row where
-    ``features`` is their width, pixel by pixel where it is 1."""
-    steps = jnp.reshape(x, (len(x), -1, features))
-    return jnp.swapaxes(steps, 0, 1).astype(jnp.result_type(float)) / 255.0
+    def sequence(self, features: int) -> Array:
+        """As (steps, N, features) in [0, 1]: row by row where ``features`` is their width, pixel by pixel
+        where it is 1."""
+        steps = jnp.reshape(self.x, (len(self.x), -1, features))
+        return jnp.swapaxes(steps, 0, 1).astype(jnp.result_type(float)) / self.scale
 
 
 class Trained(eqx.Module):
@@ -119,28 +123,26 @@ def cross_entropy(model: Classifier, x: Array, y: Array) -> tuple[Array, Array]:
 
 @eqx.filter_jit
 def step(
-    state: Trained, optimiser: optax.GradientTransformation, x: Array, y: Array, features: int
+    state: Trained, optimiser: optax.GradientTransformation, batch: Images, features: int
 ) -> tuple[Trained, Array, Array]:
     """One batch: the state after it, its loss and accuracy."""
     value = eqx.filter_value_and_grad(cross_entropy, has_aux=True)
-    (loss, right), slope = value(state.model, sequence(x, features), y)
+    (loss, right), slope = value(state.model, batch.sequence(features), batch.y)
     updates, memory = optimiser.update(slope, state.memory, state.model)
     model = eqx.apply_updates(state.model, updates)
     return eqx.tree_at(lambda s: (s.model, s.memory), state, (model, memory)), loss, right
 
 
 @eqx.filter_jit
-def accuracy_of(model: Classifier, x: Array, y: Array, features: int) -> Array:
-    return cross_entropy(model, sequence(x, features), y)[1]
+def accuracy_of(model: Classifier, batch: Images, features: int) -> Array:
+    return cross_entropy(model, batch.sequence(features), batch.y)[1]
 
 
 def evaluate(model: Classifier, images: Images, batch_size: int, features: int) -> float:
     """The share of right answers."""
-    parts = [slice(at, at + batch_size) for at in range(0, len(images.y), batch_size)]
-    right = [
-        accuracy_of(model, images.x[part], images.y[part], features) * len(images.y[part])
-        for part in parts
-    ]
+    starts = range(0, len(images.y), batch_size)
+    parts = [images.some(slice(at, at + batch_size)) for at in starts]
+    right = [accuracy_of(model, part, features) * len(part.y) for part in parts]
     return float(sum(right)) / len(images.y)
 
 
@@ -161,7 +163,7 @@ def run_epoch(
     losses, rights = [], []
     for at in range(0, len(order) - batch_size + 1, batch_size):
         chosen = order[at : at + batch_size]
-        state, loss, right = step(state, optimiser, images.x[chosen], images.y[chosen], features)
+        state, loss, right = step(state, optimiser, images.some(chosen), features)
         losses.append(loss)
         rights.append(right)
     mean = float(np.mean(losses))

@@ -27,7 +27,6 @@ from eqprop.papers.lagrangian.sequences import (
     evaluate,
     optimiser_of,
     run_epoch,
-    sequence,
 )
 from eqprop.papers.study import QUICK, RUNS, command, mean_and_std, over_seeds
 from eqprop.training.data import datasets as data_sets
@@ -121,8 +120,8 @@ class SequenceLearning:
         run = Run(folder, config, resume=(folder / "config.json").exists())
         train, held_out = data_sets.split_validation(source.train, reading.validation, seed=0)
         count = reading.examples or len(train.y)
-        images = Images.of(Split(train.x[:count], train.y[:count]))
-        validation = Images.of(held_out)
+        images = Images.of(Split(train.x[:count], train.y[:count]), source.scale)
+        validation = Images.of(held_out, source.scale)
         steps = reading.epochs * (count // reading.batch_size)
         optimiser = optimiser_of(reading.learning_rate, steps)
         model = Classifier(
@@ -154,8 +153,8 @@ class SequenceLearning:
                 f"epoch {row['epoch']:3.0f}/{reading.epochs}  loss {loss:.4f}  train {accuracy:.2%}  "
                 f"validation {right:.2%}  {row['seconds']:.0f} s"
             )
-        rows, test = run.rows(), Images.of(source.test)
-        looked = Images(test.x[:HELD_OUT], test.y[:HELD_OUT]) if quick else test
+        rows, test = run.rows(), Images.of(source.test, source.scale)
+        looked = test.some(slice(HELD_OUT)) if quick else test
         score = evaluate(state.best, looked, size, features)
         return read_json(
             write_json(
@@ -174,7 +173,8 @@ class SequenceLearning:
 
 def gradient_error(model: Classifier, images: Images, features: int) -> float:
     """Of the echo against BPTT, relative, over all parameters, on the first images."""
-    x, y = sequence(images.x[:AUDITED], features), images.y[:AUDITED]
+    looked = images.some(slice(AUDITED))
+    x, y = looked.sequence(features), looked.y
 
     def by(passage: Passage) -> Classifier:
         layers = [dataclasses.replace(layer, passage=passage) for layer in model.layers]

@@ -36,9 +36,10 @@ from eqprop.training.examine import audit_batch, recorded
 from eqprop.training.figures import animations as animate
 from eqprop.training.figures import plots
 from eqprop.training.figures.spikes import firing_rates, raster
-from eqprop.training.files import AnyPath, damaged, read_json
-from eqprop.training.fit import load_best
-from eqprop.training.runs import read_rows
+from eqprop.training.files import AnyPath
+from eqprop.training.fit import load_state
+from eqprop.training.results import read_result
+from eqprop.training.runs import read_rows, require_rows
 from eqprop.training.task import Source, Task, prepare_run
 
 TRACED, FOLLOWED = 60, 40
@@ -50,24 +51,23 @@ def draw_run(folder: AnyPath, source: Source = None) -> list[Path]:
     """The figures of a run folder, finished or not, by its own recipe."""
     folder, task = Path(folder), prepare_run(folder, source)
     result = folder / "result.json"
-    audit = audit_of(result) if result.exists() else []
-    model = make_program(task.recipe)(load_best(task, folder))
-    return draw(folder, task, model, audit)
+    read = read_result(result)["audit"] if result.exists() else []
+    state = load_state(task, folder)
+    rows = read_rows(folder, plots.REQUIRED)
+    require_rows(folder, rows, int(state.epoch))
+    model = make_program(task.recipe)(state.best_model)
+    return draw(folder, task, model, rows, [Agreement.read(row) for row in read])
 
 
-def audit_of(result: AnyPath) -> list[Agreement]:
-    """The audit in a result.json."""
-    found = read_json(result)["audit"]
-    try:
-        return [Agreement.read(row) for row in found]
-    except (KeyError, TypeError) as error:
-        damaged(f"{result}:1", "the rows of an audit", f"'{error}'", error)
-
-
-def draw(folder: Path, task: Task, model: Model, audit: list[Agreement]) -> list[Path]:
+def draw(
+    folder: Path,
+    task: Task,
+    model: Model,
+    rows: list[dict[str, float]],
+    audit: list[Agreement],
+) -> list[Path]:
     """Every figure that applies to the model, as PNG files in the run folder."""
     recipe = task.recipe
-    rows = read_rows(folder, plots.REQUIRED)
     figures: dict[str, Any] = {
         "learning": plots.learning_curves(rows),
         "activity": plots.activity(shown(task, model)),
