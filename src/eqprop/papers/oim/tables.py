@@ -16,6 +16,8 @@ from eqprop.papers.tables import (
     trained,
 )
 
+RESULTS = results("oim")
+
 REPORTED = {
     "oim-mnist-local": ("MNIST 784-500-10, local rule", "97.2 ± 0.1", "about 40 h"),
     "oim-mnist": ("MNIST 784-500-10, Adam", "–", "–"),
@@ -30,7 +32,7 @@ REPORTED = {
 """Setting, reported test accuracy in percent and reported time."""
 
 
-@of(results("oim") / "oim-mnist-local/result.json")
+@of(RESULTS / "oim-mnist-local/result.json")
 def headline(result: Result) -> list[str]:
     setting, reported, _ = REPORTED["oim-mnist-local"]
     shown = accuracy(result["test_error_percent"], len(result["seeds"]))
@@ -52,8 +54,30 @@ def reported() -> list[str]:
     )
 
 
+@of(RESULTS / "oim-updates/result.json")
+def updates(result: Result) -> list[str]:
+    """EP's update and BPTT's, step by step."""
+    recipe = result["recipe"]
+    return table(
+        f"Norm of the update at initialisation, β = {recipe['beta']:g}, S = {recipe['injection']:g}, by "
+        "nudged steps and by steps unrolled (`eqprop reproduce oim-updates`):",
+        ("steps", "EP", "BPTT", "cosine", "relative error"),
+        [
+            (
+                row["steps"],
+                f"{row['ep']:.4f}",
+                f"{row['norm']:.4f}",
+                f"{row['cosine']:.6f}",
+                f"{row['relative_error']:.0e}",
+            )
+            for row in result["curves"]
+        ],
+    )
+
+
 TABLES = {
     "reported": reported,
+    "updates": updates,
     "swept": partial(swept, "oim"),
     "trained": partial(trained, "oim"),
 }
