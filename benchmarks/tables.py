@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eqprop.papers.tables import Result, of, table
+from benchmarks.residual_tables import residual
+from eqprop.papers.tables import Result, cells, of, table
 
 HERE = Path(__file__).parent
-
-SCHEDULES = ("published", "blockwise", "momentum", "spectral")
 
 
 @of(HERE / "exactness.json")
@@ -49,8 +48,7 @@ def sweeps(result: Result) -> list[str]:
         (
             name,
             *(f"{row[solver]['mean']:.0f}" for solver in solvers),
-            f"{row['gain']:.1f}",
-            f"{row['accuracy']:.0%}",
+            *cells(row, gain=".1f", accuracy=".0%"),
         )
         for name, row in result["rows"].items()
     ]
@@ -75,9 +73,7 @@ def speed(result: Result) -> list[str]:
         rows.append(
             (
                 name,
-                f"{row['torch_ms']:.1f}",
-                f"{row['blockwise_ms']:.2f}",
-                f"{row['blockwise_ratio']:.1f}",
+                *cells(row, torch_ms=".1f", blockwise_ms=".2f", blockwise_ratio=".1f"),
                 " / ".join("–" if ratio is None else f"{ratio:.1f}" for ratio in equal),
                 f"{result['c_over_backprop'][name]['ep_over_backprop']:.1f}",
                 f"{row['blockwise_compile_s']:.1f}",
@@ -110,12 +106,7 @@ def oscillators(result: Result) -> list[str]:
         "over all pairs and a NumPy loop of two matrix products:",
         ("network", "ours (µs)", "over PyTorch", "over NumPy"),
         [
-            (
-                row["net"],
-                f"{row['ours_us']:.0f}",
-                f"{row['over_torch']:.1f}",
-                f"{row['over_numpy']:.1f}",
-            )
+            cells(row, net="", ours_us=".0f", over_torch=".1f", over_numpy=".1f")
             for row in result["rows"]
         ],
     )
@@ -177,20 +168,13 @@ def levers(result: Result) -> list[str]:
 @of(HERE / "chains.json")
 def chains(result: Result) -> list[str]:
     """Steps a second of the samplers."""
+    formats = {"what": "", "steps_a_second": ".0f", "over_numpy": ".1f", "over_torch": ".1f"}
+    formats["share_of_limit"] = ".0%"
     return table(
         f"Samplers, {result['chains']} chains, float32; the limit is the matrix products at the machine's "
         "peak and the drawing of the random numbers, both measured in the same run:",
         ("step", "a second", "over NumPy", "over PyTorch", "share of the limit"),
-        [
-            (
-                row["what"],
-                f"{row['steps_a_second']:.0f}",
-                f"{row['over_numpy']:.1f}",
-                f"{row['over_torch']:.1f}",
-                f"{row['share_of_limit']:.0%}",
-            )
-            for row in result["rows"]
-        ],
+        [cells(row, **formats) for row in result["rows"]],
     )
 
 
@@ -206,9 +190,7 @@ def dynamics(result: Result) -> list[str]:
         ("steps", "way", "ms", "over the echo", "working memory (kB)", "error"),
         [
             (
-                row["steps"],
-                row["way"],
-                f"{row['ms']:.2f}",
+                *cells(row, steps="", way="", ms=".2f"),
                 f"{row['ms'] / echo[row['steps']]:.1f}",
                 f"{row['bytes'] / 1e3:.0f}",
                 f"{row['error']:.0e}",
@@ -218,105 +200,17 @@ def dynamics(result: Result) -> list[str]:
     )
 
 
-@of(HERE / "residual.json")
-def residual(result: Result) -> list[str]:
-    """Sweeps by schedule and solver, the gradient after the published steps, and time beside PyTorch."""
-    return [*_schedules(result), *_gradient(result), *_speed(result)]
-
-
-def _schedules(result: Result) -> list[str]:
-    rows = []
-    for state, found in result["sweeps"].items():
-        by_schedule = [found[name] for name in SCHEDULES]
-        cells = [f"{one['sweeps']:.0f} ({one['relative_energy']:.0e})" for one in by_schedule]
-        rows.append((state, *cells, f"{max(one['gain'] for one in by_schedule):.1f}"))
-    return table(
-        f"Mean sweeps of Hopfield-ResNet13 of width {result['width']} from rest to a relative residual of "
-        f"{result['tolerance']:g}, and in brackets how far above the lowest energy they end, relatively; "
-        f"after training: {result['accuracy']:.0%} of the training images "
-        "(`python -m benchmarks.residual`):",
-        (
-            "",
-            "published schedule",
-            "coloured blocks",
-            "momentum",
-            "spectral",
-            "published / fewest",
-        ),
-        rows,
-    )
-
-
-def _gradient(result: Result) -> list[str]:
-    free, nudged = result["published"]
-    columns = [f"{way}_{what}" for way in ("published", "momentum") for what in ("cosine", "worst")]
-    return table(
-        f"Cosine of its gradient with the exact one after {free} free and {nudged} nudged sweeps, and of "
-        "its worst parameter:",
-        ("", "published schedule", "worst", "momentum", "worst"),
-        [
-            (state, *(f"{found[column]:.4f}" for column in columns))
-            for state, found in result["gradient"].items()
-        ],
-    )
-
-
-def _speed(result: Result) -> list[str]:
-    free, nudged = result["steps"]
-    rows = [
-        (
-            what,
-            *(f"{row[f'{side}_{key}_ms']:.{digits}f}" for side in ("torch", "our")),
-            f"{row[f'{key}_ratio']:.1f}",
-        )
-        for row in result["equal_steps"].values()
-        for what, key, digits in (("a sweep", "sweep", 1), ("a training step", "step", 0))
-    ]
-    rows += [
-        (f"equal accuracy, {state}", _side(row, "torch"), _side(row, "our"), _ratio(row))
-        for state, row in result["equal_accuracy"].items()
-    ]
-    return table(
-        f"The same at batch {result['batch']} against the textbook PyTorch loop ({free} + 2×{nudged} "
-        "steps; at equal gradient accuracy each side takes the fewest that reach a cosine of 0.999):",
-        ("", "PyTorch (ms)", "ours (ms)", "ratio"),
-        rows,
-    )
-
-
-def _side(row: Result, side: str) -> str:
-    if not row.get(f"{side}_ms"):
-        return "–"
-    free, nudged = row[f"{side}_steps"]
-    return f"{row[f'{side}_ms']:.0f}, steps {free} + 2×{nudged}"
-
-
-def _ratio(row: Result) -> str:
-    if not row.get("ratio"):
-        return "–"
-    return ("at least " if row["not_reached"] else "") + f"{row['ratio']:.1f}"
-
-
 @of(HERE / "spiking.json")
 def spiking(result: Result) -> list[str]:
     """Spiking steps."""
-    rows = []
-    for row in result["rows"]:
-        alone, population, staggered = (
-            row[f"{way}_us"] for way in ("deterministic", "population", "staggered")
+    rows = [
+        (
+            *cells(row, net="", deterministic_us=".0f", probabilities_us=".0f", ratio=".2f"),
+            *_over_deterministic(row, "population_us"),
+            *_over_deterministic(row, "staggered_us"),
         )
-        rows.append(
-            (
-                row["net"],
-                f"{alone:.0f}",
-                f"{row['probabilities_us']:.0f}",
-                f"{row['ratio']:.2f}",
-                f"{population:.0f}",
-                f"{population / alone:.2f}",
-                f"{staggered:.0f}",
-                f"{staggered / alone:.2f}",
-            )
-        )
+        for row in result["rows"]
+    ]
     return table(
         f"One relaxation step at batch {result['batch']} (`python -m benchmarks.spiking`):",
         (
@@ -331,6 +225,10 @@ def spiking(result: Result) -> list[str]:
         ),
         rows,
     )
+
+
+def _over_deterministic(row: Result, time: str) -> tuple[str, str]:
+    return f"{row[time]:.0f}", f"{row[time] / row['deterministic_us']:.2f}"
 
 
 @of(HERE / "spiking.json")

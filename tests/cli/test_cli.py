@@ -400,7 +400,7 @@ def test_what_cannot_be_parsed_is_refused(arguments, says, here):
         (["train", *TINY, "--resume"], "Nothing to resume: runs/digits holds no run"),
         (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
         (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
-        (["reproduce", "nosuch"], "expected one of oim, .*digits, mnist-dense.*'nosuch'"),
+        (["reproduce", "nosuch"], "expected one of foundation, .*digits, mnist-dense.*'nosuch'"),
         (["reproduce", "digit"], "Did you mean 'digits'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

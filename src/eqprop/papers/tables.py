@@ -63,6 +63,11 @@ def _line(cells: Sequence[object]) -> str:
     return "|" + "|".join(f" {cell} " if cell != "" else " " for cell in cells) + "|"
 
 
+def cells(row: Result, **formats: str) -> tuple[str, ...]:
+    """So many entries of a row, each in its format."""
+    return tuple(format(row[key], how) for key, how in formats.items())
+
+
 def seeds(result: Result) -> str:
     """How many, in words."""
     count = len(result["seeds"])

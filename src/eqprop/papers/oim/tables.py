@@ -7,6 +7,7 @@ from functools import partial
 from eqprop.papers.tables import (
     Result,
     accuracy,
+    cells,
     of,
     of_each,
     over_seeds,
@@ -63,13 +64,7 @@ def updates(result: Result) -> list[str]:
         "nudged steps and by steps unrolled (`eqprop reproduce oim-updates`):",
         ("steps", "EP", "BPTT", "cosine", "relative error"),
         [
-            (
-                row["steps"],
-                f"{row['ep']:.4f}",
-                f"{row['norm']:.4f}",
-                f"{row['cosine']:.6f}",
-                f"{row['relative_error']:.0e}",
-            )
+            cells(row, steps="", ep=".4f", norm=".4f", cosine=".6f", relative_error=".0e")
             for row in result["curves"]
         ],
     )
