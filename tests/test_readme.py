@@ -11,11 +11,13 @@ import sys
 import pytest
 from docs.pages import FILLED, PAGES, ROOT, with_tables
 
-from eqprop.cli import commands
+from eqprop.cli import commands, options
 from eqprop.cli import main as cli
-from eqprop.papers.catalogue import EXPERIMENTS, PAPERS
+from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, PAPERS
 from eqprop.papers.comparison import Comparison, Sweep
 from eqprop.papers.tables import of_each
+from eqprop.training.recipe_uses import require_used
+from eqprop.training.recipes import RECIPES
 
 TEXTS = {page: (ROOT / page).read_text("utf-8") for page in (*PAGES, "docs/guide.md")}
 
@@ -91,6 +93,9 @@ def test_command(command, monkeypatch):
     jobs = []
     monkeypatch.setattr(commands, "run", jobs.append)
     cli.main(shlex.split(command.replace("\\\n", " "))[1:])
-    assert len(jobs) == 1
-    if isinstance(jobs[0], commands.jobs.Reproduce):
-        assert jobs[0].name in (*commands.GROUPS, *EXPERIMENTS)
+    (job,) = jobs
+    if isinstance(job, options.Reproduce):
+        assert job.name in (*GROUPS, *EXPERIMENTS)
+    if isinstance(job, options.Train | options.Audit):
+        job.recipe.check()
+        require_used(job.recipe, RECIPES[job.name], spared=commands.SWEPT)
