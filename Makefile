@@ -29,7 +29,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.spiking
 
 tables: $(VENV)/installed
-	$(BIN)/python -m experiments.tables
+	$(BIN)/python -m docs.pages
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,5 @@
-"""The code of the README and of the guide runs, block by block, and the README's commands parse."""
+"""The code of the pages runs, block by block, their commands parse, their tables are those of the results,
+and their links lead somewhere."""
 
 import dataclasses
 import json
@@ -6,42 +7,58 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from experiments import tables
-from experiments.committed import ROOT, read
+from docs.pages import FILLED, PAGES, ROOT, with_tables
 
-from eqprop.cli import commands
+from eqprop.cli import commands, options
 from eqprop.cli import main as cli
-from eqprop.papers.catalogue import EXPERIMENTS
+from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, PAPERS
 from eqprop.papers.comparison import Comparison, Sweep
+from eqprop.papers.tables import of_each
+from eqprop.training.recipe_uses import require_used
+from eqprop.training.recipes import RECIPES
 
-README = Path(__file__).parents[1] / "README.md"
-TEXT = README.read_text() if README.exists() else ""
-GUIDE = (README.parent / "docs/guide.md").read_text() if TEXT else ""
-BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT + GUIDE, re.DOTALL | re.MULTILINE)
-COMMANDS = re.findall(r"^eqprop [^#\n]*", TEXT, re.MULTILINE)
-
-pytestmark = pytest.mark.skipif(not TEXT, reason=f"README NOT TESTED: no {README}")
+TEXTS = {page: (ROOT / page).read_text("utf-8") for page in (*PAGES, "docs/guide.md")}
 
 
-def test_there_is_something_to_test():
-    assert BLOCKS
-    assert COMMANDS
+def found(pattern):
+    """What matches on any page, with a name for it."""
+    return [
+        pytest.param(match, id=f"{page}-{number}")
+        for page, text in TEXTS.items()
+        for number, match in enumerate(re.findall(pattern, text, re.DOTALL | re.MULTILINE))
+    ]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+BLOCKS = found(r"^```python\n(.*?)^```")
+
+COMMANDS = found(r"^eqprop (?:\\\n|[^#\n])*")
+
+LINKS = [
+    pytest.param(page, link, id=f"{page}-{link}")
+    for page, text in TEXTS.items()
+    for link in re.findall(r"\]\(([^)#:\s]+)\)", text)
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_python_block(block, tmp_path):
     command = [sys.executable, "-W", "error", "-c", block]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{block}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", tables.PAGES)
+@pytest.mark.parametrize("page", PAGES)
 def test_tables_are_those_of_the_committed_results(page):
-    text = (ROOT / page).read_text()
-    assert tables.with_tables(text, tables.PAGES[page]) == text, "run make tables"
+    text = TEXTS[page]
+    assert sorted(FILLED.findall(text)) == sorted(PAGES[page])
+    assert with_tables(text, PAGES[page]) == text, "run make tables"
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_link(page, link):
+    assert ((ROOT / page).parent / link).exists()
 
 
 def test_the_table_says_where_the_drift_of_chains_is_unknown():
@@ -57,10 +74,13 @@ def plain(value):
     return value if isinstance(value, list | dict) else [value]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_committed_results_are_of_the_recipes_that_stand(name):
+@pytest.mark.parametrize(
+    ("paper", "name"), [(paper, study.name) for paper in PAPERS for study in PAPERS[paper]]
+)
+def test_committed_results_are_of_the_recipes_that_stand(paper, name):
     """In the fields that recipes had when they were run."""
-    study, result = EXPERIMENTS[name], read(ROOT / f"experiments/{name}/result.json")
+    study = EXPERIMENTS[name]
+    result = dict(of_each(paper, [name])).get(name)
     if result is None or not hasattr(study, "recipe"):
         return
     ran = result["recipe"] if "recipe" in result else result["runs"][0]["recipe"]
@@ -79,5 +99,10 @@ def test_committed_results_are_of_the_recipes_that_stand(name):
 def test_command(command, monkeypatch):
     jobs = []
     monkeypatch.setattr(commands, "run", jobs.append)
-    cli.main(shlex.split(command)[1:])
-    assert len(jobs) == 1
+    cli.main(shlex.split(command.replace("\\\n", " "))[1:])
+    (job,) = jobs
+    if isinstance(job, options.Reproduce):
+        assert job.name in (*GROUPS, *EXPERIMENTS)
+    if isinstance(job, options.Train | options.Audit):
+        job.recipe.check()
+        require_used(job.recipe, RECIPES[job.name], spared=commands.SWEPT)

@@ -232,7 +232,7 @@ def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "bits", sweep)
     done = call("reproduce", "bits", "--quick", "--json")
     result = one_line(done.out)
-    assert result == read_json(here / "experiments" / "bits-quick" / "result.json")
+    assert result == read_json(here / "results" / "bits-quick" / "result.json")
     assert [row["value"] for row in result["cases"]] == [8]
     assert [row["change"] for row in result["cases"]] == [cases[1].change]
     for row in result["cases"]:
@@ -240,7 +240,7 @@ def test_a_sweep_is_one_table_and_is_resumed(here, monkeypatch):
         assert read_json(run / "result.json")["test_error_percent"] == pytest.approx(
             row["test_error_percent"]["mean"]
         )
-    assert is_png(here / "experiments" / "bits-quick" / "sweep.png")
+    assert is_png(here / "results" / "bits-quick" / "sweep.png")
     monkeypatch.setattr(reproduce, "fit", None)
     assert one_line(call("reproduce", "bits", "--quick", "--json").out)["cases"] == result["cases"]
 
@@ -249,10 +249,10 @@ def test_update_curves_are_written(here, monkeypatch):
     recipe = dataclasses.replace(RECIPES["digits"], hidden=(8,), tolerance=1e-5, max_steps=500)
     monkeypatch.setitem(EXPERIMENTS, "curves", Curves("curves", "digits step by step", recipe))
     result = one_line(call("reproduce", "curves", "--quick", "--json").out)
-    assert result == read_json(here / "experiments" / "curves-quick" / "result.json")
+    assert result == read_json(here / "results" / "curves-quick" / "result.json")
     assert [row["steps"] for row in result["curves"]] == [1, 2, 4]
     assert all(row["cosine"] > 0.99 for row in result["curves"])
-    assert is_png(here / "experiments" / "curves-quick" / "updates.png")
+    assert is_png(here / "results" / "curves-quick" / "updates.png")
 
 
 def test_ways_are_compared_epoch_by_epoch(here, monkeypatch):
@@ -262,12 +262,12 @@ def test_ways_are_compared_epoch_by_epoch(here, monkeypatch):
     comparison = Comparison("ways", "digits in several ways", recipe, ways)
     monkeypatch.setitem(EXPERIMENTS, "ways", comparison)
     result = one_line(call("reproduce", "ways", "--quick", "--json").out)
-    assert result == read_json(here / "experiments" / "ways-quick" / "result.json")
+    assert result == read_json(here / "results" / "ways-quick" / "result.json")
     assert [row["line"] for row in result["cases"]] == ["β = 0.1, EP", "one sweep"]
     run = here / "runs" / "ways-quick" / "beta-0.1-ep" / "seed-0"
     logged = [row["validation_accuracy"] for row in read_rows(run)]
     assert result["cases"][0]["validation_accuracy"] == [logged]
-    assert is_png(here / "experiments" / "ways-quick" / "accuracies.png")
+    assert is_png(here / "results" / "ways-quick" / "accuracies.png")
 
 
 def test_sampled_gradients_are_compared_by_nudge(here, monkeypatch):
@@ -282,13 +282,13 @@ def test_sampled_gradients_are_compared_by_nudge(here, monkeypatch):
         EXPERIMENTS, "nudges", Nudges("nudges", "digits", recipe, ways, (0.1, 0.5, 0.7, 1.0), 4)
     )
     result = one_line(call("reproduce", "nudges", "--quick", "--json").out)
-    assert result == read_json(here / "experiments" / "nudges-quick" / "result.json")
+    assert result == read_json(here / "results" / "nudges-quick" / "result.json")
     draws, means = result["lines"]["draws"], result["lines"]["means"]
     assert draws["beta"] == means["beta"] == [0.1, 1.0]
     assert min(result["agreement_of_two_references"]) > 0.95
     assert all(np.array(means["gradient_snr"]) > np.array(draws["gradient_snr"]))
     assert means["cosine"][1] > 0.9
-    assert is_png(here / "experiments" / "nudges-quick" / "nudges.png")
+    assert is_png(here / "results" / "nudges-quick" / "nudges.png")
 
 
 def test_an_audit_of_sampled_gradients_splits_bias_and_variance(here):
@@ -401,7 +401,7 @@ def test_what_cannot_be_parsed_is_refused(arguments, says, here):
         (["train", *TINY, "--resume"], "Nothing to resume: runs/digits holds no run"),
         (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
         (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
-        (["reproduce", "nosuch"], "expected one of oim, .*digits, mnist-dense.*'nosuch'"),
+        (["reproduce", "nosuch"], "expected one of foundation, .*digits, mnist-dense.*'nosuch'"),
         (["reproduce", "digit"], "Did you mean 'digits'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -49,8 +49,8 @@ def test_gradients_of_dynamical_systems(here, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "table", GradientTable("table", "gradients", (1e-3, 1e-2)))
     with jax.enable_x64(False):  # as the command runs: the study asks for float64 itself
         result = one_line(call("reproduce", "table", "--json").out)
-    assert result == read_json(here / "experiments" / "table" / "result.json")
-    assert is_png(here / "experiments" / "table" / "errors.png")
+    assert result == read_json(here / "results" / "table" / "result.json")
+    assert is_png(here / "results" / "table" / "errors.png")
     assert len(result["rows"]) == 27
     for row in result["rows"]:
         if "wrong" in row["check"]:
@@ -76,14 +76,14 @@ def test_paths_learn_by_nudging_as_by_the_adjoint(here, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "paths", study)
     with jax.enable_x64(False):
         result = one_line(call("reproduce", "paths", "--quick", "--json").out)
-    assert result == read_json(here / "experiments" / "paths-quick" / "result.json")
+    assert result == read_json(here / "results" / "paths-quick" / "result.json")
     found = result["tasks"]["potential"]
     assert len(found["losses"]["EP"]) == len(found["losses"]["adjoint"]) == 6
     assert found["losses"]["EP"][-1] < found["losses"]["EP"][0]
     np.testing.assert_allclose(*found["losses"].values(), rtol=1e-4)
     np.testing.assert_allclose(*found["parameters"].values(), atol=1e-4)
     assert 0 < found["parameters_apart"] < 1e-3
-    folder = here / "experiments" / "paths-quick"
+    folder = here / "results" / "paths-quick"
     assert is_png(folder / "potential.png") and is_png(folder / "potential-losses.png")
     assert (folder / "potential.gif").read_bytes().startswith(b"GIF89a")
 
@@ -94,8 +94,8 @@ def test_orbits_tend_to_stationary_states(here, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "levels", study)
     with jax.enable_x64(False):
         result = one_line(call("reproduce", "levels", "--json").out)
-    assert result == read_json(here / "experiments" / "levels" / "result.json")
-    assert is_png(here / "experiments" / "levels" / "levels.png")
+    assert result == read_json(here / "results" / "levels" / "result.json")
+    assert is_png(here / "results" / "levels" / "levels.png")
     assert len(result["lines"]) == 4
     for line in result["lines"].values():
         assert line["order"] < -1.7
@@ -126,7 +126,7 @@ def test_sequences_are_learnt_and_resumed(here, monkeypatch, digits):
     monkeypatch.setattr(data, "load", lambda *unused: digits)
     monkeypatch.setitem(EXPERIMENTS, "sequences", sequences())
     result = one_line(call("reproduce", "sequences", "--json").out)
-    assert result == read_json(here / "experiments" / "sequences" / "result.json")
+    assert result == read_json(here / "results" / "sequences" / "result.json")
     echo, tape = result["cases"]
     assert [case["line"] for case in (echo, tape)] == ["row-wise, echo", "row-wise, BPTT"]
     assert echo["test_error_percent"]["mean"] < 50
@@ -171,14 +171,14 @@ def test_a_driven_network_learns_digits_by_its_response(here, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "driven", study)
     with jax.enable_x64(False):
         result = one_line(call("reproduce", "driven", "--json").out)
-    assert result == read_json(here / "experiments" / "driven" / "result.json")
+    assert result == read_json(here / "results" / "driven" / "result.json")
     ep, adjoint = result["cases"]
     assert [case["line"] for case in (ep, adjoint)] == ["EP", "adjoint"]
     assert ep["test_error_percent"]["mean"] == pytest.approx(
         adjoint["test_error_percent"]["mean"], abs=1
     )
     assert 0 < ep["runs"][0]["gradient_error"] < 1e-3
-    assert is_png(here / "experiments" / "driven" / "accuracies.png")
+    assert is_png(here / "results" / "driven" / "accuracies.png")
     rows = read_rows(here / "runs" / "driven" / "EP" / "seed-0")
     assert rows[1]["loss"] < rows[0]["loss"]
 
@@ -195,9 +195,9 @@ def test_costs_of_paths_and_echoes(here, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "cost", study)
     with jax.enable_x64(False):
         result = one_line(call("reproduce", "cost", "--json").out)
-    assert result == read_json(here / "experiments" / "cost" / "result.json")
+    assert result == read_json(here / "results" / "cost" / "result.json")
     echo, tape = (result["memory"]["bytes"][way] for way in ("echo", "BPTT"))
     assert echo[1] == echo[0] < tape[0]
     assert tape[1] == pytest.approx(10 * tape[0], rel=0.1)
     assert all(t > 0 for key in ("by_steps", "by_size") for t in result[key]["step_seconds"])
-    assert is_png(here / "experiments" / "cost" / "cost.png")
+    assert is_png(here / "results" / "cost" / "cost.png")

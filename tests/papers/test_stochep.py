@@ -51,8 +51,8 @@ def test_the_group_holds_every_study():
 def test_gradients_by_what_is_read(here, monkeypatch):
     study = SpikingGradients("gradients", "", TINY, repeats=4)
     result = reproduced(monkeypatch, study, "--quick")
-    assert result == read_json(here / "experiments" / "gradients-quick" / "result.json")
-    assert is_png(here / "experiments" / "gradients-quick" / "gradient.png")
+    assert result == read_json(here / "results" / "gradients-quick" / "result.json")
+    assert is_png(here / "results" / "gradients-quick" / "gradient.png")
     cosines = {(row["rule"], row["noise"]): row["cosine"][ALL] for row in result["rows"]}
     assert len(cosines) == 5
     best = cosines["last probabilities", "common noise"]
@@ -73,7 +73,7 @@ def test_the_mean_field_by_leak_and_width(here, monkeypatch):
         assert row["bias"] < row["error"][2]
     assert found[0.1, 128]["error"][0] < 0.5 * found[1.0, 128]["error"][0]
     assert found[0.1, 128]["bias"] < 0.3 * found[1.0, 128]["bias"]
-    assert is_png(here / "experiments" / "fields" / "mean_field.png")
+    assert is_png(here / "results" / "fields" / "mean_field.png")
 
 
 def test_memory_is_flat_by_ep_and_grows_by_bptt(here, monkeypatch):
@@ -81,7 +81,7 @@ def test_memory_is_flat_by_ep_and_grows_by_bptt(here, monkeypatch):
     kept, grown = result["megabytes"]["spiking EP"], result["megabytes"]["surrogate BPTT"]
     assert kept[1] < 1.05 * kept[0]
     assert grown[1] > 2.5 * grown[0] > 0
-    assert is_png(here / "experiments" / "memory" / "memory.png")
+    assert is_png(here / "results" / "memory" / "memory.png")
 
 
 def test_baselines_are_tested_with_and_without_spikes(here, monkeypatch):
@@ -93,7 +93,7 @@ def test_baselines_are_tested_with_and_without_spikes(here, monkeypatch):
     tested = 100 - row["test_error_percent"]["mean"]
     assert tested == pytest.approx(settled["mean"], abs=3)
     assert row["line"] == "without" and np.isfinite(row["seconds"])
-    assert is_png(here / "experiments" / "baselines" / "steps.png")
+    assert is_png(here / "results" / "baselines" / "steps.png")
 
 
 def test_quick_spiking_recipes_are_short():

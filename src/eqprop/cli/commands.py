@@ -19,7 +19,7 @@ import numpy as np
 from eqprop.cli import options as jobs
 from eqprop.energies.model import Model
 from eqprop.estimators.audit import ALL, Agreement, BetaSweep, sweep_beta
-from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, resized
+from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
 from eqprop.thermal.mixing import Mixing, warn_if_unmixed
 from eqprop.training.assemble import make_contrast, make_learner, make_program, make_solver
 from eqprop.training.choices import SPIKING
@@ -174,7 +174,7 @@ def _(job: jobs.List) -> None:
         print(f"  {name:31} {recipe.data}: {_shape(recipe)}")
     print("experiments  (eqprop reproduce NAME)")
     for group, names in GROUPS.items():
-        print(f"  {group:31} a paper: all {len(names)} named {group}-... below")
+        print(f"  {group:31} a paper: all {len(names)} from {names[0]} to {names[-1]}")
     for experiment in EXPERIMENTS.values():
         print(f"  {experiment.name:31} {experiment.about}")
 
@@ -189,12 +189,11 @@ def _(job: jobs.Reproduce) -> None:
         close = difflib.get_close_matches(job.name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"reproduce: expected one of {', '.join(known)}; got {job.name!r}.{hint}")
-    require_writable(_spelt(job.out))
-    studies = [
-        resized(EXPERIMENTS[name], width=job.width, epochs=job.epochs)
-        for name in GROUPS.get(job.name, (job.name,))
-    ]
-    found = [study.reproduce(job.out, job.data_dir, job.quick) for study in studies]
+    names = GROUPS.get(job.name, (job.name,))
+    out = _spelt(home(names[0]) if job.out is None else job.out)
+    require_writable(out)
+    studies = [resized(EXPERIMENTS[name], width=job.width, epochs=job.epochs) for name in names]
+    found = [study.reproduce(out, job.data_dir, job.quick) for study in studies]
     _say(job.json, found if job.name in GROUPS else found[0])
 
 

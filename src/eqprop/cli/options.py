@@ -68,14 +68,15 @@ class List:
 
 @dataclass(frozen=True)
 class Reproduce:
-    """Run an experiment over its seeds and write experiments/<name>/result.json."""
+    """Run an experiment over its seeds and write <name>/result.json in the folder of the results."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
     """Experiment, or a paper (oim) with all of its own; without one, those that exist are listed."""
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
-    out: Path = Path("experiments")
-    """Folder of the results."""
+    out: Path | None = None
+    """Folder of the results; unless given, that of the paper in a checkout that can be written, else
+    results/ here."""
     width: int = 0
     """Channels of the first block, where the experiment has such; 0 leaves it as it is."""
     epochs: int = 0

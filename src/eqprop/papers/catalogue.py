@@ -1,83 +1,48 @@
-"""The experiments by name: what `eqprop reproduce` knows."""
+"""The experiments by name: what `eqprop reproduce` knows, gathered from the papers."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 from eqprop.papers.finite_nudge.studies import THERMAL
+from eqprop.papers.foundation.studies import FOUNDATION
 from eqprop.papers.hopfield_resnet.studies import RESIDUAL
-from eqprop.papers.lagrangian.classify import ResponseLearning
-from eqprop.papers.lagrangian.gradients import GradientTable
-from eqprop.papers.lagrangian.learning import TASKS, PathLearning
-from eqprop.papers.lagrangian.resources import CostStudy
-from eqprop.papers.lagrangian.semiclassical import Semiclassics
-from eqprop.papers.lagrangian.sequential_mnist import READINGS, SequenceLearning
+from eqprop.papers.lagrangian.studies import LAGRANGIAN
 from eqprop.papers.oim.studies import OSCILLATORS
 from eqprop.papers.stochep.studies import SPIKING
-from eqprop.papers.study import Experiment, Study
-from eqprop.training.recipes import RECIPES, changed
+from eqprop.papers.study import Study
+from eqprop.papers.tables import results
 
-ALL: tuple[Study, ...] = (
-    Experiment("digits", "embedded digits, one hidden layer", RECIPES["digits"]),
-    Experiment("mnist-dense", "MNIST, one hidden layer", RECIPES["mnist-dense"]),
-    Experiment(
-        "mnist-dense-shift",
-        "the same with random shifts",
-        changed("mnist-dense", shift=1, epochs=30, learning_rate=6e-4),
-    ),
-    Experiment(
-        "fashion-mnist-dense", "Fashion-MNIST, one hidden layer", RECIPES["fashion-mnist-dense"]
-    ),
-    Experiment("mnist-conv", "MNIST, two convolutions", RECIPES["mnist-conv"], (0,)),
-    Experiment(
-        "mnist-conv-feedback",
-        "the same with weak feedback, for which few sweeps are enough",
-        changed(
-            "mnist-conv",
-            feedback=0.03,
-            beta=0.01,
-            solver="ordered",
-            tolerance=0.0,
-            max_steps=3,
-            nudged_steps=1,
-        ),
-        (0,),
-    ),
-    *THERMAL,
-    *OSCILLATORS,
-    GradientTable(
-        "lagrangian-gradient", "gradients of coupled Duffing oscillators against adjoint and BPTT"
-    ),
-    PathLearning(
-        "lagrangian-learning",
-        "oscillators learn a response, and a landscape from trajectories: EP and the adjoint",
-        TASKS,
-    ),
-    ResponseLearning(
-        "lagrangian-response",
-        "a driven network classifies digits by its periodic response: EP and the adjoint",
-    ),
-    CostStudy("lagrangian-cost", "time of Newton's method, and memory of an echo against BPTT"),
-    Semiclassics(
-        "lagrangian-semiclassics",
-        "energy levels of an anharmonic oscillator, their slopes and what a nudge tells, by orbits",
-    ),
-    SequenceLearning(
-        "lagrangian-mnist",
-        "MNIST as sequences, row by row and pixel by pixel: oscillators by the echo and by BPTT",
-        READINGS,
-    ),
-    *RESIDUAL,
-    *SPIKING,
-)
+PAPERS: dict[str, tuple[Study, ...]] = {
+    "foundation": FOUNDATION,
+    "finite_nudge": THERMAL,
+    "oim": OSCILLATORS,
+    "lagrangian": LAGRANGIAN,
+    "hopfield_resnet": RESIDUAL,
+    "stochep": SPIKING,
+}
+"""Studies by the folder of their paper."""
 
-EXPERIMENTS: dict[str, Study] = {experiment.name: experiment for experiment in ALL}
+EXPERIMENTS: dict[str, Study] = {
+    study.name: study for studies in PAPERS.values() for study in studies
+}
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    group: tuple(name for name in EXPERIMENTS if name.startswith(f"{group}-"))
-    for group in ("oim", "finite-nudge", "lagrangian", "stochep", "hopfield-resnet")
+    paper.replace("_", "-"): tuple(study.name for study in studies)
+    for paper, studies in PAPERS.items()
 }
 """All the experiments of one paper."""
+
+
+def home(name: str) -> Path:
+    """Where the results of an experiment go: to its paper's, where this is a checkout that can be written,
+    and else to ``results`` in the working folder."""
+    for paper, studies in PAPERS.items():
+        if name in (study.name for study in studies) and os.access(results(paper), os.W_OK):
+            return results(paper)
+    return Path("results")
 
 
 def resized(study: Study, **given: int) -> Study:

@@ -1,4 +1,4 @@
-"""How exact the gradients are, in float64 on small networks: ``python -m experiments.exactness``."""
+"""How exact the gradients are, in float64 on small networks: ``python -m benchmarks.exactness``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eqprop.estimators.estimator import mean_loss
 from eqprop.training.files import write_json
 from eqprop.training.runs import surroundings
 
-OUT = Path("experiments/exactness/result.json")
+OUT = Path(__file__).with_suffix(".json")
 TIGHT = eq.Blockwise(1e-14, 5000)
 NETWORKS = {
     "dense, tanh": systems.tanh,
