@@ -22,11 +22,13 @@ from eqprop.energies.slopes import require_slopes
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State, Units, embed
 from eqprop.estimators.answer import Answer, asked, asymmetry, reached, response, warn_of_answer
+from eqprop.estimators.backpropagation import through_time
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.estimator import (
     Estimate,
     Estimator,
     Report,
+    Rival,
     by_phase,
     mean_loss,
 )
@@ -141,6 +143,9 @@ class EquilibriumPropagation(Estimator):
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
         surrogate = Partial(contrast_surrogate, betas, coefficients, states)
         return with_own_gradient(given, Phases(estimate, free, states), surrogate)
+
+    def rival(self) -> Rival:
+        return through_time(self.solver)
 
     def _read(self, model: Model, state: State, key: PRNGKeyArray) -> State:
         read_out = self.read_out
