@@ -209,8 +209,8 @@ def _saturated(model: Model, state: State) -> Array:
 
 
 class Evaluation(NamedTuple):
-    """Mean accuracy (of a regression ``nan``), mean cost, and means of what the phase's source says of it: of
-    a solver the steps, the residual and the fraction converged."""
+    """Mean accuracy (of a regression ``nan``), mean cost, and means of what the phase's source says: of a
+    solver the steps, the residual and the fraction converged."""
 
     accuracy: float
     loss: float

@@ -120,8 +120,8 @@ class Optimiser:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
 
     def transform(self, model: Model, steps: int, epochs: int) -> optax.GradientTransformation:
-        """For a run of ``steps`` steps in ``epochs`` epochs; those that ask the same share one object, and so
-        what is compiled. Raises ``ValueError`` where rates and edges differ in number."""
+        """For a run of ``steps`` steps in ``epochs`` epochs; asked twice, the same object. Raises
+        ``ValueError`` where rates and edges differ in number."""
         if self.warmup >= epochs:
             raise ValueError(f"warmup: expected fewer than the {epochs} epochs, got {self.warmup}.")
         names, structure = jax.tree.flatten(parameter_names(model))
