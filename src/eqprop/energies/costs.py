@@ -111,8 +111,8 @@ class FunctionCost(Cost):
         eq.FunctionCost(lambda u, y: jnp.sum(jnp.logaddexp(0.0, -y * u)), bound=0.25)
     """
 
-    function: Callable[[Array, Array], Array] = eqx.field(static=True)
-    output: str = eqx.field(default="out", static=True)  # type: ignore[misc]
+    function: Callable[[Array, Array], Array] = eqx.field(static=True)  # type: ignore[misc]
+    output: str = eqx.field(default="out", static=True)
     bound: float | None = eqx.field(default=None, static=True)
 
     def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
