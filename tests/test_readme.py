@@ -15,7 +15,7 @@ from eqprop.cli import commands, options
 from eqprop.cli import main as cli
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, PAPERS
 from eqprop.papers.comparison import Comparison, Sweep
-from eqprop.papers.tables import of_each
+from eqprop.papers.tables import how_settled, of_each
 from eqprop.training.recipe_uses import require_used
 from eqprop.training.recipes import RECIPES
 
@@ -63,9 +63,9 @@ def test_link(page, link):
 
 def test_the_table_says_where_the_drift_of_chains_is_unknown():
     recipe = {"estimator": "thermal"}
-    assert tables.how_settled([{"drift": 0.1}, {"drift": 0.3}], recipe) == "drift 0.30"
+    assert how_settled([{"drift": 0.1}, {"drift": 0.3}], recipe) == "drift 0.30"
     for unknown in ({"drift": None}, {}):
-        assert tables.how_settled([{"drift": 0.1}, unknown], recipe) == "drift unknown"
+        assert how_settled([{"drift": 0.1}, unknown], recipe) == "drift unknown"
 
 
 def plain(value):

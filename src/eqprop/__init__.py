@@ -24,7 +24,7 @@ from eqprop.energies.architectures import (
     with_biases,
     with_read_out,
 )
-from eqprop.energies.costs import Cost, CrossEntropy, SquaredError
+from eqprop.energies.costs import Cost, CrossEntropy, FunctionCost, SquaredError
 from eqprop.energies.energy import Energy, FunctionEnergy
 from eqprop.energies.feedback import with_stiff_layers, with_weak_feedback
 from eqprop.energies.model import Model
@@ -66,6 +66,9 @@ from eqprop.solvers.relax import relax
 
 if TYPE_CHECKING:
     from eqprop import estimators, hardware, lagrangian, spiking, thermal
+    from eqprop.training.fit import fit
+    from eqprop.training.trained import load
+    from eqprop.training.training import Training
 
 ROOMS = ("estimators", "hardware", "lagrangian", "papers", "spiking", "thermal", "training")
 """Imported when they are asked for, so that `import eqprop` loads no library for the few."""
@@ -86,6 +89,7 @@ __all__ = [
     "Estimate",
     "Estimator",
     "Flow",
+    "FunctionCost",
     "FunctionEnergy",
     "GradientDescent",
     "ImplicitDifferentiation",
@@ -107,6 +111,7 @@ __all__ = [
     "SquaredError",
     "Stiff",
     "Tanh",
+    "Training",
     "Unit",
     "__version__",
     "audit",
@@ -115,12 +120,14 @@ __all__ = [
     "estimators",
     "exact_gradient",
     "finite_difference",
+    "fit",
     "hard_tanh",
     "hardware",
     "holomorphic",
     "hopfield_resnet",
     "lagrangian",
     "layered",
+    "load",
     "n_point",
     "one_sided",
     "ops",
@@ -139,7 +146,16 @@ __all__ = [
 ]
 
 
+WORKSHOP = {
+    "Training": "eqprop.training.training",
+    "fit": "eqprop.training.fit",
+    "load": "eqprop.training.trained",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name in ROOMS:
         return import_module(f"eqprop.{name}")
+    if name in WORKSHOP:
+        return getattr(import_module(WORKSHOP[name]), name)
     raise AttributeError(f"module 'eqprop' has no attribute {name!r}")

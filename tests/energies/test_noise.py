@@ -12,7 +12,6 @@ from scipy import stats
 import eqprop as eq
 from eqprop import hardware, lagrangian
 from eqprop.energies.units.noise import mix, normal, typed, uniform, words
-from eqprop.estimators.forecast import forecast
 from eqprop.thermal import chains
 from eqprop.training import epoch as train
 from eqprop.training.data import augment
@@ -198,7 +197,7 @@ TRACED = {
         BOX, X, Y, CHAINS, 1.0, START, key, 2
     ),
     "diffusion": lambda key: eq.relax(TANH, X, TANH.rest(X), eq.Diffusion(0.1), key)[0],
-    "forecast": lambda key: forecast(THERMAL, BOX, X, Y, key).scores,
+    "forecast": lambda key: THERMAL.forecast(BOX, X, Y, key).scores,
     "evaluate": lambda key: train._evaluate(BOX, IMAGES, THERMAL, key),
 }
 

@@ -10,15 +10,14 @@ import pytest
 
 from eqprop import EquilibriumPropagation, Langevin, Momentum, symmetric
 from eqprop.training import epoch as train
-from eqprop.training.assemble import make_estimator
+from eqprop.training.assemble import make_estimator, make_optimiser
 from eqprop.training.chain_recipes import ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.training.data.augment import random_shift
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.devices import ONE, over
 from eqprop.training.epoch import Images, evaluate, start, train_epoch
-from eqprop.training.fit import load_best
-from eqprop.training.optimisers import make_optimiser
+from eqprop.training.recipe_fit import load_best
 from eqprop.training.runs import read_rows
 from eqprop.training.task import prepare
 from helpers import shared_run, systems

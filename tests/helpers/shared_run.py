@@ -12,15 +12,15 @@ import jax
 import numpy as np
 import pytest
 
-from eqprop.training import fit as fit_module
+from eqprop.training import recipe_fit as fit_module
+from eqprop.training.assemble import make_optimiser
 from eqprop.training.chain_recipes import DenseRecipe
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.devices import ONE, over
 from eqprop.training.files import RunError
-from eqprop.training.fit import fit
 from eqprop.training.hosts import Hosts, from_first, in_all, is_first, require_agreement
-from eqprop.training.optimisers import make_optimiser
+from eqprop.training.recipe_fit import fit
 from eqprop.training.task import prepare
 
 RECIPE = DenseRecipe(

@@ -34,7 +34,6 @@ from eqprop.energies.energy import Clamped
 from eqprop.energies.ops import Dense, MaxPool
 from eqprop.energies.units.unit import Units, embed
 from eqprop.estimators.audit import compare
-from eqprop.estimators.forecast import forecast
 from eqprop.solvers.solver import DIVERGED
 from eqprop.spiking import (
     Bernoulli,
@@ -380,10 +379,10 @@ def test_coded_inputs_have_the_mean_of_analog_ones():
     for name, u in coded.items():
         np.testing.assert_allclose(np.mean(u, 0), np.mean(plain[name], 0), atol=0.01)
     estimator = SpikingPropagation(solver, symmetric(0.5), coding=BernoulliCoded())
-    seen = systems.quickly(lambda x: forecast(estimator, model, x, y, KEY))(x)
+    seen = systems.quickly(lambda x: estimator.forecast(model, x, y, KEY))(x)
     assert seen.scores.shape == (4, 3)
     with pytest.raises(eqx.EquinoxRuntimeError, match="expected inputs in"):
-        systems.quickly(lambda x: forecast(estimator, model, x, y, KEY))(-x)
+        systems.quickly(lambda x: estimator.forecast(model, x, y, KEY))(-x)
 
 
 def test_coded_inputs_are_independent_of_the_spikes():

@@ -32,7 +32,6 @@ from eqprop.energies.ops import MaxPool
 from eqprop.energies.units.laws import truncated_mean, truncated_normal
 from eqprop.energies.units.spin import Bernoulli, Spin
 from eqprop.estimators.estimator import Estimate, Estimator, Report
-from eqprop.estimators.forecast import forecast
 from eqprop.estimators.spread import spread
 from eqprop.thermal import Gibbs, Hmc, Mala, Nuts, UnadjustedLangevin, Underdamped
 from eqprop.thermal.chains import Chains, scatter
@@ -51,7 +50,7 @@ from eqprop.thermal.rules import (
 )
 from eqprop.training.epoch import Images, start, train_epoch
 from eqprop.training.figures.run import draw_run
-from eqprop.training.fit import fit
+from eqprop.training.recipe_fit import fit
 from eqprop.training.recipes import RECIPES
 from helpers import systems
 from helpers.systems import SIGNS, exact, gaussian, lateral_op, normal, spins
@@ -632,7 +631,7 @@ def test_a_forecast_under_a_negative_nudge_is_not_upside_down():
     model, x, y = spins()
     source = Enumeration(1.0)
     one, other = (
-        forecast(Thermal(source, finite_nudge(beta)), model, x, y, KEY).scores
+        Thermal(source, finite_nudge(beta)).forecast(model, x, y, KEY).scores
         for beta in (1e-3, -1e-3)
     )
     np.testing.assert_allclose(one, other, atol=1e-2)
@@ -695,7 +694,7 @@ def test_chains_that_do_not_move_have_no_drift():
     start = {name: normal(1, (2, 5, *z.shape[1:])) for name, z in model.rest(x).items()}
     still = estimate(Thermal(source, finite_nudge(0.5)), model, x, y, start, KEY)
     assert jnp.isnan(still.report.metrics()["drift"])
-    seen = forecast(Thermal(source, finite_nudge(0.5)), model, x, y, KEY).metrics
+    seen = Thermal(source, finite_nudge(0.5)).forecast(model, x, y, KEY).metrics
     assert jnp.all(jnp.isnan(seen["drift"]))
 
 
@@ -776,7 +775,7 @@ def test_every_way_to_run_chains_checks_them():
     """Evaluation, mixing and ramps too; no two messages send a function of spins to one another."""
     langevin, (model, x, y) = Chains(1.0, UnadjustedLangevin()), spins()
     for run in (
-        lambda: forecast(Thermal(langevin, finite_nudge()), model, x, y, KEY),
+        lambda: Thermal(langevin, finite_nudge()).forecast(model, x, y, KEY),
         lambda: mixing(model, x, y, langevin, jnp.zeros(1), KEY),
         lambda: jarzynski(model, x, y, langevin, 1.0, model.rest(x), KEY),
     ):
@@ -905,7 +904,7 @@ def test_spins_learn_what_no_line_separates():
 
     before, trained = objective(model), train(model)
     assert objective(trained) < 0.2 * before
-    scores = forecast(Thermal(source, finite_nudge(1.0)), trained, x, y, KEY).scores
+    scores = Thermal(source, finite_nudge(1.0)).forecast(trained, x, y, KEY).scores
     np.testing.assert_array_equal(jnp.argmax(scores, 1), jnp.argmax(y, 1))
 
 
@@ -913,7 +912,7 @@ def test_the_forecast_is_the_averaged_likelihood():
     """At beta = T with a cross-entropy: the logarithm of the softmax averaged over the free phase."""
     _, model, x, y = systems.read_out()
     learner = Thermal(Chains(0.7, UnadjustedLangevin(), 6, 5, 3, 2), finite_nudge(0.7))
-    seen = systems.quickly(lambda: forecast(learner, model, x, y, KEY))()
+    seen = systems.quickly(lambda: learner.forecast(model, x, y, KEY))()
 
     def record(states, weights):
         scores = jax.vmap(jax.vmap(model.predict))({n: z[0] for n, z in states.items()})

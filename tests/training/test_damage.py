@@ -20,10 +20,10 @@ from eqprop.training import files as _files
 from eqprop.training.claims import new_folder
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError, read_json, write_json
-from eqprop.training.fit import fit
+from eqprop.training.recipe_fit import fit
 from eqprop.training.recipes import RECIPES, to_config
 from eqprop.training.results import read_result
-from eqprop.training.runs import Run, read_rows, require_same
+from eqprop.training.runs import Folder, read_rows, require_same
 from eqprop.training.task import recipe_of
 
 FLIPS = 200
@@ -51,7 +51,7 @@ READ = {
 @pytest.fixture
 def folder(tmp_path):
     """A run folder as it is written, but for its checkpoints."""
-    with Run(tmp_path / "run", CONFIG, resume=False) as run:
+    with Folder(tmp_path / "run", CONFIG, resume=False) as run:
         for row in ROWS:
             run.log(row)
     write_json(run.folder / "result.json", RESULT)
@@ -153,7 +153,7 @@ def test_columns_that_are_needed_are_named(folder):
         lambda folder: draw_run(folder),
         lambda folder: recipe_of(folder),
         lambda folder: require_same(folder, CONFIG),
-        lambda folder: Run(folder, CONFIG, resume=True),
+        lambda folder: Folder(folder, CONFIG, resume=True),
     ],
     ids=["draw", "recipe", "same", "resume"],
 )
@@ -248,12 +248,12 @@ def test_a_file_without_a_digest_is_read(folder):
 
 def test_a_config_that_was_changed_between_two_halves_of_a_run_is_noticed(tmp_path):
     folder, state = tmp_path / "run", {"w": jnp.arange(3.0)}
-    with Run(folder, CONFIG, resume=False) as run:
+    with Folder(folder, CONFIG, resume=False) as run:
         run.save(1, state)
     changed = CONFIG | {"seed": 1}
     write_json(folder / "config.json", changed)
     with (
-        Run(folder, changed, resume=True) as run,
+        Folder(folder, changed, resume=True) as run,
         pytest.raises(RunError, match=r"checkpoints/1: .*another config .*; restore that file"),
     ):
         run.restore(state)
@@ -265,7 +265,7 @@ def test_another_precision_is_not_called_damage(trained, resumed, tmp_path):
         with jax.enable_x64(bool(wide)):
             return {"n": jnp.zeros((), jnp.int32), "w": jnp.arange(3) / 3}
 
-    with Run(tmp_path / "run", CONFIG, resume=False) as run:
+    with Folder(tmp_path / "run", CONFIG, resume=False) as run:
         run.save(1, state(trained))
         with pytest.raises(
             RunError, match=f"precision .* set JAX_ENABLE_X64={trained} to"
@@ -300,12 +300,12 @@ def race(racers, enter):
 def test_a_race_for_a_folder_is_won_by_one(resume, tmp_path):
     for i in range(10):
         if resume:
-            Run(tmp_path / f"{i}", CONFIG, resume=False).close()
-        got = race(3, lambda i=i: Run(tmp_path / f"{i}", CONFIG, resume))
+            Folder(tmp_path / f"{i}", CONFIG, resume=False).close()
+        got = race(3, lambda i=i: Folder(tmp_path / f"{i}", CONFIG, resume))
         lost = [one for one in got if isinstance(one, RunError)]
         assert len(lost) == 2
         assert all("no other process in this run" in str(error) for error in lost)
-        (won,) = (one for one in got if isinstance(one, Run))
+        (won,) = (one for one in got if isinstance(one, Folder))
         won.close()
 
 
@@ -329,7 +329,7 @@ def test_a_folder_into_which_nothing_came_is_taken_back(tmp_path):
 HOLD = """
 import sys
 from eqprop.runs import Run
-run = Run(sys.argv[1], {}, resume=False)
+run = Folder(sys.argv[1], {}, resume=False)
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -341,10 +341,10 @@ def test_a_folder_in_use_is_refused_and_a_killed_run_leaves_no_lock(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(RunError, match=rf"{folder}: .*got process {other.pid} on .*; wait"):
-            Run(folder, {}, resume=True)
+            Folder(folder, {}, resume=True)
         require_same(folder, {})
         other.send_signal(signal.SIGKILL)
-    Run(folder, {}, resume=True).close()
+    Folder(folder, {}, resume=True).close()
 
 
 def test_without_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch):
@@ -353,13 +353,13 @@ def test_without_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch):
 
     monkeypatch.setattr(claims.fcntl, "flock", no_locks)
     with pytest.warns(UserWarning, match=r"file system with locks, got 'No locks available'"):
-        Run(tmp_path / "run", CONFIG, resume=False).close()
+        Folder(tmp_path / "run", CONFIG, resume=False).close()
     monkeypatch.setattr(claims, "fcntl", None)
-    Run(tmp_path / "run", CONFIG, resume=True).close()
+    Folder(tmp_path / "run", CONFIG, resume=True).close()
 
 
 def test_rows_that_are_not_finite_are_read_as_they_were_written(tmp_path):
-    with Run(str(tmp_path / "run"), CONFIG, resume=False) as run:
+    with Folder(str(tmp_path / "run"), CONFIG, resume=False) as run:
         run.log({"epoch": 1, "loss": np.inf, "nan": np.nan})
     (row,) = read_rows(str(tmp_path / "run"))
     assert row["loss"] == np.inf and np.isnan(row["nan"])

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eqprop.training.fit import load_best
 from eqprop.training.hosts import Hosts
+from eqprop.training.recipe_fit import load_best
 from eqprop.training.task import prepare
 from helpers import shared_run
 from helpers.on_four_devices import arrays, close

@@ -26,15 +26,15 @@ from eqprop.estimators.answer import warn_of_answer
 from eqprop.thermal.mixing import Mixing
 from eqprop.training import epoch as train
 from eqprop.training import examine as auditing
-from eqprop.training import fit as fit_module
+from eqprop.training import recipe_fit as fit_module
 from eqprop.training import runs
+from eqprop.training.assemble import make_optimiser
 from eqprop.training.data import datasets as data
 from eqprop.training.epoch import start
 from eqprop.training.files import RunError, read_json, write_json
-from eqprop.training.fit import fit, load_best, warn_if_risen
-from eqprop.training.optimisers import make_optimiser
+from eqprop.training.recipe_fit import fit, load_best, warn_if_risen
 from eqprop.training.recipes import RECIPES
-from eqprop.training.runs import Run, read_rows
+from eqprop.training.runs import Folder, read_rows
 from eqprop.training.task import prepare
 
 CONFIG = {"name": "tiny", "hidden": [3], "beta": 0.5}
@@ -95,7 +95,7 @@ def test_what_is_not_json_leaves_the_old_file_alone(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=rf"Cannot write {tmp_path}/file/run: .*--out"):
-        Run(tmp_path / "file" / "run", CONFIG, resume=False)
+        Folder(tmp_path / "file" / "run", CONFIG, resume=False)
 
 
 def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
@@ -105,7 +105,7 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(runs.Path, "open", denied)
     pattern = rf"Cannot write {tmp_path}/config.json: Permission denied; .*--out"
     with pytest.raises(OSError, match=pattern):
-        Run(tmp_path, CONFIG, resume=False)
+        Folder(tmp_path, CONFIG, resume=False)
 
 
 @pytest.mark.parametrize("content", ["", "{", "not json"])
@@ -120,15 +120,15 @@ def test_a_corrupt_file_is_named(content, tmp_path):
 
 
 def test_a_folder_with_a_run_needs_resume(tmp_path):
-    Run(tmp_path, CONFIG, resume=False)
+    Folder(tmp_path, CONFIG, resume=False)
     with pytest.raises(RunError, match=rf"{tmp_path} already holds a run; .*--resume .*--out"):
-        Run(tmp_path, CONFIG, resume=False)
-    assert Run(tmp_path, CONFIG, resume=True).rows() == []
+        Folder(tmp_path, CONFIG, resume=False)
+    assert Folder(tmp_path, CONFIG, resume=True).rows() == []
 
 
 def test_resume_needs_a_run(tmp_path):
     with pytest.raises(RunError, match=rf"Nothing to resume: expected {tmp_path}/none/config.json"):
-        Run(tmp_path / "none", CONFIG, resume=True)
+        Folder(tmp_path / "none", CONFIG, resume=True)
     assert not (tmp_path / "none").exists()
 
 
@@ -142,10 +142,10 @@ def test_resume_needs_a_run(tmp_path):
     ],
 )
 def test_resume_with_another_recipe_names_what_differs(change, named, tmp_path):
-    Run(tmp_path, CONFIG, resume=False)
+    Folder(tmp_path, CONFIG, resume=False)
     with pytest.raises(RunError, match=rf"{tmp_path} holds .* another recipe \({named}\)"):
-        Run(tmp_path, CONFIG | change, resume=True)
-    assert Run(tmp_path, CONFIG | {"hidden": (3,)}, resume=True)
+        Folder(tmp_path, CONFIG | change, resume=True)
+    assert Folder(tmp_path, CONFIG | {"hidden": (3,)}, resume=True)
 
 
 # --- metrics ----------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def test_an_epoch_written_twice_counts_once(tmp_path):
 
 
 def test_rows_are_kept_up_to_an_epoch_and_without_a_torn_end(tmp_path):
-    run = Run(tmp_path, CONFIG, resume=False)
+    run = Folder(tmp_path, CONFIG, resume=False)
     assert run.rows() == []
     rows = [{"epoch": i, "loss": 1 / (3 * i), "odd": float("inf")} for i in (1, 2, 3)]
     for row in rows:
@@ -179,7 +179,7 @@ def test_rows_are_kept_up_to_an_epoch_and_without_a_torn_end(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="NO /dev/full: full disk not tested")
 def test_a_row_that_does_not_fit_is_an_error_that_says_where(tmp_path):
-    run = Run(tmp_path, CONFIG, resume=False)
+    run = Folder(tmp_path, CONFIG, resume=False)
     run.metrics.symlink_to("/dev/full")
     with pytest.raises(OSError, match=rf"{run.metrics}: No space left on device; .*--out"):
         run.log({"epoch": 1})
@@ -213,7 +213,7 @@ def some_state(seed, width=40):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A run with three checkpoints, of which the last two are kept, as (folder, states)."""
-    run = Run(tmp_path_factory.mktemp("saved") / "run", CONFIG, resume=False)
+    run = Folder(tmp_path_factory.mktemp("saved") / "run", CONFIG, resume=False)
     states = {epoch: some_state(epoch) for epoch in (1, 2, 3)}
     for epoch, state in states.items():
         run.save(epoch, state)
@@ -225,18 +225,18 @@ def copied(saved, tmp_path):
     """The same, to be damaged."""
     folder, states = saved
     shutil.copytree(folder, tmp_path / "run")
-    return Run(tmp_path / "run", CONFIG, resume=True), states
+    return Folder(tmp_path / "run", CONFIG, resume=True), states
 
 
 def test_without_a_checkpoint_a_run_starts_anew(tmp_path):
     state = some_state(1)
-    assert Run(tmp_path, CONFIG, resume=False).restore(state) is state
+    assert Folder(tmp_path, CONFIG, resume=False).restore(state) is state
 
 
 def test_checkpoints_round_trip_bit_for_bit(saved):
     folder, states = saved
     assert sorted(os.listdir(folder / "checkpoints")) == ["2", "3"]
-    found = Run(folder, CONFIG, resume=True).restore(some_state(7))
+    found = Folder(folder, CONFIG, resume=True).restore(some_state(7))
     assert identical(found, states[3])
     assert not identical(found, states[2])
     assert jax.tree.structure(found) == jax.tree.structure(states[3])
@@ -327,7 +327,7 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(copied):
 def test_a_checkpoint_of_another_model_is_refused(other, saved):
     folder, _ = saved
     with pytest.raises(RunError, match=rf"{folder}/checkpoints/3: .*another model") as caught:
-        Run(folder, CONFIG, resume=True).restore(other())
+        Folder(folder, CONFIG, resume=True).restore(other())
     assert "\n" not in str(caught.value)
 
 
@@ -411,14 +411,14 @@ def in_first_epoch(monkeypatch, folder):
 def before_checkpoint(monkeypatch, folder):
     """Killed when the row of epoch 3 is on disk, and half of another, but not its checkpoint."""
 
-    def save(run, epoch, state, save=Run.save):
+    def save(run, epoch, state, save=Folder.save):
         if epoch == 3:
             with run.metrics.open("a") as file:
                 file.write('{"epoch": 4, "lo')
             raise Killed
         save(run, epoch, state)
 
-    monkeypatch.setattr(Run, "save", save)
+    monkeypatch.setattr(Folder, "save", save)
     fit("digits", TINY, folder)
 
 

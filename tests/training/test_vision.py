@@ -12,11 +12,16 @@ import pytest
 
 import eqprop as eq
 from eqprop.estimators.backpropagation import FeedForward
-from eqprop.estimators.forecast import forecast
 from eqprop.estimators.warm_start import WarmStart
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, resized
 from eqprop.papers.study import command
-from eqprop.training.assemble import make_augment, make_estimator, make_solver, make_source
+from eqprop.training.assemble import (
+    make_augment,
+    make_estimator,
+    make_optimiser,
+    make_solver,
+    make_source,
+)
 from eqprop.training.data.augment import Flip, InTurn, RandomCrop
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.randaugment import RandAugment
@@ -24,9 +29,8 @@ from eqprop.training.data.sources import Split
 from eqprop.training.epoch import Images
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError
-from eqprop.training.fit import fit
-from eqprop.training.optimisers import make_optimiser
 from eqprop.training.predict import longest
+from eqprop.training.recipe_fit import fit
 from eqprop.training.recipes import RECIPES, from_config, to_config
 from eqprop.training.runs import read_rows
 from eqprop.training.task import prepare
@@ -184,7 +188,7 @@ def test_feed_forward_is_one_sweep_of_one_hidden_layer():
         *map(jax.tree.leaves, (passed.gradient, unrolled.gradient)), strict=True
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-14)
-    seen = forecast(FeedForward(), model, x, y, KEY)
+    seen = FeedForward().forecast(model, x, y, KEY)
     np.testing.assert_array_equal(seen.scores, passed.state["out"])
     np.testing.assert_allclose(jnp.mean(seen.costs), passed.value)
 
@@ -248,7 +252,7 @@ def test_config_round_trip():
 def trained(folder, monkeypatch, **change):
     """The tiny recipe on images of one's own, to its end; and whether it drew."""
     recipe = dataclasses.replace(TINY, learning_rate=0.1, epochs=3, gain=(1.5,), **change)
-    monkeypatch.setattr("eqprop.training.fit.audit_recipe", lambda task, model: [])
+    monkeypatch.setattr("eqprop.training.recipe_fit.audit_recipe", lambda task, model: [])
     result = fit("own", recipe, folder, OWN)
     assert prepare(recipe, OWN).data.image_shape == (8, 8, 3)
     losses = [row["loss"] for row in read_rows(folder)]

@@ -37,9 +37,9 @@ from eqprop.training.examine import (
 from eqprop.training.figures import plots
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError, dumps, read_json, require_writable, write_json
-from eqprop.training.fit import fit, load_best
 from eqprop.training.hosts import from_first, is_first
 from eqprop.training.recipe import Recipe
+from eqprop.training.recipe_fit import fit, load_best
 from eqprop.training.recipe_uses import require_used
 from eqprop.training.recipes import RECIPES
 from eqprop.training.task import Task, prepare, prepare_run, recipe_of

@@ -1,6 +1,7 @@
 """Costs: what the output should have shown, for one example."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -99,3 +100,31 @@ class CrossEntropy(Cost):
         """``|beta| / 2 |W| |W|' 1``: the softmax's Hessian is at most 1/2 (Gershgorin)."""
         size = jnp.abs(self.weight)
         return 0.5 * jnp.abs(beta) * (size @ jnp.sum(size, axis=0))
+
+
+class FunctionCost(Cost):
+    """``function(u, y) -> scalar`` of what the layer ``output`` shows: any function that has a slope.
+
+    ``bound`` is a number that no eigenvalue of its Hessian in ``u`` exceeds. Solvers that minimise block by
+    block need it (1 of half a squared error); others, as `GradientDescent`, do not ask.
+
+        eq.FunctionCost(lambda u, y: jnp.sum(jnp.logaddexp(0.0, -y * u)), bound=0.25)
+    """
+
+    function: Callable[[Array, Array], Array] = eqx.field(static=True)  # type: ignore[misc]
+    output: str = eqx.field(default="out", static=True)
+    bound: float | None = eqx.field(default=None, static=True)
+
+    def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
+        return self.function(shown[self.output], y)
+
+    def predict(self, shown: State) -> Array:
+        return shown[self.output]
+
+    def curvature(self, beta: Array) -> Array:
+        if self.bound is None:
+            raise ValueError(
+                "FunctionCost: expected a bound of its curvature for a solver that minimises block by "
+                "block, got none; give one as bound=, or relax by GradientDescent."
+            )
+        return jnp.abs(beta) * self.bound

@@ -16,10 +16,11 @@ from eqprop.estimators.estimator import (
     Estimate,
     Estimator,
     Report,
+    Rival,
     mean_loss,
 )
-from eqprop.estimators.forecast import Forecast, forecast
-from eqprop.solvers import Iterative
+from eqprop.solvers import Iterative, Solver
+from eqprop.solvers.relax import Forecast
 
 
 class Backpropagation(Estimator):
@@ -48,6 +49,16 @@ class Backpropagation(Estimator):
         (value, end), gradient = eqx.filter_value_and_grad(unrolled, has_aux=True)(model)
         return Estimate(value, gradient, end, Report())
 
+    def rival(self) -> Rival:
+        return through_time(self.solver)
+
+
+def through_time(solver: Solver) -> Rival:
+    """The exact gradient where a solver takes a number of steps, and not to an equilibrium."""
+    if isinstance(solver, Iterative) and solver.tolerance is None:
+        return Rival("back-propagation through time", Backpropagation(solver, solver.max_steps))
+    return Rival("implicit differentiation")
+
 
 class FeedForward(Estimator):
     """Back-propagation through ``u_l = retract(b_l + sum_e op_e(u_source))``, layer after layer.
@@ -70,6 +81,13 @@ class FeedForward(Estimator):
 
         (value, end), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(model)
         return Estimate(value, gradient, end, Report())
+
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        state = jax.vmap(lambda x: forward(model, x))(x)
+        return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), {})
+
+    def rival(self) -> Rival:
+        raise RuntimeError("backprop: its gradient is the exact one of the feed-forward pass.")
 
 
 def forward(model: Model, x: Array) -> State:
@@ -94,9 +112,3 @@ def forward(model: Model, x: Array) -> State:
         state[name] = layer.unit.retract(sum(fields, layer.drive))
         shown[name] = layer.unit.embed(state[name])
     return state
-
-
-@forecast.register
-def _(source: FeedForward, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    state = jax.vmap(lambda x: forward(model, x))(x)
-    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), {})

@@ -30,9 +30,10 @@ from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State, embed, read
 from eqprop.estimators.answer import Answer, asked, asymmetry, reached, warn_of_answer
 from eqprop.estimators.answer import response as response_of
+from eqprop.estimators.backpropagation import through_time
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.equilibrium import Phases
-from eqprop.estimators.estimator import Estimate, Estimator, Report, by_phase, mean_loss
+from eqprop.estimators.estimator import Estimate, Estimator, Report, Rival, by_phase, mean_loss
 from eqprop.solvers import Info, Solver, lost_unless
 from eqprop.solvers.relax import relax
 
@@ -216,3 +217,6 @@ class DeltaPropagation(Estimator):
         phases = Phases(estimate, free, jax.tree.map(jnp.add, origins, d))
         surrogate = Partial(difference_surrogate, betas, coefficients, origin, d)
         return with_own_gradient(given, phases, surrogate)
+
+    def rival(self) -> Rival:
+        return through_time(self.solver)

@@ -30,11 +30,13 @@ from eqprop.estimators.answer import (
     response,
     warn_of_answer,
 )
+from eqprop.estimators.backpropagation import through_time
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.estimator import (
     Estimate,
     Estimator,
     Report,
+    Rival,
     by_phase,
     mean_loss,
 )
@@ -150,6 +152,9 @@ class EquilibriumPropagation(Estimator):
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
         surrogate = Partial(contrast_surrogate, betas, coefficients, states)
         return with_own_gradient(given, Phases(estimate, free, states), surrogate)
+
+    def rival(self) -> Rival:
+        return through_time(self.solver)
 
     def _read(self, model: Model, state: State, key: PRNGKeyArray) -> State:
         read_out = self.read_out

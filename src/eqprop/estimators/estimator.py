@@ -9,7 +9,7 @@ starts, arrays of shape (batch, ...). ``gradient`` has the structure of the mode
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from eqprop.estimators.answer import (
     Answer,
 )
 from eqprop.solvers import CONVERGED, Info
+from eqprop.solvers.relax import Forecast, forecast
 
 Scalar = Inexact[Array, ""]
 
@@ -56,6 +57,9 @@ class Estimate(NamedTuple):
 class Estimator(Checked):
     """`(model, x, y, state, key) -> Estimate`."""
 
+    drawn: ClassVar[bool] = False
+    """Whether gradients are drawn at random, so that audits tell their bias and variance."""
+
     @abstractmethod
     def __call__(
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
@@ -68,6 +72,31 @@ class Estimator(Checked):
     def scores(self, model: Model, state: State) -> Array:
         """The scores of a batch in the states of an estimate."""
         return jax.vmap(model.predict)(state)
+
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        """What the model shows of a batch without being nudged: where the estimator's ``solver`` takes it
+        from rest. An estimator without one has a forecast of its own."""
+        return forecast(self.solver, model, x, y, key)  # type: ignore[attr-defined]
+
+    def check(self, model: Model, x: Batch, y: Batch) -> None:
+        """Raise ``ValueError``, with its remedy, where this model cannot be learnt so; more than tracing a
+        call tells."""
+
+    def rival(self) -> Rival:
+        """The exact gradient that an audit compares with. ``RuntimeError`` where there is none."""
+        return Rival("implicit differentiation")
+
+    def examine(self, model: Model, x: Batch, y: Batch) -> dict[str, Any]:
+        """What there is to say, as JSON, of the phases of a few examples."""
+        return {}
+
+
+class Rival(NamedTuple):
+    """What an audit compares with, in words, and the estimator; ``None`` is implicit differentiation at the
+    equilibrium, in float64."""
+
+    name: str
+    estimator: Estimator | None = None
 
 
 def mean_loss(model: Model, state: State, y: Batch) -> Scalar:

@@ -11,7 +11,8 @@ from eqprop.energies.model import Batch, Model
 from eqprop.energies.units.unit import State
 from eqprop.estimators.differences import DeltaPropagation
 from eqprop.estimators.equilibrium import EquilibriumPropagation
-from eqprop.estimators.estimator import Estimate, Estimator
+from eqprop.estimators.estimator import Estimate, Estimator, Rival
+from eqprop.solvers.relax import Forecast
 
 
 class WarmStart(Estimator):
@@ -39,3 +40,9 @@ class WarmStart(Estimator):
 
     def scores(self, model: Model, state: State) -> Array:
         return self.learner.scores(model, {name: z[0] for name, z in state.items()})
+
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        return self.learner.forecast(model, x, y, key)
+
+    def rival(self) -> Rival:
+        return self.learner.rival()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -23,8 +23,9 @@ from eqprop.energies.ops import Lateral
 from eqprop.energies.parameters import parameter_names
 from eqprop.energies.units.unit import State
 from eqprop.estimators.equilibrium import EquilibriumPropagation
-from eqprop.estimators.estimator import Estimate, Estimator
+from eqprop.estimators.estimator import Estimate, Estimator, Rival
 from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
+from eqprop.solvers.relax import Forecast
 
 Where = Callable[[str], bool]
 
@@ -225,6 +226,19 @@ class Programmed(Estimator):
 
     def scores(self, model: Model, state: State) -> Array:
         return self.estimator.scores(model, state)
+
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        return self.estimator.forecast(self.program(model), x, y, key)
+
+    def check(self, model: Model, x: Batch, y: Batch) -> None:
+        self.estimator.check(self.program(model), x, y)
+
+    def rival(self) -> Rival:
+        name, exact = self.estimator.rival()
+        return Rival(name, None if exact is None else Programmed(exact, self.program))
+
+    def examine(self, model: Model, x: Batch, y: Batch) -> dict[str, Any]:
+        return self.estimator.examine(self.program(model), x, y)
 
 
 def one_way(model: Model) -> bool:

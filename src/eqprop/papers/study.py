@@ -14,8 +14,8 @@ import numpy as np
 
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.fit import fit
 from eqprop.training.recipe import Recipe
+from eqprop.training.recipe_fit import fit
 from eqprop.training.recipes import to_config
 from eqprop.training.results import read_result
 from eqprop.training.runs import require_same, surroundings
@@ -127,7 +127,7 @@ def folder_of(name: str, seed: int) -> Path:
 def train_seed(
     name: str, recipe: Recipe, data_dir: AnyPath | None, audited: bool = True
 ) -> dict[str, Any]:
-    """Train one seed, or go on, or read what it gave; ``audited`` as in `eqprop.training.fit.fit`."""
+    """Train one seed, or go on, or read what it gave; ``audited`` as in `recipe_fit.fit`."""
     folder = folder_of(name, recipe.seed)
     finished = folder / "result.json"
     if finished.exists():

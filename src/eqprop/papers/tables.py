@@ -136,8 +136,9 @@ def _trained(result: Result) -> tuple[object, ...]:
 def how_settled(relaxations: Sequence[Mapping[str, float]], recipe: Result) -> str:
     """The smallest share of examples that settled; of chains, the largest drift, where all have one."""
     if recipe["estimator"] == "thermal":
-        drifts = [one.get("drift") for one in relaxations]
-        return "drift unknown" if None in drifts else f"drift {max(drifts):.2f}"
+        drifts = [one["drift"] for one in relaxations if one.get("drift") is not None]
+        known = len(drifts) == len(relaxations)
+        return f"drift {max(drifts):.2f}" if known else "drift unknown"
     if recipe["estimator"] in UNSETTLED or not recipe["tolerance"]:
         return "fixed steps"
     shares = [

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jaxtyping import PRNGKeyArray
 
 from eqprop._arguments import NotNegative, Positive
@@ -46,6 +44,9 @@ class Diffusion(Solver):
             )
         if key is None:
             raise ValueError("Diffusion: expected a random key, got none; pass `key` to `relax`.")
+        import diffrax
+        import lineax as lx
+
         numbers = {name: jax.eval_shape(phase.units[name].read, z) for name, z in state.items()}
         path = diffrax.VirtualBrownianTree(
             0.0, self.time, tol=0.5 * self.step_size, shape=numbers, key=typed(key)

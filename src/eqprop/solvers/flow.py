@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,6 +30,8 @@ class Flow(Solver):
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, Info]:
+        import diffrax
+
         check_tolerance(self.tolerance, state)
         leaves = jax.tree.leaves(state)
         if any(jnp.iscomplexobj(leaf) for leaf in leaves):

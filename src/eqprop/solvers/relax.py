@@ -10,6 +10,7 @@ An equilibrium obeys ``D(z, theta) = 0`` for the displacement ``D(z) = retract(a
 from __future__ import annotations
 
 from functools import partial, singledispatch
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,9 +26,28 @@ from eqprop.energies.model import Batch, Model
 from eqprop.energies.ops import freeze
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State
-from eqprop.solvers.solver import Info, Solver
+from eqprop.solvers.solver import CONVERGED, Info, Solver
 
 STEPS = 400
+
+
+class Forecast(NamedTuple):
+    """By example: scores (batch, classes), costs (batch,), and what there is to say of the phase."""
+
+    scores: Array
+    costs: Array
+    metrics: dict[str, Array]
+
+
+def forecast(solver: Solver, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+    """What a model shows of a batch without being nudged, where a solver takes it from rest."""
+    state, info = relax(model, x, model.rest(x), solver, key)
+    metrics = {
+        "steps": info.steps,
+        "residual": info.residual,
+        "converged": info.outcome == CONVERGED,
+    }
+    return Forecast(jax.vmap(model.predict)(state), jax.vmap(model.loss)(state, y), metrics)
 
 
 @checked

@@ -7,7 +7,7 @@ and a key.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,11 +26,13 @@ from eqprop.energies.units.unit import State, read
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.equilibrium import contrast_gradient, contrast_surrogate
 from eqprop.estimators.estimator import Estimate, Estimator, mean_loss
-from eqprop.estimators.forecast import Forecast, forecast
 from eqprop.solvers import Info
+from eqprop.solvers.relax import Forecast
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
 from eqprop.spiking.dynamics import Carry, Hook, Spiking, check_pooling, nothing
+
+FEW = 8
 
 
 class Phase(NamedTuple):
@@ -53,6 +55,7 @@ class SpikingPropagation(Estimator):
     other neurons than the free one's, and where the solver does.
     """
 
+    drawn: ClassVar[bool] = True
     solver: Spiking
     contrast: Contrast
     nudged_solver: Spiking | None = None
@@ -114,6 +117,13 @@ class SpikingPropagation(Estimator):
         phases = jax.vmap(examples, (0, 0, None, None, None))
         return phases(betas, jnp.arange(len(betas)), x, y, start)
 
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        return spiking_forecast(self.solver, self.coding, model, x, y, key)
+
+    def examine(self, model: Model, x: Batch, y: Batch) -> dict[str, Any]:
+        """Rates and costs of an estimate, on a few examples."""
+        return spikes_of(self, model, x, y)
+
     def _contrast(self, key: PRNGKeyArray) -> tuple[Array, Array]:
         betas, coefficients = self.contrast.draw(key)
         if jnp.iscomplexobj(betas):
@@ -146,9 +156,11 @@ def free_phase(
     return jax.vmap(settle)(x, state, jax.random.split(typed(key), x.shape[0]))
 
 
-@forecast.register
-def _(source: SpikingPropagation, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    state, info = source.free(model, x, model.rest(x), key)[1:3]
+def spiking_forecast(
+    solver: Spiking, coding: Coding, model: Model, x: Batch, y: Batch, key: PRNGKeyArray
+) -> Forecast:
+    """What a network of spikes shows of a batch in its free phase, from rest."""
+    _, state, info, _ = free_phase(solver, coding, freeze(model), x, model.rest(x), key)
     costs = jax.vmap(model.loss)(state, y)
     return Forecast(jax.vmap(model.predict)(state), costs, {"residual": info.residual})
 
@@ -178,3 +190,21 @@ class SurrogateBackpropagation(Estimator):
         (value, phase), gradient = eqx.filter_value_and_grad(unrolled, has_aux=True)(model)
         report = SpikingReport(phase.info, None, activity(phase.carry))
         return Estimate(value, gradient, phase.state, report)
+
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        return spiking_forecast(self.solver, self.coding, model, x, y, key)
+
+    def examine(self, model: Model, x: Batch, y: Batch) -> dict[str, Any]:
+        """Rates and costs of an estimate, on a few examples."""
+        return spikes_of(self, model, x, y)
+
+
+def spikes_of(
+    estimator: SpikingPropagation | SurrogateBackpropagation, model: Model, x: Batch, y: Batch
+) -> dict[str, Any]:
+    """Rates and costs of an estimate, on the first few examples."""
+    from eqprop.spiking.count import summary
+    from eqprop.spiking.record import record
+
+    phases = record(estimator, model, x[:FEW], y[:FEW], jax.random.key(0))
+    return {"spikes": summary(model, estimator.solver, phases)}

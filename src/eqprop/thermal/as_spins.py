@@ -20,6 +20,7 @@ from eqprop.energies.units.sigmoid import Logistic
 from eqprop.energies.units.spin import Bernoulli
 from eqprop.energies.units.unit import State
 from eqprop.estimators.estimator import Estimate, Estimator
+from eqprop.solvers.relax import Forecast
 from eqprop.thermal.chains import Chains
 from eqprop.thermal.estimator import Thermal
 from eqprop.thermal.gibbs import Gibbs
@@ -92,3 +93,6 @@ class GibbsContrast(Estimator):
 
     def scores(self, model: Model, state: State) -> jax.Array:
         return self.thermal.scores(as_spins(model), state)
+
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        return self.thermal.forecast(as_spins(model), x, y, key)

@@ -11,7 +11,8 @@ Mognetti, arXiv 2405.08467.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,12 +29,16 @@ from eqprop.energies.ops import freeze
 from eqprop.energies.slopes import require_parameters
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State, embed
-from eqprop.estimators.estimator import Estimate, Estimator
-from eqprop.estimators.forecast import Forecast, forecast
+from eqprop.estimators.estimator import Estimate, Estimator, Rival
+from eqprop.solvers.relax import Forecast
+from eqprop.thermal.chains import Chains
 from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, nothing, over_ensemble
 from eqprop.thermal.exact import Enumeration, Gaussian
+from eqprop.thermal.mixing import mixing, warn_if_unmixed
 from eqprop.thermal.readings import Draws, Reading
 from eqprop.thermal.rules import Contrast, Loads, Rule
+
+MORE, FEW = 16, 8
 
 
 class ThermalReport(NamedTuple):
@@ -79,6 +84,7 @@ class Thermal(Estimator):
     its states are those of the first phase, (batch, members, ...).
     """
 
+    drawn: ClassVar[bool] = True
     source: Source
     rule: Rule
     reading: Reading = Draws()
@@ -134,6 +140,32 @@ class Thermal(Estimator):
         estimate = Estimate(jnp.mean(objective), gradient, first, report)
         return with_own_gradient(given, estimate, Partial(_surrogate, self, state, key))
 
+    def rival(self) -> Rival:
+        """What the rule aims at with many more chains, and common noise."""
+        source = self.source
+        if not isinstance(source, Chains):
+            raise RuntimeError(
+                f"{type(source).__name__}: its gradient is the exact one of its rule."
+            )
+        many = dataclasses.replace(
+            source,
+            chains=MORE * source.chains,
+            burn=3 * source.burn,
+            common_noise=True,
+            exchange=False,
+        )
+        exact = Thermal(many, self.rule.target, self.reading)
+        return Rival(f"the finite nudge with {MORE} times the chains", exact)
+
+    def examine(self, model: Model, x: Batch, y: Batch) -> dict[str, Any]:
+        """How chains mix on a few examples, of which a warning tells where they do not."""
+        if not isinstance(self.source, Chains):
+            return {}
+        betas = jnp.asarray(self.rule.betas, x.dtype)
+        rows = mixing(model, x[:FEW], y[:FEW], self.source, betas, jax.random.key(2))
+        warn_if_unmixed(rows)
+        return {"mixing": [row._asdict() for row in rows]}
+
     def _read(
         self, model: Model, x: Batch, y: Batch, states: State, weights: Array
     ) -> tuple[Loads, State]:
@@ -148,6 +180,29 @@ class Thermal(Estimator):
     def scores(self, model: Model, state: State) -> Array:
         """Mean scores over the members of one moment; `forecast` takes the likelihood over all."""
         return jnp.mean(jax.vmap(jax.vmap(model.predict))(state), 1)
+
+    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
+        """The class of lowest ``J_beta``: scores ``(T / beta) log <exp(-beta C(s, class) / T)>_0`` over all
+        free members, which at beta = T with a cross-entropy is the logarithm of the averaged softmax."""
+        source = self.source
+        ratio = jnp.asarray(self.rule.beta, x.dtype) / source.temperature
+        classes = jnp.eye(y.shape[-1], dtype=x.dtype)
+
+        def record(states: State, weights: Array) -> Array:
+            def member(state: State) -> Array:
+                return jax.vmap(lambda one: model.loss(state, one))(classes)
+
+            costs = jax.vmap(jax.vmap(member))({name: z[0] for name, z in states.items()})
+            return logsumexp(-ratio * costs, axis=1, b=weights[0][..., None])
+
+        zero = jnp.zeros(1, x.dtype)
+        source.check(model, x, y, np.zeros(1))
+        found = source.average(model, x, y, zero, model.rest(x), key, nothing, record)
+        likelihood = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
+        costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), 0)[0]
+        moved = drift(found)
+        seen = {} if moved is None else {"drift": jnp.broadcast_to(moved, costs.shape)}
+        return Forecast(likelihood / ratio, costs, seen)
 
 
 def loaded(loads: Loads, states: State, model: Model, x: Batch, y: Batch) -> Array:
@@ -203,28 +258,3 @@ def _displacement(model: Model, states: State) -> tuple[Array, Array]:
         mean = jnp.mean(moved, 1) ** 2 - spread / count
         signal, noise = signal + jnp.sum(mean) / len(u[0]), noise + jnp.sum(spread) / len(u[0])
     return signal, noise
-
-
-@forecast.register
-def _(estimator: Thermal, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-    """The class of lowest ``J_beta``: scores ``(T / beta) log <exp(-beta C(s, class) / T)>_0`` over all
-    free members, which at beta = T with a cross-entropy is the logarithm of the averaged softmax."""
-    source = estimator.source
-    ratio = jnp.asarray(estimator.rule.beta, x.dtype) / source.temperature
-    classes = jnp.eye(y.shape[-1], dtype=x.dtype)
-
-    def record(states: State, weights: Array) -> Array:
-        def member(state: State) -> Array:
-            return jax.vmap(lambda one: model.loss(state, one))(classes)
-
-        costs = jax.vmap(jax.vmap(member))({name: z[0] for name, z in states.items()})
-        return logsumexp(-ratio * costs, axis=1, b=weights[0][..., None])
-
-    zero = jnp.zeros(1, x.dtype)
-    source.check(model, x, y, np.zeros(1))
-    found = source.average(model, x, y, zero, model.rest(x), key, nothing, record)
-    likelihood = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
-    costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), 0)[0]
-    moved = drift(found)
-    seen = {} if moved is None else {"drift": jnp.broadcast_to(moved, costs.shape)}
-    return Forecast(likelihood / ratio, costs, seen)

@@ -20,6 +20,8 @@ from eqprop.thermal.ensemble import Numbers, Source
 from eqprop.thermal.exact import Gaussian
 from eqprop.thermal.free_energy import acceptance_ratio, gauss_legendre, integrate, log_mean_exp
 
+INFINITESIMAL = 1e-3
+
 Loads = tuple[Array, Array]
 
 
@@ -39,6 +41,11 @@ class Rule(Checked):
         """Whether the phases are the free one and that of ``beta``, so that their mean costs are the bounds
         of ``J_beta`` (Theorems 4.2 and 5.1)."""
         return False
+
+    @property
+    def target(self) -> Rule:
+        """The rule of two phases with the same objective, which an audit compares with."""
+        return finite_nudge(float(self.beta))
 
     @abstractmethod
     def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
@@ -64,6 +71,10 @@ class Contrast(Rule):
     def betas(self) -> Numbers:
         return self.contrast.betas
 
+    @property
+    def target(self) -> Rule:
+        return self
+
     def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
         share = _column(self.contrast.coefficients, costs) * weights
         return share, _column(self.betas, costs) * share
@@ -86,6 +97,10 @@ class PathIntegral(Rule):
     @property
     def betas(self) -> Numbers:
         return np.zeros(1) if self.nodes is None else self.nodes
+
+    @property
+    def target(self) -> Rule:
+        return finite_nudge(INFINITESIMAL if self.nodes is None else float(self.beta))
 
     def loads(self, costs: Array, weights: Array, source: Source) -> Loads:
         members = costs.shape[-1]

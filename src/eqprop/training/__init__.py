@@ -1,1 +1,48 @@
 """Data, epochs, run folders, figures of a run."""
+
+from eqprop.training.callbacks import Callback, EarlyStopping, TensorBoard, Wandb
+from eqprop.training.data.datasets import Dataset
+from eqprop.training.data.named import (
+    CIFAR_10,
+    CIFAR_100,
+    DIGITS,
+    FASHION_MNIST,
+    MNIST,
+    MNIST_100,
+    MNIST_1000,
+)
+from eqprop.training.data.sources import Split
+from eqprop.training.optimisers import (
+    Adam,
+    Constant,
+    Cosine,
+    Momentum,
+    Optimiser,
+    Sgd,
+    Writing,
+)
+from eqprop.training.training import Preprocessing
+
+__all__ = [
+    "CIFAR_10",
+    "CIFAR_100",
+    "DIGITS",
+    "FASHION_MNIST",
+    "MNIST",
+    "MNIST_100",
+    "MNIST_1000",
+    "Adam",
+    "Callback",
+    "Constant",
+    "Cosine",
+    "Dataset",
+    "EarlyStopping",
+    "Momentum",
+    "Optimiser",
+    "Preprocessing",
+    "Sgd",
+    "Split",
+    "TensorBoard",
+    "Wandb",
+    "Writing",
+]

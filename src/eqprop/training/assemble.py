@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+import optax
 
 from eqprop import thermal as samplers
+from eqprop.energies.model import Model
 from eqprop.energies.network import alternate, one_by_one
 from eqprop.estimators import contrast as contrasts
 from eqprop.estimators.backpropagation import Backpropagation, FeedForward
@@ -35,6 +37,7 @@ from eqprop.thermal import rules
 from eqprop.thermal.chains import Chains
 from eqprop.thermal.readings import ConditionalMeans, Draws, Reading
 from eqprop.thermal.sampler import Sampler
+from eqprop.training import optimisers
 from eqprop.training.chain_recipes import ThermalRecipe
 from eqprop.training.choices import (
     SPIKING,
@@ -47,6 +50,7 @@ from eqprop.training.choices import (
 )
 from eqprop.training.data.augment import Augment, Flip, InTurn, RandomCrop, random_shift
 from eqprop.training.data.randaugment import RandAugment
+from eqprop.training.optimisers import Adam, Constant, Cosine, Optimiser, Sgd, Writing
 from eqprop.training.precision import at_precision, for_differences
 from eqprop.training.recipe import Recipe
 from eqprop.training.spiking_recipes import CODINGS, Spikes
@@ -251,3 +255,36 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
     "spiking": make_spiking,
     "surrogate": _surrogate,
 }
+
+
+RULES_OF_MOMENTUM: dict[str, Adam | optimisers.Momentum | Sgd] = {
+    "adam": Adam(),
+    "momentum": optimisers.Momentum(),
+    "heavy-ball": optimisers.Momentum(nesterov=False),
+    "sgd": Sgd(),
+}
+
+
+def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
+    """The recipe's optimiser for a run of ``steps`` steps."""
+    vision = isinstance(recipe, VisionRecipe)
+    end = recipe.final_rate if isinstance(recipe, VisionRecipe) else 0.0
+    seed = recipe.seed if recipe.stochastic_rounding else 0
+    writing = (
+        Writing(recipe.parameter_bits, recipe.ranges, recipe.stochastic_rounding, seed)
+        if recipe.without_master
+        else None
+    )
+    return Optimiser(
+        recipe.learning_rate,
+        RULES_OF_MOMENTUM[recipe.optimiser],
+        Cosine(end) if recipe.schedule == "cosine" else Constant(),
+        recipe.warmup,
+        recipe.layer_rates,
+        recipe.bias_rate,
+        recipe.injection_rate,
+        recipe.weight_decay,
+        vision and not recipe.decoupled_decay,  # type: ignore[attr-defined]
+        recipe.clip_norm if isinstance(recipe, VisionRecipe) else 0.0,
+        writing,
+    ).transform(model, steps, recipe.epochs)

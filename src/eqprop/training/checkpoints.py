@@ -48,6 +48,23 @@ def save(folder: Path, epoch: int, state: PyTree, config: str) -> None:
 def read(folder: Path, like: PyTree, config: str) -> Leaves | None:
     """The arrays of the latest checkpoint; nothing before the first. `RunError` where they are damaged, of
     another config than that of the digest, or do not fit ``like``."""
+    found = _latest(folder, config)
+    if found is not None:
+        where, leaves = found
+        _require_fit(where, leaves, _leaves(like))
+        return leaves
+    return None
+
+
+def last(folder: Path, config: str) -> list[np.ndarray]:
+    """The arrays of the latest checkpoint in order; `RunError` as `read`, and before the first."""
+    found = _latest(folder, config)
+    if found is None:
+        raise RunError(f"{folder}: expected at least one finished epoch, got none; train it first.")
+    return [found[1][key] for key in sorted(found[1])]
+
+
+def _latest(folder: Path, config: str) -> tuple[Path, Leaves] | None:
     if not (folder / "checkpoints").is_dir():
         return None
     with _manager(folder, read_only=True) as manager:
@@ -70,8 +87,7 @@ def read(folder: Path, like: PyTree, config: str) -> Leaves | None:
             f"{where}: expected a checkpoint by {folder / 'config.json'} (sha256 {config[:12]}...), got "
             f"one by another config ({by[:12]}...); restore that file as it was when the run began."
         )
-    _require_fit(where, found, _leaves(like))
-    return found
+    return where, found
 
 
 def _corrupt(where: Path, flaw: str, cause: Exception | None = None) -> NoReturn:

@@ -19,7 +19,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from eqprop.energies.model import Model
 from eqprop.energies.units.unit import State
 from eqprop.estimators.estimator import Estimator
-from eqprop.estimators.forecast import forecast
+from eqprop.solvers import Solver
+from eqprop.solvers.relax import forecast
 from eqprop.training.data.augment import Augment
 from eqprop.training.devices import Devices
 
@@ -35,9 +36,10 @@ class DivergedError(RuntimeError):
 
 
 class Images(NamedTuple):
-    """Examples on the device: ``x`` (N, ...) of any dtype, ``y`` (N,) labels, and their meaning.
+    """Examples on the device: ``x`` (N, ...) of any dtype, ``y`` (N,) labels, and their meaning; with
+    ``classes`` of 0, targets (N, ...) of a regression.
 
-    A batch enters the model as ``(x / scale - mean) / std`` in the shape of its input and ``y`` one-hot;
+    A batch enters the model as ``(x / scale - mean) / std`` in the shape of its input and labels one-hot;
     mean and deviation are numbers for each channel, or one for all. With several ``devices`` each
     holds all examples (`Devices.place`), and every batch is split over them.
     """
@@ -54,6 +56,8 @@ class Images(NamedTuple):
         x = x.astype(jnp.result_type(float)) / self.scale
         x = (x - jnp.asarray(self.mean, x.dtype)) / jnp.asarray(self.std, x.dtype)
         x = x if shape is None else x.reshape(-1, *shape)
+        if not self.classes:
+            return x, y.astype(x.dtype)
         return x, jax.nn.one_hot(y, self.classes, dtype=x.dtype)
 
 
@@ -64,7 +68,7 @@ class TrainState(NamedTuple):
     optimiser: optax.OptState
     epoch: Array
     best_model: Model
-    best_accuracy: Array
+    best_score: Array
     best_epoch: Array
 
 
@@ -81,7 +85,7 @@ def start(model: Model, optimiser: optax.GradientTransformation) -> TrainState:
     """The state before the first epoch."""
     parameters = eqx.filter(model, eqx.is_inexact_array)
     never = jnp.asarray(-1, jnp.int32)
-    lowest = jnp.asarray(-1.0, jnp.float32)
+    lowest = jnp.asarray(-jnp.inf, jnp.float32)
     return TrainState(model, optimiser.init(parameters), never + 1, model, lowest, never)
 
 
@@ -156,7 +160,7 @@ def _scan(model, opt_state, phase, order, keys, images, estimator, optimiser, au
         scores = estimator.scores(model, estimate.state)
         logs = {
             "loss": estimate.value,
-            "accuracy": _hits(scores, labels).mean(),
+            **_accuracy(images, scores, labels),
             "gradient_norm": optax.tree.norm(estimate.gradient),
             "saturated": _saturated(model, estimate.state),
         }
@@ -182,6 +186,11 @@ def _apart(logs: Mapping[str, Array], seen: dict[str, Array]) -> dict[str, Array
     return seen
 
 
+def _accuracy(images: Images, scores: Array, labels: Array) -> dict[str, Array]:
+    """The share of right answers; of a regression, nothing."""
+    return {"accuracy": _hits(scores, labels).mean()} if images.classes else {}
+
+
 def _hits(scores: Array, labels: Array) -> Array:
     """Scores that are not finite hit nothing."""
     hits = jnp.argmax(scores, 1).astype(labels.dtype) == labels
@@ -200,12 +209,17 @@ def _saturated(model: Model, state: State) -> Array:
 
 
 class Evaluation(NamedTuple):
-    """Mean accuracy and cost, and the means of what the phase's source says of it: of a solver the steps,
-    the residual and the fraction converged."""
+    """Mean accuracy (of a regression ``nan``), mean cost, and means of what the phase's source says: of a
+    solver the steps, the residual and the fraction converged."""
 
     accuracy: float
     loss: float
     metrics: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """By which the best epoch is chosen: the accuracy, of a regression the loss turned round."""
+        return -self.loss if math.isnan(self.accuracy) else self.accuracy
 
 
 def evaluate(
@@ -226,7 +240,7 @@ def evaluate(
         batch = images._replace(x=images.x[part], y=images.y[part])
         parts.append(_evaluate(model, batch, source, jax.random.fold_in(key, begin)))
     sums = {name: sum(float(part[name]) for part in parts) / total for name in parts[0]}
-    return Evaluation(sums.pop("accuracy"), sums.pop("loss"), sums)
+    return Evaluation(sums.pop("accuracy", math.nan), sums.pop("loss"), sums)
 
 
 @eqx.filter_jit
@@ -234,19 +248,23 @@ def _evaluate(model: Model, images: Images, source: Any, key: PRNGKeyArray) -> d
     examples, devices = len(images.y), images.devices
     x, labels = devices.split(devices.filled((images.x, images.y)))
     x, y = images.batch(x, labels, model.energy.input_shape)
-    seen = forecast(source, model, x, y, key)
-    values = {"accuracy": _hits(seen.scores, labels), "loss": seen.costs, **seen.metrics}
+    if isinstance(source, Solver):
+        seen = forecast(source, model, x, y, key)
+    else:
+        seen = source.forecast(model, x, y, key)
+    right = {"accuracy": _hits(seen.scores, labels)} if images.classes else {}
+    values = {**right, "loss": seen.costs, **seen.metrics}
     return {name: jnp.sum(value[:examples], dtype=x.dtype) for name, value in values.items()}
 
 
-def keep_best(state: TrainState, accuracy: float, always: bool = False) -> TrainState:
-    """The state after an epoch that reached ``accuracy`` on the validation split; ``always`` takes it for
-    the best."""
+def keep_best(state: TrainState, score: float, always: bool = False) -> TrainState:
+    """The state after an epoch that reached ``score`` on the validation split; ``always`` takes it for the
+    best."""
     best, at = state.best_model, state.best_epoch
-    reached = jnp.asarray(accuracy, jnp.float32)
-    if always or reached > state.best_accuracy:
+    reached = jnp.asarray(score, jnp.float32)
+    if always or reached > state.best_score:
         best, at = state.model, state.epoch
-        state = state._replace(best_accuracy=reached)
+        state = state._replace(best_score=reached)
     return state._replace(best_model=best, best_epoch=at, epoch=state.epoch + 1)
 
 

@@ -1,39 +1,27 @@
-"""A recipe run to its end: epochs, checkpoints, the choice on validation, one look at the test."""
+"""The training loop: epochs, checkpoints, the choice on validation, one look at the test."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
+import optax
 
 from eqprop.energies.model import Model
-from eqprop.estimators.answer import warn_of_answer
-from eqprop.estimators.audit import energy_rises
+from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.health import not_finite
-from eqprop.solvers import GradientDescent
-from eqprop.spiking.activity import warn_if_unmoved
-from eqprop.thermal.mixing import warn_if_unmixed
-from eqprop.training.assemble import (
-    make_augment,
-    make_estimator,
-    make_precise_solver,
-    make_program,
-    make_source,
-    make_thermal,
-)
-from eqprop.training.data.datasets import Dataset
+from eqprop.training.alarms import warn_if_rising, warn_of_epoch
+from eqprop.training.callbacks import Callback
 from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import (
     DivergedError,
     Evaluation,
-    Progress,
     TrainState,
     epoch_length,
     evaluate,
@@ -42,242 +30,184 @@ from eqprop.training.epoch import (
     start,
     train_epoch,
 )
-from eqprop.training.examine import audit_batch, audit_recipe, mixing_of, spikes_of, test_often
-from eqprop.training.files import AnyPath, RunError, read_json, write_json
+from eqprop.training.examined import audited
+from eqprop.training.files import AnyPath, read_json
 from eqprop.training.hosts import from_first, in_all, require_agreement
-from eqprop.training.optimisers import make_optimiser
-from eqprop.training.precision import warn_if_unresolved
-from eqprop.training.recipe import Recipe
-from eqprop.training.recipes import to_config
-from eqprop.training.results import read_result
-from eqprop.training.runs import Run, latest, require_same, surroundings
-from eqprop.training.task import Source, Task, prepare
+from eqprop.training.runs import Folder, Nowhere, require_same, surroundings
+from eqprop.training.trained import Run, Trained, load
+from eqprop.training.training import Prepared, Training, batch_of, prepare
 
-SHUFFLES = 1
-
-LOCKED = 0.999
-
-RISEN = 10.0
-
-PHASES = ("free_", "nudged_", "first_", "last_", "objective", "divergence")
-
-CHAINS = ("displacement_snr", "drift", "acceptance", "swap_rate", "rate", "silent", "busy")
-
-NOT_AUDITED: dict[str, Any] = {
-    "audit": [],
-    "not_audited": "not asked for",
-    "mixing": [],
-    "spikes": None,
-}
-
+SHUFFLES, AUDITED = 1, 32
 WATCHED = ("loss", "gradient_norm")
-
-Observe = Callable[[Progress], None]
-
-EpochObserve = Callable[[Mapping[str, float]], None]
+FOLLOWED = (
+    *("free_", "nudged_", "first_", "last_", "objective", "divergence", "displacement_snr"),
+    *("drift", "acceptance", "swap_rate", "rate", "silent", "busy"),
+)
 
 
 def fit(
-    name: str,
-    recipe: Recipe,
-    folder: AnyPath,
-    source: Source = None,
+    training: Training,
+    folder: AnyPath | None = None,
     resume: bool = False,
-    observe: Observe = lambda progress: None,
-    observe_epoch: EpochObserve = lambda row: None,
+    callbacks: Sequence[Callback] = (),
+    data_dir: AnyPath | None = None,
     devices: Devices = ONE,
-    audited: bool = True,
-) -> dict[str, Any]:
-    """Train a recipe in a run folder and return what `result.json` holds.
+    audit: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> Run:
+    """Train, keep the epoch that is best on the examples held out, and test it once.
 
-    ``source`` is a folder with the recipe's data set, or a data set of your own in its place. ``resume``
-    goes on with the run in the folder, where there is one. Batches are split over ``devices``
-    (`eqprop.training.devices.over`); a run may go on with another number of them. ``audited`` asks, at
-    the end, for the audits of the best model: of its gradient, its chains and its spikes. Raises
-    `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
+    Args:
+        training: what is trained, by what, and on what.
+        folder: where config, metrics, checkpoints and result go; without one nothing is written.
+        resume: go on with the run in the folder, where there is one; a finished run of more epochs too.
+        callbacks: what sees every epoch and every step of progress.
+        data_dir: where the files of a named data set lie.
+        devices: over which each batch is split (`eqprop.training.devices.over`).
+        audit: compare the best model's gradient with the exact one at the end, and examine its phases.
+        about: what the result says besides, as the name of a recipe and its arguments.
+
+    Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
-    folder, about = Path(folder), surroundings()
-    resume = resume and from_first((folder / "config.json").exists)
-    config = to_config(name, recipe, source.name if isinstance(source, Dataset) else "")
-    require_agreement("recipe", (config, resume))
-    finished = folder / "result.json"
-    if resume and from_first(finished.exists):
-        from_first(lambda: require_same(folder, config))
-        return from_first(lambda: read_result(finished))
-    task = in_all(lambda: prepare(recipe, source, devices))
-    require_agreement("data", (task.data.train, task.data.test))
-    model = recipe.build(task.data)
-    _try_out(task, model)
-    calls, length = epoch_length(task.train.x.shape[0], recipe.batch_size)
-    steps = recipe.epochs * calls * length
-    optimiser = make_optimiser(recipe, model, steps)
-    with Run(folder, config, resume, from_first) as run:
-        state = devices.place(run.restore(start(model, optimiser)))
+    place = None if folder is None else Path(folder)
+    facts = {**(about or {})}
+    config = facts | training.config()
+    resume = resume and place is not None and from_first((place / "config.json").exists)
+    require_agreement("training", (config, resume))
+    if resume and place is not None and from_first((place / "result.json").exists):
+        from_first(lambda: require_same(place, config))
+        finished = from_first(lambda: read_json(place / "result.json"))
+        if finished["epochs"] >= training.epochs or finished.get("stopped"):
+            return load(place)
+    facts |= surroundings()
+    data = in_all(lambda: prepare(training, data_dir, devices))
+    require_agreement("data", (data.data.train, data.data.test))
+    _try_out(training, data)
+    calls, length = epoch_length(data.train.x.shape[0], training.batch_size)
+    optimiser = training.transform(training.epochs * calls * length)
+    opened = Nowhere() if place is None else Folder(place, config, resume, from_first)
+    with opened as run, ExitStack() as held:
+        for callback in callbacks:
+            if isinstance(callback, AbstractContextManager):
+                held.enter_context(callback)
+        state = devices.place(run.restore(start(training.model, optimiser)))
         run.keep_rows(int(state.epoch))
-        state = _epochs(task, state, optimiser, run, observe, observe_epoch)
-        return _conclude(name, task, state, run, about, audited)
+        state, stopped = _epochs(training, data, state, optimiser, run, callbacks)
+        return _conclude(training, data, state, run, audit, facts | {"stopped": stopped})
 
 
-def _try_out(task: Task, model: Model) -> None:
-    """Trace one step, so that a recipe that cannot run fails before it has a folder."""
-    x, y = audit_batch(task, model)
+def _try_out(training: Training, data: Prepared) -> None:
+    """Trace one step, so that what cannot run fails before it has a folder."""
+    model, estimator = training.model, training.estimator
+    x, y = batch_of(data.validation, model, AUDITED)
     if (lost := not_finite(model, x)) is not None:
         raise DivergedError(
             f"Training cannot begin: expected finite numbers, got others in {lost}."
         )
-    _warn_if_rising(task, model)
-    if task.recipe.estimator == "thermal":
-        make_thermal(task.recipe).check(model, x, y)
-    estimator = make_estimator(task.recipe)
+    warn_if_rising(getattr(estimator, "solver", None), model, x)
+    estimator.check(model, x, y)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
-    warn_if_unresolved(task.recipe, model, x, y, make_precise_solver(task.recipe))
-
-
-def _warn_if_rising(task: Task, model: Model) -> None:
-    solver = make_source(task.recipe)
-    if not isinstance(solver, GradientDescent):
-        return
-    x, _ = audit_batch(task, model)
-    rising = energy_rises(model, x, solver)
-    if rising > 0:
-        warnings.warn(
-            f"The energy rises in {rising:.0%} of {len(x)} examples while they relax by steps of "
-            f"{solver.step_size:g}, where it should fall: the step is too large for these weights. Use a "
-            "smaller step_size, or another solver.",
-            stacklevel=2,
-        )
-
-
-def warn_if_risen(loss: float, first: float, epoch: int) -> None:
-    """Warn where the loss, finite still, has left where it began."""
-    if loss > RISEN * first:
-        warnings.warn(
-            f"Epoch {epoch}: the loss is {loss:.2g}, where that of epoch 1 was {first:.2g}: training "
-            "diverges. Lower the learning rate, the nudge beta or the initial gain.",
-            stacklevel=2,
-        )
-
-
-def warn_if_locked(saturated: float, epoch: int) -> None:
-    """Warn where hardly a neuron is left that a nudge can move."""
-    if saturated > LOCKED:
-        warnings.warn(
-            f"Epoch {epoch}: {saturated:.2%} of all neurons are saturated (oscillators locked at 0 or pi, "
-            "units at the ends of their interval); they answer no nudge and learn nothing. Lower the "
-            "learning rate or the gain; give oscillators a negative injection or a quadrature.",
-            stacklevel=2,
-        )
 
 
 def _epochs(
-    task: Task, state: TrainState, optimiser, run: Run, observe, observe_epoch
-) -> TrainState:
-    recipe = task.recipe
-    estimator, solver, program = make_estimator(recipe), make_source(recipe), make_program(recipe)
-    augment = make_augment(recipe)
-    key = jax.random.fold_in(jax.random.key(recipe.seed), SHUFFLES)
+    training: Training,
+    data: Prepared,
+    state: TrainState,
+    optimiser: optax.GradientTransformation,
+    run: Folder | Nowhere,
+    callbacks: Sequence[Callback],
+) -> tuple[TrainState, bool]:
+    """The state after the last epoch, and whether a callback ended the training before."""
+    estimator = training.estimator
+    key = jax.random.fold_in(jax.random.key(training.seed), SHUFFLES)
     rows = run.rows()
-    before = rows[-1]["seconds"] if rows else 0.0
-    began = time.perf_counter()
-    while int(state.epoch) < recipe.epochs and not _stale(state, recipe.patience):
+    stopped = [callback.epoch(row) for row in rows for callback in callbacks]
+    began = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
+    while int(state.epoch) < training.epochs and not any(stopped):
         calls = []
         epoch = train_epoch(
-            state, task.train, estimator, optimiser, recipe.batch_size, key, augment
+            state, data.train, estimator, optimiser, training.batch_size, key, training.augment
         )
         for updated, progress in epoch:
             state = updated
             where = f"in epoch {progress.epoch + 1}, step {progress.step}"
-            require_finite({k: progress.metrics[k] for k in WATCHED}, where)
+            require_finite({name: progress.metrics[name] for name in WATCHED}, where)
             calls.append(progress.metrics)
-            observe(progress)
-        held_out = evaluate(program(state.model), task.validation, solver)
+            for callback in callbacks:
+                callback.step(progress)
+        held_out = evaluate(state.model, data.validation, estimator)
         require_finite({"validation loss": held_out.loss}, f"after epoch {int(state.epoch) + 1}")
-        state = keep_best(state, held_out.accuracy, recipe.test_last)
-        row = {"epoch": int(state.epoch), "seconds": before + time.perf_counter() - began}
-        row |= {key: float(np.mean([call[key] for call in calls])) for key in calls[0]}
-        seen = {"accuracy": held_out.accuracy, "loss": held_out.loss, **held_out.metrics}
-        row |= {f"validation_{key}": value for key, value in seen.items()}
-        warn_if_locked(row["saturated"], int(state.epoch))
-        warn_if_risen(row["loss"], (rows or [row])[0]["loss"], int(state.epoch))
-        warn_if_unmoved(row)
-        warn_of_answer(row, f"Epoch {row['epoch']:.0f}: ")
+        state = keep_best(state, held_out.score, training.test_last)
+        row = {"epoch": int(state.epoch), "seconds": time.perf_counter() - began}
+        row |= {name: float(np.mean([call[name] for call in calls])) for name in calls[0]}
+        row |= {f"validation_{name}": value for name, value in _seen(held_out).items()}
         rows.append(row)
+        warn_of_epoch(row, rows[0])
         run.log(row)
         run.save(int(state.epoch), state)
-        observe_epoch(row)
-    return state
+        stopped = [callback.epoch(row) for callback in callbacks]
+    return state, any(stopped)
 
 
-def load_best(task: Task, folder: AnyPath) -> Model:
-    """The best model of a run folder."""
-    return load_state(task, folder).best_model
-
-
-def load_state(task: Task, folder: AnyPath) -> TrainState:
-    """The state after the latest epoch of a run folder."""
-    recipe, folder = task.recipe, Path(folder)
-    config = to_config(read_json(folder / "config.json")["name"], recipe, task.data.name)
-    require_same(folder, config)
-    model = recipe.build(task.data)
-    state = latest(folder, config, start(model, make_optimiser(recipe, model, 1)))
-    if int(state.epoch) == 0:
-        raise RunError(f"{folder}: expected at least one finished epoch, got none; train it first.")
-    return state
-
-
-def _stale(state: TrainState, patience: int) -> bool:
-    return bool(patience) and int(state.epoch) - 1 - int(state.best_epoch) >= patience
+def _seen(found: Evaluation) -> dict[str, float]:
+    right = {} if np.isnan(found.accuracy) else {"accuracy": found.accuracy}
+    return {**right, "loss": found.loss, **found.metrics}
 
 
 def _conclude(
-    name: str, task: Task, end: TrainState, run: Run, about: Mapping[str, Any], audited: bool
-) -> dict[str, Any]:
-    best = task.devices.fetch(end.best_model)
-    recipe, rows = task.recipe, run.rows()
-    solver = make_source(recipe)
-    on_device = make_program(recipe)(best)
-    _warn_if_rising(task, on_device)
-    shared = task.devices.place(on_device)
-    validation = evaluate(shared, task.validation, solver)
-    tests = test_often(task, shared)
-    accuracies = [test.accuracy for test in tests]
+    training: Training,
+    data: Prepared,
+    end: TrainState,
+    run: Folder | Nowhere,
+    audit: bool,
+    facts: Mapping[str, Any],
+) -> Run:
+    estimator, rows = training.estimator, run.rows()
+    best: Model = data.devices.fetch(end.best_model)
+    x, y = batch_of(data.validation, best, AUDITED)
+    shared = data.devices.place(best)
+    validation = evaluate(shared, data.validation, estimator)
+    tests = _tests(estimator, shared, data, training.test_seeds)
+    losses = [test.loss for test in tests]
     result = {
-        "name": name,
-        "data": task.data.name,
-        "recipe": dataclasses.asdict(recipe),
-        "test_accuracy": float(np.mean(accuracies)),
-        "test_error_percent": 100 * (1 - float(np.mean(accuracies))),
-        "test_accuracy_by_noise": accuracies,
-        "test_error_std_over_noise": 100 * float(np.std(accuracies, ddof=int(len(tests) > 1))),
-        "validation_accuracy": validation.accuracy,
+        "data": data.data.name,
+        "test_loss": float(np.mean(losses)),
+        "validation_loss": validation.loss,
+        **_accuracies(validation, tests),
         "best_epoch": int(end.best_epoch) + 1,
         "epochs": len(rows),
         "seconds": rows[-1]["seconds"],
         "relaxation": _relaxation(rows, tests[0]),
-        **(_audits(task, best) if audited else NOT_AUDITED),
-        "seed": recipe.seed,
-        "devices": task.devices.count,
-        **about,
+        **(audited(estimator, best, x, y) if audit else {"not_audited": "not asked for"}),
+        "seed": training.seed,
+        "devices": data.devices.count,
+        **facts,
     }
-    return from_first(lambda: read_json(write_json(run.folder / "result.json", result)))
+    kept = run.finish(result)
+    trained = Trained(best, estimator, training.preprocessing, data.data.scale, data.data.classes)
+    return Run(rows, trained, kept, run.folder)
 
 
-def _audits(task: Task, model: Model) -> dict[str, Any]:
-    try:
-        agreement, not_audited = audit_recipe(task, model), None
-    except RuntimeError as error:
-        agreement, not_audited = [], str(error)
-    mixed = mixing_of(task, model)
-    warn_if_unmixed(mixed)
+def _tests(estimator: Estimator, model: Model, data: Prepared, seeds: int) -> list[Evaluation]:
+    return [
+        evaluate(model, data.test, estimator, key=jax.random.key(seed)) for seed in range(seeds)
+    ]
+
+
+def _accuracies(validation: Evaluation, tests: list[Evaluation]) -> dict[str, Any]:
+    if np.isnan(validation.accuracy):
+        return {}
+    found = [test.accuracy for test in tests]
     return {
-        "audit": [row._asdict() for row in agreement],
-        "not_audited": not_audited,
-        "mixing": [row._asdict() for row in mixed],
-        "spikes": spikes_of(task, model),
+        "test_accuracy": float(np.mean(found)),
+        "test_error_percent": 100 * (1 - float(np.mean(found))),
+        "test_accuracy_by_noise": found,
+        "test_error_std_over_noise": 100 * float(np.std(found, ddof=int(len(found) > 1))),
+        "validation_accuracy": validation.accuracy,
     }
 
 
 def _relaxation(rows: list[dict[str, float]], test: Evaluation) -> dict[str, float]:
-    kept = [k for k in rows[0] if k.startswith(PHASES + CHAINS)]
-    means = {key: float(np.mean([row[key] for row in rows])) for key in kept}
-    return means | {f"test_{key}": value for key, value in test.metrics.items()}
+    kept = [name for name in rows[0] if name.startswith(FOLLOWED)]
+    means = {name: float(np.mean([row[name] for row in rows])) for name in kept}
+    return means | {f"test_{name}": value for name, value in test.metrics.items()}

@@ -1,9 +1,9 @@
-"""The optimiser that a recipe stands for: clipping, momentum, weight decay, rates, schedule, writing."""
+"""What becomes of a gradient: clipping, momentum, weight decay, rates by layer, a schedule, and writing."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,36 +14,118 @@ from jaxtyping import PyTree
 
 from eqprop.energies.model import Model
 from eqprop.energies.parameters import parameter_names
-from eqprop.hardware import on_grid
-from eqprop.training.choices import ScheduleName
+from eqprop.hardware import Ranges, on_grid
 from eqprop.training.epoch import scale_layers
-from eqprop.training.recipe import Recipe
-from eqprop.training.vision import VisionRecipe
-
-SCHEDULES: dict[ScheduleName, Callable[[Recipe, int], optax.Schedule]] = {
-    "cosine": lambda recipe, steps: optax.cosine_decay_schedule(
-        recipe.learning_rate, steps, _final_rate(recipe) / recipe.learning_rate
-    ),
-    "constant": lambda recipe, steps: optax.constant_schedule(recipe.learning_rate),
-}
 
 WRITES = 2
 
-OPTIMISERS: dict[str, Callable[[], optax.GradientTransformation]] = {
-    "adam": optax.scale_by_adam,
-    "momentum": lambda: optax.trace(0.9, nesterov=True),
-    "heavy-ball": lambda: optax.trace(0.9),
-    "sgd": optax.identity,
-}
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with Optax's usual moments (Kingma and Ba 2015)."""
+
+    def transform(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam()
 
 
-def make_optimiser(recipe: Recipe, model: Model, steps: int) -> optax.GradientTransformation:
-    """The recipe's optimiser for a run of ``steps`` steps; one object for all seeds, whose runs then share
-    what is compiled."""
-    names, structure = jax.tree.flatten(parameter_names(model))
-    edges = tuple(_edges(model))
-    recipe = recipe if recipe.stochastic_rounding else dataclasses.replace(recipe, seed=0)
-    return _made(recipe, _Named(tuple(names), structure, edges), steps)
+@dataclass(frozen=True)
+class Momentum:
+    """``m <- decay m + g``; Nesterov's looks one step ahead."""
+
+    decay: float = 0.9
+    nesterov: bool = True
+
+    def transform(self) -> optax.GradientTransformation:
+        return optax.trace(self.decay, nesterov=self.nesterov)
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """The gradient as it is."""
+
+    def transform(self) -> optax.GradientTransformation:
+        return optax.identity()
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """From the learning rate down to ``end`` at the last step."""
+
+    end: float = 0.0
+
+    def schedule(self, rate: float, steps: int) -> optax.Schedule:
+        return optax.cosine_decay_schedule(rate, steps, self.end / rate)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate as it is."""
+
+    def schedule(self, rate: float, steps: int) -> optax.Schedule:
+        return optax.constant_schedule(rate)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Updates rounded to a device's ``2^bits`` levels in place of floating-point parameters beside it;
+    ``stochastic`` rounds up or down at random, by ``seed``, so that small updates count on average."""
+
+    bits: int
+    ranges: Ranges
+    stochastic: bool = False
+    seed: int = 0
+
+    def transform(self) -> optax.GradientTransformation:
+        key = jax.random.fold_in(jax.random.key(self.seed), WRITES)
+        return on_grid(self.bits, self.ranges, key if self.stochastic else None)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """``theta <- theta - rate(t) * factor * rule(clip(g)) - decay``, for a run of so many steps.
+
+    Args:
+        learning_rate: its peak.
+        rule: momentum.
+        schedule: what the learning rate does after its warm-up.
+        warmup: epochs over which the learning rate rises from zero.
+        layer_rates: of each edge, in order from the input, as multiples of the rate; () is all 1.
+        bias_rate: of biases, as a multiple of that of their layer's first edge.
+        injection_rate: the same for injections of oscillators.
+        weight_decay: acts on all but injections, whose zero is no neutral value.
+        coupled: add the weight decay to the gradient before ``rule`` rather than after it.
+        clip_norm: largest norm of the whole gradient; 0 leaves it as it is.
+        writing: how a device takes an update.
+    """
+
+    learning_rate: float = 1e-3
+    rule: Adam | Momentum | Sgd = Adam()
+    schedule: Cosine | Constant = Cosine()
+    warmup: float = 0.0
+    layer_rates: tuple[float, ...] = ()
+    bias_rate: float = 1.0
+    injection_rate: float = 1.0
+    weight_decay: float = 0.0
+    coupled: bool = False
+    clip_norm: float = 0.0
+    writing: Writing | None = None
+
+    def __post_init__(self):
+        if not self.learning_rate > 0:
+            raise ValueError(
+                f"learning_rate: expected a number > 0, got {self.learning_rate}; 1e-3 is usual of Adam."
+            )
+        for name in ("warmup", "weight_decay", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
+
+    def transform(self, model: Model, steps: int, epochs: int) -> optax.GradientTransformation:
+        """For a run of ``steps`` steps in ``epochs`` epochs; asked twice, the same object. Raises
+        ``ValueError`` where rates and edges differ in number."""
+        if self.warmup >= epochs:
+            raise ValueError(f"warmup: expected fewer than the {epochs} epochs, got {self.warmup}.")
+        names, structure = jax.tree.flatten(parameter_names(model))
+        return _made(self, _Named(tuple(names), structure, tuple(_edges(model))), steps, epochs)
 
 
 class _Named(NamedTuple):
@@ -58,46 +140,23 @@ class _Named(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _made(recipe: Recipe, named: _Named, steps: int) -> optax.GradientTransformation:
-    warmup = round(steps * recipe.warmup / recipe.epochs)
-    schedule = SCHEDULES[recipe.schedule](recipe, max(steps - warmup, 1))
+def _made(asked: Optimiser, named: _Named, steps: int, epochs: int) -> optax.GradientTransformation:
+    rate, warmup = asked.learning_rate, round(steps * asked.warmup / epochs)
+    schedule = asked.schedule.schedule(rate, max(steps - warmup, 1))
     if warmup:
-        rise = optax.linear_schedule(0.0, recipe.learning_rate, warmup)
+        rise = optax.linear_schedule(0.0, rate, warmup)
         schedule = optax.join_schedules([rise, schedule], [warmup])
+    rule, decay = asked.rule.transform(), optax.add_decayed_weights(asked.weight_decay, _decays)
     return optax.chain(
-        *_with_decay(recipe, OPTIMISERS[recipe.optimiser]()),
-        scale_layers(_rates(recipe, named)),
+        optax.clip_by_global_norm(asked.clip_norm) if asked.clip_norm else optax.identity(),
+        *((decay, rule) if asked.coupled else (rule, decay)),
+        scale_layers(_rates(asked, named)),
         optax.scale_by_learning_rate(schedule),
-        _write(recipe),
+        asked.writing.transform() if asked.writing else optax.identity(),
     )
 
 
-def _final_rate(recipe: Recipe) -> float:
-    return recipe.final_rate if isinstance(recipe, VisionRecipe) else 0.0
-
-
-def _with_decay(
-    recipe: Recipe, optimiser: optax.GradientTransformation
-) -> tuple[optax.GradientTransformation, ...]:
-    """The optimiser between clipping and weight decay; a coupled one comes before it."""
-    decay = optax.add_decayed_weights(recipe.weight_decay, _decays)
-    if not isinstance(recipe, VisionRecipe):
-        return optimiser, decay
-    clip = optax.clip_by_global_norm(recipe.clip_norm) if recipe.clip_norm else optax.identity()
-    return (clip, optimiser, decay) if recipe.decoupled_decay else (clip, decay, optimiser)
-
-
-def _write(recipe: Recipe) -> optax.GradientTransformation:
-    """How the recipe's device takes an update."""
-    if not recipe.without_master:
-        return optax.identity()
-    key = jax.random.fold_in(jax.random.key(recipe.seed), WRITES)
-    draw = key if recipe.stochastic_rounding else None
-    return on_grid(recipe.parameter_bits, recipe.ranges, draw)
-
-
 def _decays(parameters: PyTree) -> PyTree:
-    """Which parameters the weight decay acts on: all but injections, whose zero is no neutral value."""
     names = parameter_names(parameters)
     return jax.tree.map(lambda name: not name.endswith(".injection"), names)
 
@@ -114,20 +173,20 @@ def _edges(model: Model) -> list[str]:
     return [*order, "cost"] if jax.tree.leaves(eqx.filter(model.cost, eqx.is_array)) else order
 
 
-def _rates(recipe: Recipe, named: _Named) -> PyTree:
+def _rates(asked: Optimiser, named: _Named) -> PyTree:
     """Each parameter's factor: that of the edge it belongs to, or that ends in its layer."""
     order = list(named.edges)
-    own = {"bias": recipe.bias_rate, "injection": recipe.injection_rate}
+    own = {"bias": asked.bias_rate, "injection": asked.injection_rate}
 
     def scaled(name: str, factor: float) -> float:
         return factor * own.get(name.rsplit(".", 1)[-1], 1.0)
 
-    if not recipe.layer_rates:
+    if not asked.layer_rates:
         return named.map(lambda name: scaled(name, 1.0))
-    if len(recipe.layer_rates) != len(order):
+    if len(asked.layer_rates) != len(order):
         raise ValueError(
-            f"layer_rates: expected {len(order)} numbers, one each for {order}, got {recipe.layer_rates}."
+            f"layer_rates: expected {len(order)} numbers, one each for {order}, got {asked.layer_rates}."
         )
-    factors = dict(zip(order, recipe.layer_rates, strict=True))
+    factors = dict(zip(order, asked.layer_rates, strict=True))
     factors |= {edge.split("-")[1]: rate for edge, rate in reversed(factors.items()) if "-" in edge}
     return named.map(lambda name: scaled(name, factors[name.split(".")[0]]))

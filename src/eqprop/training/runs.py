@@ -46,7 +46,8 @@ from eqprop.training.files import (
 
 __all__ = [
     "AnyPath",
-    "Run",
+    "Folder",
+    "Nowhere",
     "RunError",
     "latest",
     "read_json",
@@ -58,6 +59,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+LASTS, TOLD = "epochs", "arguments"
 PIECES = ("metrics.jsonl", "checkpoints", "result.json")
 
 
@@ -66,7 +68,7 @@ def directly(action: Callable[[], T]) -> T:
     return action()
 
 
-class Run:
+class Folder:
     """One run folder, opened to start or to resume, and held against other processes until `close`.
 
     ``through`` carries out what touches files: directly, or by `eqprop.training.hosts.from_first` where
@@ -88,7 +90,7 @@ class Run:
         self.close: Callable[[], object] = lambda: None
         through(lambda: self._open(resume))
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Folder:
         return self
 
     def __exit__(self, *unused: object) -> None:
@@ -101,6 +103,7 @@ class Run:
         self.close = weakref.finalize(self, os.close, claim(self.folder))
         if resume:
             require_same(self.folder, self.config)
+            write_json(path, self.config)
             return
         if path.exists():
             raise RunError(
@@ -131,12 +134,47 @@ class Run:
 
     def save(self, epoch: int, state: PyTree) -> None:
         """Keep the arrays of ``state`` as the checkpoint of an epoch."""
-        about = digest(self.config)
+        about = identity(self.config)
         self.through(lambda: checkpoints.save(self.folder, epoch, state, about))
 
     def restore(self, like: PyTree) -> PyTree:
         """`latest` of this run."""
         return latest(self.folder, self.config, like, self.through)
+
+    def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Write ``result.json``, and what it holds."""
+        path = self.folder / "result.json"
+        return self.through(lambda: read_json(write_json(path, result)))
+
+
+class Nowhere:
+    """In the place of a `Folder` where nothing is to be written: it remembers the metrics alone."""
+
+    folder: Path | None = None
+
+    def __init__(self):
+        self.logged: list[dict[str, float]] = []
+
+    def __enter__(self) -> Nowhere:
+        return self
+
+    def __exit__(self, *unused: object) -> None: ...
+
+    def rows(self) -> list[dict[str, float]]:
+        return list(self.logged)
+
+    def log(self, row: Mapping[str, float]) -> None:
+        self.logged.append(dict(row))
+
+    def keep_rows(self, epochs: int) -> None: ...
+
+    def save(self, epoch: int, state: PyTree) -> None: ...
+
+    def restore(self, like: PyTree) -> PyTree:
+        return like
+
+    def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(result)
 
 
 def latest(
@@ -147,7 +185,7 @@ def latest(
 ) -> PyTree:
     """The latest checkpoint in the structure of ``like``; ``like`` itself before the first. `RunError`
     where it is not of this ``config``."""
-    about = digest(_asked(config))
+    about = identity(config)
     found = through(lambda: checkpoints.read(folder, like, about))
     if found is not None:
         return checkpoints.combine(like, found)
@@ -160,12 +198,21 @@ def latest(
 
 
 def require_same(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise `RunError` where a run folder holds another recipe."""
+    """Raise `RunError` where a run folder holds another recipe, or the same over more epochs."""
     found, asked = read_json(folder / "config.json"), _asked(config)
+    longer = found.get(LASTS, 0) < asked.get(LASTS, 0)
+    found = {**found, **{name: asked.get(name) for name in (TOLD, LASTS)[: 1 + longer]}}
     differing = [k for k in sorted(set(found) | set(asked)) if found.get(k) != asked.get(k)]
     if differing:
         lines = ", ".join(f"{k}: {found.get(k)!r} there, {asked.get(k)!r} here" for k in differing)
         raise RunError(f"{folder} holds a run of another recipe ({lines}); resume with its own.")
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """The digest of what a checkpoint goes on with: all but how long."""
+    return digest(
+        {name: value for name, value in _asked(config).items() if name not in (LASTS, TOLD)}
+    )
 
 
 def _asked(config: Mapping[str, Any]) -> dict[str, Any]:

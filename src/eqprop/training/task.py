@@ -41,7 +41,7 @@ def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
         raise RunError(
             f"{folder}: expected the data set {own!r} on which it was trained, which is not one of the "
             f"package's, got {source.name if isinstance(source, Dataset) else 'none'}; pass it in Python, "
-            "as to eqprop.training.fit.fit(..., data, resume=True) or "
+            "as to eqprop.training.recipe_fit.fit(..., data, resume=True) or "
             "eqprop.training.figures.run.draw_run(folder, data)."
         )
     return from_config(config, f"{path}:1")

@@ -33,7 +33,7 @@ from eqprop.training.data.datasets import Dataset
 from eqprop.training.epoch import Images, evaluate, keep_best, require_finite, start, train_epoch
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, read_json, write_json
-from eqprop.training.runs import Run, require_same, surroundings
+from eqprop.training.runs import Folder, require_same, surroundings
 from eqprop.training.terminal import tell
 
 OMEGA = 2.0
@@ -173,7 +173,7 @@ class ResponseLearning:
         if (folder / "result.json").exists():
             require_same(folder, config)
             return read_json(folder / "result.json")
-        run = Run(folder, config, resume=(folder / "config.json").exists())
+        run = Folder(folder, config, resume=(folder / "config.json").exists())
         train, held_out = data_sets.split_validation(source.train, self.validation, seed=0)
         images, validation, test = (
             Images(

@@ -33,7 +33,7 @@ from eqprop.training.data import datasets as data_sets
 from eqprop.training.data.sources import Split
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, read_json, write_json
-from eqprop.training.runs import Run, require_same, surroundings
+from eqprop.training.runs import Folder, require_same, surroundings
 from eqprop.training.terminal import tell
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
@@ -117,7 +117,7 @@ class SequenceLearning:
         if (folder / "result.json").exists():
             require_same(folder, config)
             return read_json(folder / "result.json")
-        run = Run(folder, config, resume=(folder / "config.json").exists())
+        run = Folder(folder, config, resume=(folder / "config.json").exists())
         train, held_out = data_sets.split_validation(source.train, reading.validation, seed=0)
         count = reading.examples or len(train.y)
         images = Images.of(Split(train.x[:count], train.y[:count]), source.scale)

@@ -19,7 +19,7 @@ from eqprop.training.assemble import make_solver, make_spiking
 from eqprop.training.epoch import evaluate
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.fit import load_best
+from eqprop.training.recipe_fit import load_best
 from eqprop.training.runs import surroundings
 from eqprop.training.spiking_recipes import SpikingRecipe
 from eqprop.training.task import Task, prepare

@@ -37,24 +37,31 @@ _FIX_ARRAYS = "Correct the arrays before training on them."
 
 
 class Dataset(NamedTuple):
-    """A data set with labels in `[0, classes)`; `x / scale` lies in `[0, 1]`."""
+    """Images (N, H, W, C), feature vectors (N, features) or sequences (N, steps, features), of which
+    ``x / scale`` enters a model; labels in ``[0, classes)``, or, with ``classes`` of 0, targets of a
+    regression: floating-point numbers (N, ...)."""
 
     name: str
     train: Split
     test: Split
     classes: int
-    scale: float
+    scale: float = 1.0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """`(H, W, C)` of one image."""
+        if self.train.x.ndim != 4:
+            shape = self.train.x.shape
+            fail(
+                "images", "shape (N, H, W, C)", f"{shape}", "Take examples of another kind as such."
+            )
         height, width, channels = self.train.x.shape[1:]
         return height, width, channels
 
     @property
     def features(self) -> int:
-        """Values in one image, `H * W * C`."""
-        return math.prod(self.image_shape)
+        """Values in one example, of an image `H * W * C`."""
+        return math.prod(self.train.x.shape[1:])
 
 
 def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
@@ -86,18 +93,26 @@ def split_validation(split: Split, n: int, seed: int) -> tuple[Split, Split]:
     if not 0 < operator.index(n) < total:
         raise ValueError(f"validation size: expected 0 < n < {total}, got {n}. Choose another n.")
     rng = np.random.default_rng(seed)
-    labels, counts = np.unique(split.y, return_counts=True)
     held_out = np.zeros(total, bool)
+    if not np.issubdtype(split.y.dtype, np.integer):
+        held_out[rng.permutation(total)[:n]] = True
+        return _divided(split, held_out)
+    labels, counts = np.unique(split.y, return_counts=True)
     for label, share in zip(labels, _proportional_shares(counts, n), strict=True):
         held_out[rng.permutation(np.flatnonzero(split.y == label))[:share]] = True
+    return _divided(split, held_out)
+
+
+def _divided(split: Split, held_out: np.ndarray) -> tuple[Split, Split]:
     validation = Split(split.x[held_out], split.y[held_out])
     return Split(split.x[~held_out], split.y[~held_out]), validation
 
 
 def check_both(data: Dataset) -> None:
     """Raise `DataError` unless both splits are fit for training and of one image shape."""
-    if not (isinstance(data.classes, Integral) and data.classes > 0):
-        fail("classes", "a whole number > 0", f"{data.classes!r}", "Count the classes.")
+    if not (isinstance(data.classes, Integral) and data.classes >= 0):
+        wanted = "a whole number > 0, or 0 for a regression"
+        fail("classes", wanted, f"{data.classes!r}", "Count the classes.")
     check(data.train, data.classes)
     check(data.test, data.classes)
     if data.train.x.shape[1:] != data.test.x.shape[1:]:
@@ -109,7 +124,7 @@ def check_both(data: Dataset) -> None:
     if not (isinstance(data.name, str) and data.name):
         fail("name", "a text", f"{data.name!r}", "Give the Dataset a name.")
     low, high = (float(end) / data.scale for end in (data.train.x.min(), data.train.x.max()))
-    if low < 0 or high > 1:
+    if data.train.x.ndim == 4 and (low < 0 or high > 1):
         warn(
             f"images: expected x / scale in [0, 1], got {low:.3g} to {high:.3g}. Where that is not meant, "
             "give the Dataset the largest value of an image as its scale."
@@ -119,8 +134,9 @@ def check_both(data: Dataset) -> None:
 def check(split: Split, classes: int) -> None:
     """Raise `DataError` unless `split` is fit for training.
 
-    `x` must be non-empty `(N, H, W, C)`, uint8 or floating point of at most 64 bits, finite in 32; `y` must
-    hold integers of `[0, classes)`, of shape `(N,)`. Both in the byte order of the machine, without a mask.
+    `x` must be non-empty `(N, ...)`, images `(N, H, W, C)`, uint8 or floating point of at most 64 bits,
+    finite in 32; `y` must hold integers of `[0, classes)`, of shape `(N,)`, or, with `classes` of 0, finite
+    floating-point targets `(N, ...)`. Both in the byte order of the machine, without a mask.
     """
     for what, array in (("images", split.x), ("labels", split.y)):
         if not isinstance(array, np.ndarray):
@@ -131,21 +147,33 @@ def check(split: Split, classes: int) -> None:
             native = array.dtype.newbyteorder("=")
             order = f"dtype {native} in the byte order of this machine"
             fail(what, order, f"{array.dtype.str}", f"Convert them by astype('{native}').")
-    _check_images(split.x)
-    _check_labels(split.y, len(split.x), classes)
+    _check_numbers("images", split.x)
+    if classes:
+        _check_labels(split.y, len(split.x), classes)
+    else:
+        _check_targets(split.y, len(split.x))
 
 
-def _check_images(x: np.ndarray) -> None:
-    if x.ndim != 4 or x.size == 0:
-        fail("images", "non-empty shape (N, H, W, C)", f"{x.shape}", _FIX_ARRAYS)
+def _check_targets(y: np.ndarray, n: int) -> None:
+    if len(y) != n:
+        fail("targets", f"shape ({n}, ...), one for each example", f"{y.shape}", _FIX_ARRAYS)
+    if not np.issubdtype(y.dtype, np.floating):
+        fail("targets", "a floating-point dtype", f"{y.dtype}", "Labels need a number of classes.")
+    _check_numbers("targets", y, 1)
+
+
+def _check_numbers(what: str, x: np.ndarray, least: int = 2) -> None:
+    if x.ndim < least or x.size == 0:
+        shape = "(N, H, W, C), or (N, features)" if least == 2 else "(N, ...)"
+        fail(what, f"non-empty shape {shape}", f"{x.shape}", _FIX_ARRAYS)
     if x.dtype not in (np.uint8, np.float16, np.float32, np.float64):
-        fail("images", "dtype uint8 or floating point of 16 to 64 bits", f"{x.dtype}", _FIX_ARRAYS)
+        fail(what, "dtype uint8 or floating point of 16 to 64 bits", f"{x.dtype}", _FIX_ARRAYS)
     if x.dtype == np.uint8:
         return
     with np.errstate(over="ignore"):
         bad = x.size - np.count_nonzero(np.isfinite(x.astype(np.float32, copy=False)))
     if bad:
-        fail("images", "finite values", f"{bad} that are not, in float32", _FIX_ARRAYS)
+        fail(what, "finite values", f"{bad} that are not, in float32", _FIX_ARRAYS)
 
 
 def _check_labels(y: np.ndarray, n: int, classes: int) -> None:
@@ -195,12 +223,16 @@ def first_of_each(split: Split, count: int) -> Split:
 
 def frame(data: Dataset, multiple: int) -> Dataset:
     """The images in the middle of a black frame, as narrow as makes ``multiple`` divide their sides."""
-    missing = [-side % multiple for side in data.image_shape[:2]]
-    around = ((0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0))
-    if not any(missing):
-        return data
-    train, test = (Split(np.pad(split.x, around), split.y) for split in (data.train, data.test))
+    train, test = (Split(framed_images(s.x, multiple), s.y) for s in (data.train, data.test))
     return data._replace(train=train, test=test)
+
+
+def framed_images(images: np.ndarray, multiple: int) -> np.ndarray:
+    """The same of images (N, H, W, C)."""
+    missing = [-side % multiple for side in images.shape[1:3]] if multiple > 1 else []
+    if not any(missing):
+        return images
+    return np.pad(images, ((0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)))
 
 
 def _read_small_mnist(root: Path | None) -> tuple[Split, Split]:

@@ -37,7 +37,7 @@ from eqprop.training.figures import animations as animate
 from eqprop.training.figures import plots
 from eqprop.training.figures.spikes import firing_rates, raster
 from eqprop.training.files import AnyPath
-from eqprop.training.fit import load_state
+from eqprop.training.recipe_fit import load_state
 from eqprop.training.results import read_result
 from eqprop.training.runs import read_rows, require_rows
 from eqprop.training.task import Source, Task, prepare_run

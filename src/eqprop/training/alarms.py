@@ -1,0 +1,61 @@
+"""What is warned of while a model trains."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from jaxtyping import Array
+
+from eqprop.energies.model import Model
+from eqprop.estimators.answer import warn_of_answer
+from eqprop.estimators.audit import energy_rises
+from eqprop.solvers import GradientDescent
+from eqprop.spiking.activity import warn_if_unmoved
+
+LOCKED = 0.999
+RISEN = 10.0
+
+
+def warn_of_epoch(row: Mapping[str, float], first: Mapping[str, float]) -> None:
+    """Of the row of an epoch, beside that of the first."""
+    epoch = int(row["epoch"])
+    warn_if_locked(row["saturated"], epoch)
+    warn_if_risen(row["loss"], first["loss"], epoch)
+    warn_if_unmoved(row)
+    warn_of_answer(row, f"Epoch {epoch}: ")
+
+
+def warn_if_rising(solver: object, model: Model, x: Array) -> None:
+    """Warn where steps of `GradientDescent` go up."""
+    if not isinstance(solver, GradientDescent):
+        return
+    rising = energy_rises(model, x, solver)
+    if rising > 0:
+        warnings.warn(
+            f"The energy rises in {rising:.0%} of {len(x)} examples while they relax by steps of "
+            f"{solver.step_size:g}, where it should fall: the step is too large for these weights. Use a "
+            "smaller step_size, or another solver.",
+            stacklevel=2,
+        )
+
+
+def warn_if_risen(loss: float, first: float, epoch: int) -> None:
+    """Warn where the loss, finite still, has left where it began."""
+    if loss > RISEN * first:
+        warnings.warn(
+            f"Epoch {epoch}: the loss is {loss:.2g}, where that of epoch 1 was {first:.2g}: training "
+            "diverges. Lower the learning rate, the nudge beta or the initial gain.",
+            stacklevel=2,
+        )
+
+
+def warn_if_locked(saturated: float, epoch: int) -> None:
+    """Warn where hardly a neuron is left that a nudge can move."""
+    if saturated > LOCKED:
+        warnings.warn(
+            f"Epoch {epoch}: {saturated:.2%} of all neurons are saturated (oscillators locked at 0 or pi, "
+            "units at the ends of their interval); they answer no nudge and learn nothing. Lower the "
+            "learning rate or the gain; give oscillators a negative injection or a quadrature.",
+            stacklevel=2,
+        )

@@ -1,0 +1,128 @@
+"""A model that was trained, with all that it needs to be used; from memory or from its run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from eqprop.energies.model import Model
+from eqprop.estimators.estimator import Estimator
+from eqprop.training import checkpoints, structure
+from eqprop.training.data.datasets import framed_images
+from eqprop.training.epoch import Images
+from eqprop.training.files import AnyPath, RunError, read_json
+from eqprop.training.runs import identity, read_rows
+from eqprop.training.structure import StructureError
+from eqprop.training.training import Preprocessing
+
+AT_ONCE = 500
+
+
+class Trained(NamedTuple):
+    """A model, what evaluates it, and what becomes of an example on its way in."""
+
+    model: Model
+    estimator: Estimator
+    preprocessing: Preprocessing
+    scale: float
+    classes: int
+
+    def scores(self, examples: Any, seed: int = 0) -> np.ndarray:
+        """What the output shows of ``examples`` (N, ...), as they came with the data: (N, outputs)."""
+        x = np.asarray(examples)
+        parts = [x[at : at + AT_ONCE] for at in range(0, len(x), AT_ONCE)]
+        keys = jax.random.split(jax.random.key(seed), max(len(parts), 1))
+        found = [self._shown(part, key) for part, key in zip(parts, keys, strict=False)]
+        return np.concatenate(found) if found else np.zeros((0, self.classes))
+
+    def predict(self, examples: Any, seed: int = 0) -> np.ndarray:
+        """The label (N,) of each example; of a regression what the output shows (N, outputs)."""
+        scores = self.scores(examples, seed)
+        return np.argmax(scores, 1) if self.classes else scores
+
+    def _shown(self, part: np.ndarray, key: Array) -> np.ndarray:
+        mean, std, multiple = (
+            self.preprocessing.mean,
+            self.preprocessing.std,
+            self.preprocessing.multiple,
+        )
+        framed = framed_images(part, multiple)
+        labels = jnp.zeros(len(part), jnp.int32)
+        images = Images(jnp.asarray(framed), labels, self.scale, self.classes, mean, std)
+        return np.asarray(_scores(self.model, images, self.estimator, key))
+
+
+@eqx.filter_jit
+def _scores(model: Model, images: Images, estimator: Estimator, key: Array) -> Array:
+    x, y = images.batch(images.x, images.y, model.energy.input_shape)
+    if not images.classes:
+        shown = jax.eval_shape(jax.vmap(model.predict), jax.eval_shape(model.rest, x))
+        y = jnp.zeros(shown.shape, x.dtype)
+    return estimator.forecast(model, x, y, key).scores
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training gave: metrics by epoch, the best model ready for use, the result, and the folder."""
+
+    rows: list[dict[str, float]]
+    best: Trained
+    result: dict[str, Any]
+    folder: Path | None = None
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Every metric, by epoch."""
+        return {name: np.asarray([row[name] for row in self.rows]) for name in self.rows[0]}
+
+    @property
+    def model(self) -> Model:
+        """The best model."""
+        return self.best.model
+
+    @property
+    def accuracy(self) -> float:
+        """On the test examples; of a regression ``nan``."""
+        return self.result.get("test_accuracy", float("nan"))
+
+    @property
+    def loss(self) -> float:
+        """On the test examples."""
+        return self.result["test_loss"]
+
+    def predict(self, examples: Any) -> np.ndarray:
+        """`Trained.predict` of the best model."""
+        return self.best.predict(examples)
+
+
+def load(folder: AnyPath) -> Run:
+    """What a run folder holds, from the folder alone, finished or not.
+
+    Raises `RunError` where the folder is no run or is damaged, and where its model was made of what no
+    module has under a name, as an energy that was defined in a notebook.
+    """
+    folder = Path(folder)
+    config = read_json(folder / "config.json")
+    about = config["data"]
+    try:
+        like = structure.make(config["model"])
+        estimator = structure.make(config["estimator"])
+        preprocessing = structure.make(config["preprocessing"])
+    except (StructureError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder / 'config.json'}: the run cannot be made again: {error}"
+        ) from error
+    leaves = checkpoints.last(folder, identity(config))
+    count = len(jax.tree.leaves(eqx.filter(like, eqx.is_array)))
+    model = structure.with_arrays(like, [jnp.asarray(leaf) for leaf in leaves[-count - 2 : -2]])
+    path = folder / "result.json"
+    result = dict(read_json(path)) if path.exists() else {}
+    trained = Trained(model, estimator, preprocessing, about["scale"], about["classes"])
+    return Run(read_rows(folder), trained, result, folder)

@@ -1,0 +1,153 @@
+"""What is trained, by what, and on what: all that a run needs, as objects of the library."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from eqprop.energies.model import Model
+from eqprop.estimators.estimator import Estimator
+from eqprop.training import structure
+from eqprop.training.data import datasets
+from eqprop.training.data.augment import Augment
+from eqprop.training.data.datasets import Dataset, frame
+from eqprop.training.data.named import Named
+from eqprop.training.data.sources import Split
+from eqprop.training.devices import ONE, Devices
+from eqprop.training.epoch import Images
+from eqprop.training.files import AnyPath
+from eqprop.training.optimisers import Optimiser
+
+ADAM = Optimiser()
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What becomes of an example on its way into a model: ``(x / scale - mean) / std``, numbers for each
+    channel or one for all; images in a black frame, as narrow as makes ``multiple`` divide their sides."""
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    multiple: int = 1
+
+    def __post_init__(self):
+        if not all(deviation > 0 for deviation in self.std):
+            raise ValueError(f"std: expected numbers > 0, one a channel, got {self.std}.")
+
+    def framed(self, data: Dataset) -> Dataset:
+        """The data in the shape that the model takes. Raises ``ValueError`` for other channels."""
+        channels = data.train.x.shape[-1]
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, channels):
+                raise ValueError(
+                    f"{name}: expected {channels} numbers, one a channel of {data.name}, got "
+                    f"{getattr(self, name)}."
+                )
+        return frame(data, self.multiple) if self.multiple > 1 else data
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model at initialisation, what learns it, its data, and how long.
+
+    Args:
+        model: what learns.
+        estimator: where gradients come from, and what evaluates the model.
+        data: a `Dataset`, or one that is loaded by name (`eqprop.training.data.named`).
+        optimiser: an `Optimiser`, or any of Optax.
+        epochs: passes over the training data.
+        batch_size: examples a step.
+        augment: what becomes of a batch of images before the model sees them.
+        preprocessing: what becomes of every example.
+        validation: training examples held out for choosing the best epoch.
+        examples: train on the first so many alone; 0 is all that are not held out.
+        test_last: test the last epoch and not the best.
+        test_seeds: how often the test is taken, each time with other noise.
+        seed: of shuffling, augmentation and noise.
+    """
+
+    model: Model
+    estimator: Estimator
+    data: Dataset | Named
+    optimiser: Optimiser | optax.GradientTransformation = ADAM
+    epochs: int = 30
+    batch_size: int = 64
+    augment: Augment | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    validation: int = 5000
+    examples: int = 0
+    test_last: bool = False
+    test_seeds: int = 1
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "validation", "test_seeds"):
+            _whole(name, getattr(self, name), 1)
+        _whole("examples", self.examples, 0)
+        _whole("seed", self.seed, 0)
+        if self.seed >= 2**32:
+            raise ValueError(f"seed: expected a number from 0 to {2**32 - 1}, got {self.seed}.")
+        kinds = {"model": Model, "estimator": Estimator, "data": Dataset | Named}
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(
+                    f"Training: expected {name} to be a {kind}, got {type(getattr(self, name)).__name__}."
+                )
+
+    def config(self) -> dict[str, Any]:
+        """What a run folder keeps: enough to make the model again, and to tell another run from this."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        told = {name: structure.tell(value) for name, value in fields.items() if name != "data"}
+        data = {"name": self.data.name, "classes": self.data.classes, "scale": self.data.scale}
+        return told | {"model": structure.tell(self.model, values=False), "data": data}
+
+    def transform(self, steps: int) -> optax.GradientTransformation:
+        """The optimiser of a run of so many steps."""
+        if isinstance(self.optimiser, Optimiser):
+            return self.optimiser.transform(self.model, steps, self.epochs)
+        return self.optimiser
+
+
+def _whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}.")
+
+
+class Prepared(NamedTuple):
+    """The data of a training, divided, on the devices."""
+
+    data: Dataset
+    train: Images
+    validation: Images
+    test: Images
+    devices: Devices = ONE
+
+
+def prepare(training: Training, folder: AnyPath | None = None, devices: Devices = ONE) -> Prepared:
+    """Load, check and divide the data. Raises `DataError`, and ``ValueError`` where devices do not divide a
+    batch or preprocessing does not fit."""
+    devices.check_batch(training.batch_size)
+    data = training.data if isinstance(training.data, Dataset) else training.data.load(folder)
+    datasets.check_both(data)
+    processing = training.preprocessing
+    data = processing.framed(data)
+    train, held_out = datasets.split_validation(data.train, training.validation, seed=0)
+    count = training.examples or len(train.y)
+
+    def placed(split: Split) -> Images:
+        x, y = (jnp.asarray(a) for a in devices.place((split.x, split.y)))
+        return Images(x, y, data.scale, data.classes, processing.mean, processing.std, devices)
+
+    first = Split(train.x[:count], train.y[:count])
+    return Prepared(data, placed(first), placed(held_out), placed(data.test), devices)
+
+
+def batch_of(images: Images, model: Model, count: int) -> tuple[Array, Array]:
+    """The first ``count`` examples, as the model sees them."""
+    x, y = images.devices.fetch((images.x[:count], images.y[:count]))
+    return images.batch(x, y, model.energy.input_shape)
