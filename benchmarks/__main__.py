@@ -30,7 +30,7 @@ from benchmarks.timing import first_s, median_ms, peak_gflops, side_by_side_ms
 from eqprop.estimators.audit import exact_gradient
 from eqprop.training.epoch import Images, start, train_epoch
 from eqprop.training.files import write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 FREE, NUDGED, BETA, RATE = 20, 10, 0.1, 0.05
 NUDGES = (0.1, 0.03, 0.01, 0.003, 0.001)

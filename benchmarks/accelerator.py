@@ -26,7 +26,7 @@ from eqprop.training.assemble import make_estimator
 from eqprop.training.files import write_json
 from eqprop.training.predict import sweep_flops
 from eqprop.training.recipes import RECIPES
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 IMAGE, BLOCKS, IMAGES, SWEEPS = (32, 32, 3), 4, 45_000, 10
 LARGE = (4096, 8192)

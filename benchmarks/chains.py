@@ -23,7 +23,7 @@ from eqprop.energies.units import noise
 from eqprop.energies.units.spin import Spin
 from eqprop.thermal import Gibbs, Sampler, UnadjustedLangevin
 from eqprop.training.files import write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 CHAINS, TEMPERATURE, STEP = 256, 1.0, 0.05
 SPINS, NET = (784, 512, 256), (784, 512, 10)

@@ -23,7 +23,7 @@ from benchmarks.timing import median_ms
 from eqprop.lagrangian import evolve, unroll
 from eqprop.papers.lagrangian import duffing as chain
 from eqprop.training.files import write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 TIME, LENGTHS = 50.0, (1000, 10_000, 100_000)
 Cost = Callable[[PyTree, Array], Array]

@@ -16,7 +16,7 @@ import eqprop as eq
 from eqprop.estimators.audit import compare, estimate
 from eqprop.estimators.estimator import mean_loss
 from eqprop.training.files import write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 OUT = Path(__file__).with_suffix(".json")
 TIGHT = eq.Blockwise(1e-14, 5000)

@@ -31,7 +31,7 @@ from eqprop.solvers import MatmulPrecision
 from eqprop.solvers.blockwise import sweep
 from eqprop.training.files import write_json
 from eqprop.training.precision import ROUNDING, smallest_nudge
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 SWEEPS = 20
 STEPS = (10, 100, 1000)

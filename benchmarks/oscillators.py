@@ -17,7 +17,7 @@ from rich.table import Table
 import eqprop as eq
 from benchmarks.timing import median_ms
 from eqprop.training.files import write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 SHAPES = ((784, 120, 10), (784, 256, 256, 10), (784, 500, 10))
 BATCH, STEP = 50, 0.1

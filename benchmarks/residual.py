@@ -31,7 +31,7 @@ from eqprop.solvers import Info, Iterative
 from eqprop.solvers.solver import report
 from eqprop.training.epoch import Images, evaluate, start, train_epoch
 from eqprop.training.files import write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 IMAGE, BLOCKS, WIDTH = (32, 32, 3), 4, 8
 TOLERANCE, MOST = 1e-4, 3000

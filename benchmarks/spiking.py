@@ -18,7 +18,7 @@ from benchmarks.timing import median_ms
 from eqprop.solvers import Solver
 from eqprop.spiking import Bernoulli, Probabilities, Rates, Spiking, Staggered
 from eqprop.training.files import write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 BATCH, STEPS, LEAK = 64, 50, 0.3
 POPULATION, STAGGERED = 8, 64

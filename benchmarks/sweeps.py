@@ -22,7 +22,7 @@ from benchmarks.images import BATCH, CLASSES, enlarged_digits
 from eqprop.energies.ops import Conv, Dense
 from eqprop.training.epoch import Images, evaluate, start, train_epoch
 from eqprop.training.files import read_json, write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 
 TOLERANCE, MOST, WIDTH, CHANNELS = 1e-4, 4000, 256, 8
 

@@ -30,10 +30,11 @@ from eqprop import (
     symmetric,
 )
 from eqprop.energies.units.oscillator import phases
+from eqprop.training.alarms import warn_if_locked
 from eqprop.training.examine import audit_recipe, reference_name
 from eqprop.training.figures import animations as animate
 from eqprop.training.figures.run import draw_run
-from eqprop.training.recipe_fit import fit, load_best, warn_if_locked
+from eqprop.training.recipe_fit import fit, load_best
 from eqprop.training.recipes import RECIPES
 from eqprop.training.task import prepare
 from helpers import systems

@@ -24,7 +24,15 @@ from eqprop.energies.parameters import parameter_names
 from eqprop.estimators.estimator import Estimate, Estimator, Report
 from eqprop.solvers import Info
 from eqprop.training import epoch as train
-from eqprop.training.assemble import CONTRASTS, ESTIMATORS, SOLVERS, make_estimator, make_solver
+from eqprop.training.assemble import (
+    CONTRASTS,
+    ESTIMATORS,
+    RULES_OF_MOMENTUM,
+    SOLVERS,
+    make_estimator,
+    make_optimiser,
+    make_solver,
+)
 from eqprop.training.chain_recipes import ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.training.choices import UNITS
 from eqprop.training.data.augment import random_shift
@@ -40,7 +48,6 @@ from eqprop.training.epoch import (
     start,
     train_epoch,
 )
-from eqprop.training.optimisers import OPTIMISERS, make_optimiser
 from eqprop.training.recipes import RECIPES
 from eqprop.training.spiking_recipes import SpikingRecipe
 from eqprop.training.task import prepare
@@ -328,7 +335,7 @@ def test_the_best_epoch_is_the_first_of_its_accuracy(tie):
         state = keep_best(tag(state, float(epoch)), accuracy)
     assert int(state.epoch) == len(accuracies)
     assert int(state.best_epoch) == 1
-    assert float(state.best_accuracy) == pytest.approx(tie)
+    assert float(state.best_score) == pytest.approx(tie)
     assert {float(np.ravel(w)[0]) for w in named(state.best_model).values()} == {1.0}
     assert {float(np.ravel(w)[0]) for w in named(state.model).values()} == {4.0}
 
@@ -338,7 +345,7 @@ def test_the_last_epoch_is_kept_where_asked():
     for epoch, accuracy in enumerate([0.5, 0.9, 0.7]):
         state = keep_best(tag(state, float(epoch)), accuracy, always=True)
     assert int(state.best_epoch) == 2
-    assert float(state.best_accuracy) == pytest.approx(0.7)
+    assert float(state.best_score) == pytest.approx(0.7)
     assert {float(np.ravel(w)[0]) for w in named(state.best_model).values()} == {2.0}
 
 
@@ -494,7 +501,7 @@ def test_the_cases_name_everything():
         (units, UNITS),
         ([o for o, cost in zip(outputs, costs, strict=True) if cost == "squared-error"], UNITS),
         (costs, ("squared-error", "cross-entropy")),
-        (optimisers, OPTIMISERS),
+        (optimisers, RULES_OF_MOMENTUM),
     ):
         assert set(names) == set(known)
 

@@ -39,8 +39,8 @@ MOONS = Dataset("moons", moons(260, 0), moons(200, 1), 2)
 
 def training(epochs=2, **change):
     model = eq.layered((2, 6, 2), KEY, gain=2.0)
-    given = {"optimiser": Optimiser(0.03), "batch_size": 20, "validation": 60, **change}
-    return eq.Training(model, EP, MOONS, epochs=epochs, **given)
+    given = {"data": MOONS, "optimiser": Optimiser(0.03), "batch_size": 20, "validation": 60}
+    return eq.Training(model, EP, epochs=epochs, **(given | change))
 
 
 class Seen(Callback):
@@ -115,6 +115,30 @@ def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path):
     assert seen.epochs == [1, 2]
     assert equal(run.model, whole.model)
     assert len(eq.load(folder).history["loss"]) == 2
+
+
+def test_the_choice_is_made_on_examples_held_out(tmp_path):
+    """Of a rate that grows without bound the first epochs are better; the model of the best is tested."""
+
+    class Wild(Constant):
+        def schedule(self, rate, steps):
+            return lambda count: jnp.where(count < 20, rate, -rate)
+
+    data = MOONS._replace(test=Split(MOONS.test.x[:3], MOONS.test.y[:3]))
+    asked = training(3, optimiser=Optimiser(0.03, schedule=Wild()), data=data)
+    run = eq.fit(asked, tmp_path / "run")
+    best = int(run.result["best_epoch"])
+    held_out = run.history["validation_accuracy"]
+    assert held_out[best - 1] == max(held_out) > held_out[-1]
+    assert run.result["validation_accuracy"] == pytest.approx(max(held_out))
+    assert np.mean(run.predict(data.train.x) == data.train.y) > held_out[-1] + 0.1
+    assert equal(eq.load(tmp_path / "run").model, run.model)
+
+
+def test_a_run_warns_of_its_epochs(monkeypatch):
+    monkeypatch.setattr("eqprop.training.alarms.LOCKED", -1.0)
+    with pytest.warns(UserWarning, match="Epoch 1: .* neurons are saturated"):
+        eq.fit(training(1))
 
 
 def test_another_training_is_refused_in_the_folder(finished):

@@ -28,11 +28,13 @@ from eqprop.training import epoch as train
 from eqprop.training import examine as auditing
 from eqprop.training import recipe_fit as fit_module
 from eqprop.training import runs
+from eqprop.training import surroundings as surroundings_module
+from eqprop.training.alarms import warn_if_risen
 from eqprop.training.assemble import make_optimiser
 from eqprop.training.data import datasets as data
 from eqprop.training.epoch import start
 from eqprop.training.files import RunError, read_json, write_json
-from eqprop.training.recipe_fit import fit, load_best, warn_if_risen
+from eqprop.training.recipe_fit import fit, load_best
 from eqprop.training.recipes import RECIPES
 from eqprop.training.runs import Folder, read_rows
 from eqprop.training.task import prepare
@@ -766,17 +768,17 @@ def test_the_commit_is_that_of_the_package_and_of_nothing_else(tmp_path, monkeyp
 
     package = tmp_path / "package"
     package.mkdir()
-    (package / "runs.py").write_text("")
+    (package / "surroundings.py").write_text("")
     (tmp_path / "results").write_text("")
     ask("init")
     ask("add", "results")
     ask("commit", "-m", "of another project")
-    monkeypatch.setattr(runs, "__file__", str(package / "runs.py"))
-    commit = runs._commit.__wrapped__
+    monkeypatch.setattr(surroundings_module, "__file__", str(package / "surroundings.py"))
+    commit = surroundings_module._commit.__wrapped__
     assert commit() is None
     ask("add", ".")
     ask("commit", "-m", "ours")
     (tmp_path / "results").write_text("new")
     assert re.fullmatch("[0-9a-f]{12}", commit())
-    (package / "runs.py").write_text("changed")
+    (package / "surroundings.py").write_text("changed")
     assert re.fullmatch("[0-9a-f]{12}-dirty", commit())

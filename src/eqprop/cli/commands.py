@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
-from functools import cache, singledispatch
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from eqprop.estimators.audit import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
 from eqprop.thermal.mixing import Mixing, warn_if_unmixed
 from eqprop.training.assemble import make_contrast, make_learner, make_program, make_solver
+from eqprop.training.callbacks import Callback, TensorBoard
 from eqprop.training.choices import SPIKING
 from eqprop.training.claims import new_folder
 from eqprop.training.devices import over
@@ -76,7 +77,7 @@ def _train(job: jobs.Train, folder: Path) -> None:
     if not is_first():
         fit(job.name, recipe, folder, job.data_dir, job.resume, devices=devices)
         return
-    note = _tensorboard(folder) if job.tensorboard else lambda row: None
+    note = TensorBoard(folder).epoch if job.tensorboard else Callback().epoch
     tell(f"{job.name} in {folder}")
     with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
 
@@ -275,26 +276,6 @@ def _sweep(task: Task, model: Model) -> BetaSweep:
 def _shape(recipe: Recipe) -> str:
     inner = getattr(recipe, "hidden", ()) or getattr(recipe, "channels", ())
     return f"{type(recipe).__name__.removesuffix('Recipe').lower()} {'-'.join(map(str, inner))}"
-
-
-def _tensorboard(folder: Path):
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            "--tensorboard needs tensorboardX; install it with pip install tensorboardX."
-        ) from error
-
-    @cache
-    def writer() -> Any:
-        return SummaryWriter(str(folder))
-
-    def note(row: Mapping[str, float]) -> None:
-        for name, value in row.items():
-            writer().add_scalar(name, value, int(row["epoch"]))
-        writer().flush()
-
-    return note
 
 
 def _say(wanted: bool, result: Mapping[str, Any] | list[dict[str, Any]]) -> None:

@@ -23,7 +23,8 @@ from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.predict import predicted
 from eqprop.training.recipe import Recipe
-from eqprop.training.runs import read_rows, surroundings
+from eqprop.training.runs import read_rows
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import tell
 
 

@@ -18,7 +18,8 @@ from eqprop.training.recipe import Recipe
 from eqprop.training.recipe_fit import fit
 from eqprop.training.recipes import to_config
 from eqprop.training.results import read_result
-from eqprop.training.runs import require_same, surroundings
+from eqprop.training.runs import require_same
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import TrainingBar, tell
 
 

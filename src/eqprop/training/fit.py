@@ -33,7 +33,8 @@ from eqprop.training.epoch import (
 from eqprop.training.examined import audited
 from eqprop.training.files import AnyPath, read_json
 from eqprop.training.hosts import from_first, in_all, require_agreement
-from eqprop.training.runs import Folder, Nowhere, require_same, surroundings
+from eqprop.training.runs import Folder, Nowhere, require_same
+from eqprop.training.surroundings import surroundings
 from eqprop.training.trained import Run, Trained, load
 from eqprop.training.training import Prepared, Training, batch_of, prepare
 

@@ -46,7 +46,8 @@ from eqprop.training.precision import warn_if_unresolved
 from eqprop.training.recipe import Recipe
 from eqprop.training.recipes import to_config
 from eqprop.training.results import read_result
-from eqprop.training.runs import Folder, latest, require_same, surroundings
+from eqprop.training.runs import Folder, latest, require_same
+from eqprop.training.surroundings import surroundings
 from eqprop.training.task import Source, Task, prepare
 
 SHUFFLES = 1

@@ -1,1 +1,1 @@
-"""Equilibrium propagation of images: Scellier and Bengio 2017; Laborieux et al. 2021."""
+"""The foundation: Scellier and Bengio 2017, Laborieux et al. 2021."""

@@ -33,7 +33,8 @@ from eqprop.training.data.datasets import Dataset
 from eqprop.training.epoch import Images, evaluate, keep_best, require_finite, start, train_epoch
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, read_json, write_json
-from eqprop.training.runs import Folder, require_same, surroundings
+from eqprop.training.runs import Folder, require_same
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import tell
 
 OMEGA = 2.0

@@ -31,7 +31,7 @@ from eqprop.solvers.relax import relax
 from eqprop.training.figures import animations as animate
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import console, tell
 
 Built = tuple[Model, Array, Array]

@@ -28,7 +28,7 @@ from eqprop.papers.study import command
 from eqprop.solvers.relax import relax
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import tell
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}

@@ -28,7 +28,7 @@ from eqprop.papers.lagrangian.duffing import cheaply
 from eqprop.papers.study import command
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import tell
 
 STIFFNESS, HARDENING = 1.0, 0.3

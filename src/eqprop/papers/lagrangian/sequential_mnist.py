@@ -33,7 +33,8 @@ from eqprop.training.data import datasets as data_sets
 from eqprop.training.data.sources import Split
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, read_json, write_json
-from eqprop.training.runs import Folder, require_same, surroundings
+from eqprop.training.runs import Folder, require_same
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import tell
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}

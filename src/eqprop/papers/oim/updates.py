@@ -19,7 +19,7 @@ from eqprop.training.figures import plots
 from eqprop.training.figures.canvas import Numbers, dress, finite, require, sheet
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.recipe import Recipe
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 from eqprop.training.task import prepare
 from eqprop.training.terminal import tell
 

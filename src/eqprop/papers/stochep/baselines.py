@@ -20,8 +20,8 @@ from eqprop.training.epoch import evaluate
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.recipe_fit import load_best
-from eqprop.training.runs import surroundings
 from eqprop.training.spiking_recipes import SpikingRecipe
+from eqprop.training.surroundings import surroundings
 from eqprop.training.task import Task, prepare
 from eqprop.training.terminal import tell
 

@@ -26,7 +26,7 @@ from eqprop.solvers.relax import relax
 from eqprop.spiking import Carry, Probabilities, Spiking, SpikingPropagation
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.runs import surroundings
+from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import tell
 
 INPUTS, OUTPUTS, GAIN, BURN = 100, 10, 1.5, 500

@@ -18,8 +18,8 @@ from eqprop.training.assemble import make_estimator
 from eqprop.training.choices import EstimatorName
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.runs import surroundings
 from eqprop.training.spiking_recipes import SpikingRecipe
+from eqprop.training.surroundings import surroundings
 from eqprop.training.task import prepare
 from eqprop.training.terminal import tell
 
