@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import eqprop as eq
-from eqprop import hardware, lagrangian, spiking
+from eqprop import hardware, lagrangian, spiking, training
 from eqprop import thermal as samplers
 from eqprop._arguments import Count, fits, require
 from eqprop.cli.options import Audit, Train
@@ -72,7 +72,35 @@ ESTIMATORS = [
 ]
 
 
+TRAINING = eq.Training(MODEL, EP, training.DIGITS)
 BAD = [
+    # training
+    *bad(eq.fit, training=(None, MODEL)),
+    *bad(eq.fit, TRAINING, folder=(3, [1]), resume=FLAGS, callbacks=(None, 3)),
+    *bad(eq.load, folder=(None, 3)),
+    *bad(partial(eq.Training, estimator=EP, data=training.DIGITS), model=(None, EP)),
+    *bad(partial(eq.Training, data=training.DIGITS), MODEL, estimator=(None, SOLVER)),
+    *bad(eq.Training, MODEL, EP, data=(None, "mnist")),
+    *bad(
+        eq.Training,
+        MODEL,
+        EP,
+        training.DIGITS,
+        optimiser=(None, 1e-3),
+        epochs=COUNTS,
+        batch_size=COUNTS,
+        augment=(3, "flip"),
+        preprocessing=(None, 255.0),
+        validation=COUNTS,
+        examples=(-1, 1.5, None),
+        test_last=FLAGS,
+        test_seeds=COUNTS,
+        seed=(-1, 1.5, 2**32, None),
+    ),
+    *bad(training.Optimiser, learning_rate=SIZES, rule=(None, "adam"), schedule=(None, "cosine")),
+    *bad(training.Optimiser, warmup=(-1.0, NAN, "a"), weight_decay=(-1.0, NAN), clip_norm=(-1.0,)),
+    *bad(training.Optimiser, layer_rates=([1.0], 1.0, ("a",)), coupled=FLAGS),
+    *bad(training.Preprocessing, mean=(0.5, ("a",)), std=(0.5, (0.0,)), multiple=COUNTS),
     # solvers
     *bad(
         eq.Blockwise, tolerance=("1e-3", NAN, [1.0], True), max_steps=COUNTS, blocks=([["h"]], "h")
@@ -167,6 +195,8 @@ BAD = [
     *bad(eq.Stiff, unit=(3, None, eq.Box)),
     *bad(eq.Stiff, eq.Box(), stiffness=SIZES),
     *bad(eq.SquaredError, output=(3, None), low=NUMBERS, high=NUMBERS),
+    *bad(eq.FunctionCost, function=(None, 3)),
+    *bad(eq.FunctionCost, lambda u, y: 0.0, output=(3, None), bound=("a", NAN, [1.0])),
     *bad(eq.CrossEntropy, weight=ARRAYS),
     *bad(eq.CrossEntropy, WEIGHT, jnp.ones(2), output=(3, None)),
     *bad(eq.CrossEntropy.init, KEY, features=COUNTS),
@@ -308,7 +338,7 @@ def test_a_bad_input_is_said(make, good, name, value):
 
 
 RESULTS = """Activity Bounds Carry ClampedAction ClampedHarmonics Cost Estimate Info Nudged PathInfo
-    Sharpness SpikingReport"""
+    Sharpness SpikingReport ThermalReport"""
 NUMBERS_ALONE = """Detuned Instance Ranges Stuck activity check_temperature check_tolerance
     concrete couplings displacement fields injections log_density lost_unless membranes midpoint
     rates residual spikes stand_in to_circle to_grid verlet"""

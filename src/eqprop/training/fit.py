@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import optax
 
+from eqprop._arguments import checked
 from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.health import not_finite
@@ -46,6 +47,7 @@ FOLLOWED = (
 )
 
 
+@checked
 def fit(
     training: Training,
     folder: AnyPath | None = None,

@@ -12,6 +12,7 @@ import jax
 import optax
 from jaxtyping import PyTree
 
+from eqprop._arguments import Checked, NotNegative, Positive
 from eqprop.energies.model import Model
 from eqprop.energies.parameters import parameter_names
 from eqprop.hardware import Ranges, on_grid
@@ -80,8 +81,7 @@ class Writing:
         return on_grid(self.bits, self.ranges, key if self.stochastic else None)
 
 
-@dataclass(frozen=True)
-class Optimiser:
+class Optimiser(Checked):
     """``theta <- theta - rate(t) * factor * rule(clip(g)) - decay``, for a run of so many steps.
 
     Args:
@@ -98,26 +98,17 @@ class Optimiser:
         writing: how a device takes an update.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     rule: Adam | Momentum | Sgd = Adam()
     schedule: Cosine | Constant = Cosine()
-    warmup: float = 0.0
+    warmup: NotNegative = 0.0
     layer_rates: tuple[float, ...] = ()
     bias_rate: float = 1.0
     injection_rate: float = 1.0
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     coupled: bool = False
-    clip_norm: float = 0.0
+    clip_norm: NotNegative = 0.0
     writing: Writing | None = None
-
-    def __post_init__(self):
-        if not self.learning_rate > 0:
-            raise ValueError(
-                f"learning_rate: expected a number > 0, got {self.learning_rate}; 1e-3 is usual of Adam."
-            )
-        for name in ("warmup", "weight_decay", "clip_norm"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}.")
 
     def transform(self, model: Model, steps: int, epochs: int) -> optax.GradientTransformation:
         """For a run of ``steps`` steps in ``epochs`` epochs; asked twice, the same object. Raises

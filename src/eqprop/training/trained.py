@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from eqprop._arguments import checked
 from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.training import checkpoints, structure
@@ -102,6 +103,7 @@ class Run:
         return self.best.predict(examples)
 
 
+@checked
 def load(folder: AnyPath) -> Run:
     """What a run folder holds, from the folder alone, finished or not.
 

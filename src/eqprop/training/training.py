@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from eqprop._arguments import Bound, Checked, Count, Whole
 from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.training import structure
@@ -26,16 +26,15 @@ from eqprop.training.optimisers import Optimiser
 ADAM = Optimiser()
 
 
-@dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(Checked):
     """What becomes of an example on its way into a model: ``(x / scale - mean) / std``, numbers for each
     channel or one for all; images in a black frame, as narrow as makes ``multiple`` divide their sides."""
 
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
-    multiple: int = 1
+    multiple: Count = 1
 
-    def __post_init__(self):
+    def __check_init__(self) -> None:
         if not all(deviation > 0 for deviation in self.std):
             raise ValueError(f"std: expected numbers > 0, one a channel, got {self.std}.")
 
@@ -51,8 +50,7 @@ class Preprocessing:
         return frame(data, self.multiple) if self.multiple > 1 else data
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(Checked):
     """A model at initialisation, what learns it, its data, and how long.
 
     Args:
@@ -75,29 +73,15 @@ class Training:
     estimator: Estimator
     data: Dataset | Named
     optimiser: Optimiser | optax.GradientTransformation = ADAM
-    epochs: int = 30
-    batch_size: int = 64
+    epochs: Count = 30
+    batch_size: Count = 64
     augment: Augment | None = None
     preprocessing: Preprocessing = Preprocessing()
-    validation: int = 5000
-    examples: int = 0
+    validation: Count = 5000
+    examples: Whole = 0
     test_last: bool = False
-    test_seeds: int = 1
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size", "validation", "test_seeds"):
-            _whole(name, getattr(self, name), 1)
-        _whole("examples", self.examples, 0)
-        _whole("seed", self.seed, 0)
-        if self.seed >= 2**32:
-            raise ValueError(f"seed: expected a number from 0 to {2**32 - 1}, got {self.seed}.")
-        kinds = {"model": Model, "estimator": Estimator, "data": Dataset | Named}
-        for name, kind in kinds.items():
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(
-                    f"Training: expected {name} to be a {kind}, got {type(getattr(self, name)).__name__}."
-                )
+    test_seeds: Count = 1
+    seed: Annotated[Whole, Bound("<", 2**32)] = 0
 
     def config(self) -> dict[str, Any]:
         """What a run folder keeps: enough to make the model again, and to tell another run from this."""
@@ -111,11 +95,6 @@ class Training:
         if isinstance(self.optimiser, Optimiser):
             return self.optimiser.transform(self.model, steps, self.epochs)
         return self.optimiser
-
-
-def _whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}.")
 
 
 class Prepared(NamedTuple):
