@@ -117,6 +117,7 @@ def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path):
     assert len(eq.load(folder).history["loss"]) == 2
 
 
+@pytest.mark.filterwarnings("ignore:Epoch")
 def test_the_choice_is_made_on_examples_held_out(tmp_path):
     """Of a rate that grows without bound the first epochs are better; the model of the best is tested."""
 
