@@ -124,7 +124,8 @@ def with_injections(model: Model, value: float) -> Model:
         return [model.energy.layers[name].unit.injection for name in names]  # type: ignore[attr-defined]
 
     made = [jnp.full(layers[name].shape, value) for name in names]
-    return eqx.tree_at(injections, model, made)
+    injected: Model = eqx.tree_at(injections, model, made)
+    return injected
 
 
 @checked
@@ -144,7 +145,10 @@ def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
         uniform(k, network.layers[name].bias.shape, fan_in[name], gain)
         for k, name in zip(keys, fan_in, strict=True)
     ]
-    return eqx.tree_at(lambda m: [m.energy.layers[name].bias for name in fan_in], model, drawn)
+    biased: Model = eqx.tree_at(
+        lambda m: [m.energy.layers[name].bias for name in fan_in], model, drawn
+    )
+    return biased
 
 
 def _fan_in(op: Op) -> int:

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 from jax import lax
 from jax.tree_util import Partial
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 T = TypeVar("T")
 
@@ -18,7 +18,8 @@ Pull = Callable[[PyTree, PyTree, PyTree, PyTree], PyTree]
 
 def stopped(tree: T) -> T:
     """The same numbers, through which no derivative passes."""
-    return jax.tree.map(lambda a: lax.stop_gradient(a) if eqx.is_inexact_array(a) else a, tree)
+    still: T = jax.tree.map(lambda a: lax.stop_gradient(a) if eqx.is_inexact_array(a) else a, tree)
+    return still
 
 
 def with_derivative(given: PyTree, results: T, pull: Pull) -> T:
@@ -29,7 +30,8 @@ def with_derivative(given: PyTree, results: T, pull: Pull) -> T:
     ``given``, with ``None`` for what is zero. ``pull`` is a `Partial` of a function of a module, whose
     arguments hold what else it needs.
     """
-    return _pulled(given, results, pull)
+    pulled: T = _pulled(given, results, pull)
+    return pulled
 
 
 def without_derivative(given: PyTree, results: T, message: str) -> T:
@@ -37,7 +39,9 @@ def without_derivative(given: PyTree, results: T, message: str) -> T:
     return with_derivative(given, results, Partial(_refuse, message=message))
 
 
-def with_own_gradient(given: tuple[Any, Any, Any, Any], found: T, surrogate: Any) -> T:
+def with_own_gradient(
+    given: tuple[Any, Any, Any, Any], found: T, surrogate: Callable[..., Array]
+) -> T:
     """An `Estimate`, or its `Phases`, found from ``stopped(given)``: the model, x, y and the start.
 
     The derivative of its value is its gradient; in ``x`` and ``y`` that of ``surrogate(model, x, y)``, the
@@ -48,15 +52,23 @@ def with_own_gradient(given: tuple[Any, Any, Any, Any], found: T, surrogate: Any
 
 
 def _own_gradient(
-    surrogate: Any, perturbed: PyTree, given: PyTree, found: PyTree, slopes: PyTree
+    surrogate: Callable[..., Array],
+    perturbed: PyTree,
+    given: PyTree,
+    found: PyTree,
+    slopes: PyTree,
 ) -> PyTree:
     model, *at, start = given
+
+    def of_inputs(at: list[Any]) -> Array:
+        return surrogate(model, *at)
+
     estimate, slope = (getattr(part, "estimate", part) for part in (found, slopes))
     if slope.value is None or len(jax.tree.leaves(slopes)) > 1:
         raise ValueError(VALUE_ALONE)
     inputs = [None, None]
     if any(jax.tree.leaves(perturbed[1:3])):
-        inputs = eqx.filter_grad(lambda at: surrogate(model, *at))(at)
+        inputs = eqx.filter_grad(of_inputs)(at)
     parts = jax.tree.map(lambda g: slope.value.astype(g.dtype) * g, (estimate.gradient, *inputs))
     return *parts, jax.tree.map(lambda _: None, start)
 
@@ -86,17 +98,20 @@ def _pulled(given: PyTree, results: T, pull: Pull) -> T:
     return results
 
 
-@_pulled.def_fwd
-def _(perturbed: PyTree, given: PyTree, results: T, pull: Pull) -> tuple[T, None]:
+def _forward(perturbed: PyTree, given: PyTree, results: T, pull: Pull) -> tuple[T, None]:
     return _pulled(given, results, pull), None
 
 
-@_pulled.def_bwd
-def _(
+def _backward(
     kept: None, slopes: PyTree, perturbed: PyTree, given: PyTree, results: PyTree, pull: Pull
 ) -> PyTree:
     once = without_derivative(given, stopped((given, results)), ONCE)
     return pull(perturbed, *once, slopes)
+
+
+_pulled.def_fwd(_forward)
+
+_pulled.def_bwd(_backward)
 
 
 def _refuse(*parts: Any, message: str) -> NoReturn:

@@ -85,7 +85,8 @@ def field(phase: Clamped, shown: State, names: tuple[str, ...]) -> State:
     part = {name: shown[name] for name in names}
     dtype = jax.eval_shape(restricted, part).dtype
     gradient = jax.grad(restricted, holomorphic=jnp.issubdtype(dtype, jnp.complexfloating))(part)
-    return jax.tree.map(jnp.negative, gradient)
+    fields: State = jax.tree.map(jnp.negative, gradient)
+    return fields
 
 
 def curvature(phase: Clamped, name: str, z: Array) -> Array:

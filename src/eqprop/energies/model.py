@@ -18,7 +18,7 @@ class Model(Checked):
     energy: Energy
     cost: Cost
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.cost.output not in self.energy.shapes:
             raise ValueError(
                 f"Model: the cost reads layer {self.cost.output!r}, but the energy has "

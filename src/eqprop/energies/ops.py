@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Checked, Count, Whole, checked
 from eqprop.energies.convolution import conv, frozen_conv
 from eqprop.energies.derivatives import constant
+
+T = TypeVar("T")
 
 
 def uniform(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, gain: float) -> Array:
@@ -114,22 +117,24 @@ class FrozenConv(eqx.Module):
         return FrozenConv(_pooled(self, size, image), self.stride * size, self.padding)
 
 
-def freeze(tree: PyTree) -> PyTree:
+def freeze(tree: T) -> T:
     """The same operators with constant parameters: what a relaxation runs on.
 
     Every module with a ``frozen()`` method is replaced by its result. Values are unchanged; a derivative
     that would reach the parameters raises ``ValueError``.
     """
 
-    def able(node):
+    def able(node: object) -> bool:
         return hasattr(node, "frozen")
 
-    return jax.tree.map(lambda n: n.frozen() if able(n) else n, constant(tree), is_leaf=able)
+    frozen: T = jax.tree.map(lambda n: n.frozen() if able(n) else n, constant(tree), is_leaf=able)
+    return frozen
 
 
-def cast(tree: PyTree, dtype: jnp.dtype) -> PyTree:
+def cast(tree: T, dtype: jnp.dtype) -> T:
     """Every inexact array of a tree in ``dtype``."""
-    return jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, tree)
+    made: T = jax.tree.map(lambda a: a.astype(dtype) if eqx.is_inexact_array(a) else a, tree)
+    return made
 
 
 class AveragePool(Checked):

@@ -54,7 +54,8 @@ def require_energy_slope(model: Model, x: Array, state: PyTree) -> None:
     (x, state), (parameters, rest) = _example((x, state)), _parts(model)
 
     def energy(state: PyTree, parameters: PyTree, x: Array) -> Array:
-        return eqx.combine(parameters, rest).energy(state, x)
+        model: Model = eqx.combine(parameters, rest)
+        return model.energy(state, x)
 
     _require_number("energy", energy, state, parameters, x)
     still = flat(energy, state, parameters, x)
@@ -70,7 +71,8 @@ def require_cost_slope(model: Model, y: Array, state: PyTree) -> None:
     (state, y), (parameters, rest) = _example((state, y)), _parts(model)
 
     def loss(state: PyTree, parameters: PyTree, y: Array) -> Array:
-        return eqx.combine(parameters, rest).loss(state, y)
+        model: Model = eqx.combine(parameters, rest)
+        return model.loss(state, y)
 
     _require_number("cost", loss, state, parameters, y)
     if all(flat(loss, state, parameters, y)):
@@ -93,10 +95,11 @@ def require_parameters(model: Model, x: Array, y: Array, state: PyTree) -> None:
     (x, y, state), (parameters, rest) = _example((x, y, state)), _parts(model)
 
     def energy(parameters: PyTree, x: Array, state: PyTree) -> Array:
-        return eqx.combine(parameters, rest).energy(state, x)
+        model: Model = eqx.combine(parameters, rest)
+        return model.energy(state, x)
 
     def total(parameters: PyTree, x: Array, y: Array, state: PyTree) -> Array:
-        model = eqx.combine(parameters, rest)
+        model: Model = eqx.combine(parameters, rest)
         return jnp.real(model.nudged(x, y, 1.0)(state))
 
     _require_number("energy", energy, parameters, x, state)

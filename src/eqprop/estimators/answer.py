@@ -84,8 +84,10 @@ def response(
         unit = phase.units[output]
         return unit.embed(unit.minimise(z[output], fields[output], jnp.zeros((), beta.dtype)))
 
-    each = jax.vmap(lambda x, y, z: own(x, y, z, betas[-1]) - own(x, y, z, betas[0]))
-    least = norm({output: each(x, y, free)})
+    def each(x: Array, y: Array, z: State) -> Array:
+        return own(x, y, z, betas[-1]) - own(x, y, z, betas[0])
+
+    least = norm({output: jax.vmap(each)(x, y, free)})
     apart = norm(jax.tree.map(lambda d: d[-1] - d[0], displacements))
     return apart / jnp.where(least > 0, least, jnp.inf)
 

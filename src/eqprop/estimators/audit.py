@@ -124,7 +124,7 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
 
 @checked
 @eqx.filter_jit
-def energy_rises(model: Model, x: Array, solver: Iterative, steps: int = 60) -> Array:
+def energy_rises(model: Model, x: Array, solver: Iterative[Any], steps: int = 60) -> Array:
     """The fraction of examples whose free energy rises, beyond rounding, at a step from rest."""
     frozen = freeze(model)
 
@@ -151,7 +151,7 @@ def follow_updates(
     x: Array,
     y: Array,
     free: Solver,
-    after: Callable[[int], Iterative],
+    after: Callable[[int], Iterative[Any]],
     contrast: Contrast,
     steps: Sequence[int],
 ) -> list[Updates]:

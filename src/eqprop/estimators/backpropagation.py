@@ -3,6 +3,8 @@ feed-forward network of the same layers."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
@@ -29,7 +31,7 @@ class Backpropagation(Estimator):
     Exact for the cost after that many steps, at equilibrium or not. Memory grows with ``steps``.
     """
 
-    solver: Iterative
+    solver: Iterative[Any]
     steps: Count = eqx.field(default=30, static=True)
 
     @checked
@@ -39,8 +41,8 @@ class Backpropagation(Estimator):
         require_slopes(model, x, y, state)
         require_rates(model)
 
-        def unrolled(model: Model):
-            def settle(x, state):
+        def unrolled(model: Model) -> tuple[Array, State]:
+            def settle(x: Array, state: State) -> State:
                 return self.solver.unroll(model.free(x), state, self.steps)
 
             end = jax.vmap(settle)(x, state)
@@ -75,7 +77,7 @@ class FeedForward(Estimator):
         require_cost_slope(model, y, jax.eval_shape(model.rest, x))
         require_rates(model)
 
-        def loss(model: Model):
+        def loss(model: Model) -> tuple[Array, State]:
             end = jax.vmap(lambda x: forward(model, x))(x)
             return mean_loss(model, end, y), end
 

@@ -61,7 +61,7 @@ class RandomSign(Contrast):
     beta: float | Array
     order: int = eqx.field(default=1, static=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         _nonzero(self.beta)
 
     def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:

@@ -200,7 +200,7 @@ class DeltaPropagation(Estimator):
         narrow = jnp.dtype(self.dtype or real)
         frozen = freeze(model)
 
-        def settle(beta, x, y, state):
+        def settle(beta: Array, x: Array, y: Array, state: State) -> tuple[State, State, Info]:
             return response(frozen, x, y, beta, state, solver, narrow)
 
         axes = (None, 0, 0, 0), (0, None, None, None)

@@ -41,7 +41,7 @@ from eqprop.estimators.estimator import (
     mean_loss,
 )
 from eqprop.estimators.holomorphic import require_holomorphic, require_smooth
-from eqprop.solvers import Solver
+from eqprop.solvers import Info, Solver
 from eqprop.solvers.relax import relax
 
 NOISE = 1
@@ -55,7 +55,7 @@ def contrast_surrogate(
     """``Re sum_k c_k mean F_{beta_k}(s_k)`` for states of shape (phases, batch, ...)."""
     model, x = cast((model, x), betas.dtype)
 
-    def total(beta, x, y, state):
+    def total(beta: Array, x: Array, y: Array, state: State) -> Array:
         return model.nudged(x, y, beta)(state)
 
     energies = by_phase(total, (None, 0, 0, 0), (0, None, None, 0))(betas, x, y, states)
@@ -126,7 +126,9 @@ class EquilibriumPropagation(Estimator):
             starts = jax.vmap(partial(require_holomorphic, frozen))(inputs, y, starts)
         solver = self.nudged_solver or self.solver
 
-        def settle(beta, x, y, start, key):
+        def settle(
+            beta: Array, x: Array, y: Array, start: State, key: PRNGKeyArray
+        ) -> tuple[State, Info]:
             return solver.settle(frozen.nudged(x, y, beta), start, key)
 
         draws = jax.random.split(after, (1 if self.common_noise else len(betas), x.shape[0]))

@@ -9,7 +9,8 @@ starts, arrays of shape (batch, ...). ``gradient`` has the structure of the mode
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,10 @@ from eqprop.solvers import CONVERGED, Info
 from eqprop.solvers.relax import Forecast, forecast
 
 Scalar = Inexact[Array, ""]
+
+Axes = tuple[int | None, ...]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Report(NamedTuple):
@@ -114,7 +119,7 @@ def _summary(phase: str, info: Info | None) -> dict[str, Array]:
     }
 
 
-def by_phase(function, examples, phases):
+def by_phase(function: F, examples: Axes, phases: Axes) -> F:
     """``function`` over (phases, batch, ...), as one program over (batch, phases, ...): where convolutions
     merge the two, a batch that is split over devices stays so."""
     inner = jax.vmap(function, in_axes=phases)

@@ -38,7 +38,9 @@ def not_finite(model: Model, x: Array, state: State | None = None) -> str | None
 
 def _finite(a: Array) -> np.ndarray:
     """By the leading axis."""
-    return np.isfinite(np.asarray(a)).reshape(len(a) if a.ndim else 1, -1).all(1)
+    rows = np.isfinite(np.asarray(a)).reshape(len(a) if a.ndim else 1, -1)
+    finite: np.ndarray = rows.all(1)
+    return finite
 
 
 @eqx.filter_jit

@@ -30,7 +30,8 @@ def require_holomorphic(model: Model, x: Array, y: Array, state: State) -> State
     wrong = not_holomorphic(model.free(x), state) | not_holomorphic(
         lambda z: model.loss(z, y), state
     )
-    return eqx.error_if(state, wrong, ROUGH)
+    smooth: State = eqx.error_if(state, wrong, ROUGH)
+    return smooth
 
 
 def not_holomorphic(function: Callable[[State], Array], state: State) -> Array:

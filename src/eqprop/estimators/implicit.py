@@ -44,19 +44,23 @@ class ImplicitDifferentiation(Estimator):
         free, info = relax(model, x, state, self.solver)
         frozen = freeze(model)
 
-        def multiplier(x, y, z):
+        def multiplier(x: Array, y: Array, z: State) -> tuple[State, Array]:
             slope = jax.grad(frozen.loss)(z, y)
             return krylov(frozen.free(x), z, slope, self.tolerance, self.max_steps)
 
         multipliers, defects = jax.vmap(multiplier)(x, y, free)
         surrogate = Partial(_lagrangian, free, multipliers)
-        gradient = eqx.filter_grad(lambda model: surrogate(model, x, y))(model)
+
+        def lagrangian(model: Model) -> Array:
+            return _lagrangian(free, multipliers, model, x, y)
+
+        gradient = eqx.filter_grad(lagrangian)(model)
         value, report = mean_loss(model, free, y), Report(info, None, defects)
         return with_own_gradient(given, Estimate(value, gradient, free, report), surrogate)
 
 
 def _lagrangian(states: State, multipliers: State, model: Model, x: Batch, y: Batch) -> Array:
-    def one(x, y, z, multiplier):
+    def one(x: Array, y: Array, z: State, multiplier: State) -> Array:
         return model.loss(z, y) - work(model, x, z, multiplier)
 
     return jnp.mean(jax.vmap(one)(x, y, states, multipliers))

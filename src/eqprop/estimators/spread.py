@@ -17,6 +17,9 @@ from eqprop.energies.model import Model
 from eqprop.energies.ops import cast
 from eqprop.estimators.estimator import Estimate, Estimator
 
+Sums = tuple[Array, Array, dict[str, Array]]
+"""The mean of the gradients so far, and the sums of their squares about it and of their cosines."""
+
 
 class Spread(NamedTuple):
     """Of repeated estimates ``g`` against a reference ``r``, all parameters together.
@@ -64,7 +67,7 @@ def _spread(
 ) -> PyTree:
     count, parameters = len(keys), ravel_pytree(eqx.filter(model, eqx.is_inexact_array))[0]
 
-    def once(sums, at):
+    def once(sums: Sums, at: tuple[Array, PRNGKeyArray]) -> tuple[Sums, dict[str, Array]]:
         mean, squares, cosines = sums
         index, key = at
         estimate = estimator(model, x, y, model.rest(x), key)

@@ -138,6 +138,7 @@ class ReversedNudge(Estimator):
         def respond(x: Array, y: Array, z: State) -> tuple[State, Any]:
             error = jax.grad(frozen.loss)(z, y)[PATH][:, : action.size // 2]
             base = frozen.free(x)
+            assert isinstance(base, ClampedAction)
             error = eqx.error_if(error, not_reciprocal(base, z[PATH]), IRRECIPROCAL)
             phase = Nudged(  # type: ignore[call-arg]
                 base=base,

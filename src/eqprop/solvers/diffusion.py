@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
 from jaxtyping import PRNGKeyArray
 
 from eqprop._arguments import NotNegative, Positive
@@ -28,7 +29,7 @@ class Diffusion(Solver):
     time: float = eqx.field(default=40.0, static=True)
     step_size: Positive = eqx.field(default=0.02, static=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not self.time >= self.step_size:
             raise ValueError(
                 f"Diffusion: expected time >= step_size, got {self.time} and {self.step_size}."
@@ -45,14 +46,13 @@ class Diffusion(Solver):
         if key is None:
             raise ValueError("Diffusion: expected a random key, got none; pass `key` to `relax`.")
         import diffrax
-        import lineax as lx
 
         numbers = {name: jax.eval_shape(phase.units[name].read, z) for name, z in state.items()}
         path = diffrax.VirtualBrownianTree(
             0.0, self.time, tol=0.5 * self.step_size, shape=numbers, key=typed(key)
         )
 
-        def spread(t, z, args):
+        def spread(t: Any, z: State, args: None) -> lx.AbstractLinearOperator:
             def along(noise: State) -> State:
                 size = (2.0 * self.temperature) ** 0.5
                 return {
@@ -61,7 +61,7 @@ class Diffusion(Solver):
 
             return lx.FunctionLinearOperator(along, numbers)
 
-        terms: diffrax.MultiTerm = diffrax.MultiTerm(
+        terms: diffrax.MultiTerm[Any] = diffrax.MultiTerm(
             diffrax.ODETerm(lambda t, z, args: displacement(phase, z)),
             diffrax.ControlTerm(spread, path),
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Bound, Count
 from eqprop.energies.energy import Clamped, displacement, residual
@@ -40,7 +40,7 @@ class Flow(Solver):
                 "Blockwise, Momentum or GradientDescent for the nudged phases."
             )
 
-        def settled(t, z, args, **unused):
+        def settled(t: Any, z: State, args: None, **unused: Any) -> Array:
             return residual(phase, z) <= self.tolerance
 
         accuracy = max(0.1 * self.tolerance, 4 * float(jnp.finfo(leaves[0].dtype).eps))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ class Reduced(Solver):
     returned state in the landscape as it is given, in whose type the state is returned.
     """
 
-    solver: Iterative
+    solver: Iterative[Any]
     dtype: FloatType = eqx.field(default="bfloat16", static=True)
 
     def settle(
@@ -38,10 +40,10 @@ class MatmulPrecision(Solver):
     """``solver`` with its products at one of JAX's precisions, such as ``"tensorfloat32"``, on devices that
     have it; states keep their type. The residual reported is that at the surrounding precision."""
 
-    solver: Iterative
+    solver: Iterative[Any]
     precision: str = eqx.field(default="tensorfloat32", static=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         try:
             jax.default_matmul_precision(self.precision)
         except ValueError as error:

@@ -19,6 +19,9 @@ from eqprop.energies.units.interval import Box, Linear
 from eqprop.energies.units.unit import State, embed, retract
 from eqprop.solvers.solver import Info, Iterative, Solver, check_tolerance, report
 
+Loop = tuple[State, tuple[State, State, Array], Array, Array]
+"""The state, its fields, move and residual, and the steps and rounds so far."""
+
 
 class Refined(Solver):
     """Rounds of ``solver`` in ``dtype``, each for what the state still misses, until the residual in the
@@ -28,7 +31,7 @@ class Refined(Solver):
     that ``dtype`` resolves, by which each round makes the error smaller (Wilkinson 1963).
     """
 
-    solver: Iterative
+    solver: Iterative[Any]
     tolerance: float = eqx.field(default=1e-5, static=True)
     rounds: Count = eqx.field(default=8, static=True)
     dtype: FloatType = eqx.field(default="bfloat16", static=True)
@@ -47,11 +50,11 @@ class Refined(Solver):
             move = jax.tree.map(jnp.subtract, retract(phase.units, fields), state)
             return fields, move, relative(move, state)
 
-        def missed(loop: Any) -> Array:
+        def missed(loop: Loop) -> Array:
             _, (_, _, true), _, rounds = loop
             return (true > self.tolerance) & (rounds < self.rounds)
 
-        def refine(loop: Any) -> Any:
+        def refine(loop: Loop) -> Loop:
             state, (fields, move, _), steps, rounds = loop
             scale = norm(move)
             scale = jnp.where(scale > 0, scale, 1.0)

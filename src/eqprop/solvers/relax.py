@@ -67,7 +67,7 @@ def relax(
     frozen, x, state = freeze(stopped(given))
     keys = None if key is None else jax.random.split(typed(key), x.shape[0])
 
-    def settle(x, state, key):
+    def settle(x: Array, state: State, key: PRNGKeyArray | None) -> tuple[State, Info]:
         return solver.settle(frozen.free(x), state, key)
 
     found = jax.vmap(settle)(x, state, keys)
@@ -85,7 +85,8 @@ def _pull(
     def multiplier(x: Array, z: State, slope: State) -> State:
         found, defect = adjoint(frozen.free(x), z, slope)
         wrong = ~(defect <= jnp.sqrt(jnp.finfo(defect.dtype).eps))
-        return eqx.error_if(found, wrong, UNSOLVED)
+        solved: State = eqx.error_if(found, wrong, UNSOLVED)
+        return solved
 
     multipliers = jax.vmap(multiplier)(x, states, slope)
 

@@ -69,6 +69,12 @@ class Carry(Protocol):
 
 C = TypeVar("C", bound=Carry)
 
+Loop = tuple[Array, C]
+"""The steps taken, and what the last one handed on."""
+
+Watched = tuple[Loop[C], Array, Array, Array]
+"""A loop, the true residual at its end, its next target, and the steps before it."""
+
 
 class Iterative(Solver, Generic[C]):
     """A solver that repeats one step: stopped by ``tolerance``, or unrolled by a reference.
@@ -87,7 +93,7 @@ class Iterative(Solver, Generic[C]):
     def step(self, phase: Clamped, carry: C) -> C:
         """One step."""
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.max_steps < 1:
             raise ValueError(
                 f"{type(self).__name__}: expected max_steps >= 1, got {self.max_steps}."
@@ -107,21 +113,21 @@ class Iterative(Solver, Generic[C]):
         found = carry.state, report(phase, carry.state, steps, self.tolerance)
         return without_derivative(given, found, CONSTANT)
 
-    def _run(self, phase: Clamped, start: tuple[Array, C], target: Array | None) -> tuple[Array, C]:
+    def _run(self, phase: Clamped, start: Loop[C], target: Array | None) -> Loop[C]:
         """Steps until the iteration's own residual meets the target or the steps are spent."""
 
-        def unsettled(loop):
+        def unsettled(loop: Loop[C]) -> Array:
             step, carry = loop
             running = step < self.max_steps
             return running if target is None else running & (carry.residual > target)
 
-        def advance(loop):
+        def advance(loop: Loop[C]) -> Loop[C]:
             step, carry = loop
             return step + 1, self.step(phase, carry)
 
         return lax.while_loop(unsettled, advance, start)
 
-    def _until_settled(self, phase: Clamped, start: tuple[Array, C], tolerance: float):
+    def _until_settled(self, phase: Clamped, start: Loop[C], tolerance: float) -> Loop[C]:
         """Go on with a sharper target while the true residual misses the tolerance.
 
         The iteration's own residual is what it meets on the way, free of charge; the true one costs a
@@ -129,11 +135,11 @@ class Iterative(Solver, Generic[C]):
         that it waits at no cost for the rest of its batch.
         """
 
-        def missed(loop):
+        def missed(loop: Watched[C]) -> Array:
             (step, _), true, _, before = loop
             return (step < self.max_steps) & (true > tolerance) & (step > before)
 
-        def sharpen(loop):
+        def sharpen(loop: Watched[C]) -> Watched[C]:
             (before, carry), _, target, _ = loop
             step, carry = self._run(phase, (before, carry), target)
             true = residual(phase, carry.state)
@@ -148,7 +154,7 @@ class Iterative(Solver, Generic[C]):
     def unroll(self, phase: Clamped, state: State, steps: int) -> State:
         """``steps`` steps that reverse mode can differentiate."""
 
-        def advance(carry, _):
+        def advance(carry: C, _: None) -> tuple[C, None]:
             return self.step(phase, carry), None
 
         carry, _ = lax.scan(advance, self.init(phase, state), length=steps)
@@ -157,7 +163,7 @@ class Iterative(Solver, Generic[C]):
     def trace(self, phase: Clamped, state: State, steps: int) -> tuple[State, Array, Array]:
         """``steps`` steps, with the energy and the residual before each: arrays of shape (steps,)."""
 
-        def advance(carry, _):
+        def advance(carry: C, _: None) -> tuple[C, tuple[Array, Array]]:
             seen = jnp.real(phase(carry.state)), residual(phase, carry.state)
             return self.step(phase, carry), seen
 

@@ -54,7 +54,7 @@ class Box(Unit):
     smooth: ClassVar[bool] = False
     walled: ClassVar[bool] = True
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"Box: expected low < high, got low={self.low}, high={self.high}.")
 

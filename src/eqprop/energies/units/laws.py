@@ -17,6 +17,9 @@ from eqprop.energies.units.noise import uniform
 
 Curve = Callable[[Array], Array]
 
+Draw = tuple[PRNGKeyArray, Array, Array]
+"""A key, the last proposal, and whether it was kept."""
+
 
 def truncated_normal(
     key: PRNGKeyArray, mean: Array, scale: Array, low: float, high: float
@@ -100,20 +103,20 @@ def log_concave(
     def fall(direction: float) -> Array:
         """Where the density is ``e`` below its peak, by bisection of a doubled bracket."""
 
-        def widen(i, reach):
+        def widen(i: Array, reach: Array) -> Array:
             short = peak - log_density(mode + direction * reach) < 1.0
             return jnp.where(short, 2.0 * reach, reach)
 
         far = lax.fori_loop(0, 24, widen, jnp.full_like(mode, 1e-4))
 
-        def halve(i, ends):
+        def halve(i: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
             near, far = ends
             middle = 0.5 * (near + far)
             short = peak - log_density(mode + direction * middle) < 1.0
             return jnp.where(short, middle, near), jnp.where(short, far, middle)
 
-        near, _ = lax.fori_loop(0, 12, halve, (0.5 * far, far))
-        return mode + direction * near
+        ends: tuple[Array, Array] = lax.fori_loop(0, 12, halve, (0.5 * far, far))
+        return mode + direction * ends[0]
 
     left, right = fall(-1.0), fall(1.0)
     low, high = show(jnp.full_like(mode, -jnp.inf)), show(jnp.full_like(mode, jnp.inf))
@@ -148,10 +151,10 @@ def log_concave(
         z = hide(u)
         return z, jnp.log(keep) <= log_density(z) - peak - roof
 
-    def unfinished(loop):
+    def unfinished(loop: Draw) -> Array:
         return jnp.any(~loop[2])
 
-    def again(loop):
+    def again(loop: Draw) -> Draw:
         key, z, done = loop
         key, draw = jax.random.split(key)
         proposal, kept = propose(draw)

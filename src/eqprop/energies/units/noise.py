@@ -49,16 +49,16 @@ def typed(key: Any) -> PRNGKeyArray:
 
     Raises ``ValueError`` for what is no key, or several.
     """
-    is_key = isinstance(key, Array)
-    if is_key and not key.shape and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if isinstance(key, Array) and not key.shape and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
     made = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
-    if not is_key or (key.dtype, key.shape) != (made.dtype, made.shape):
+    if not isinstance(key, Array) or (key.dtype, key.shape) != (made.dtype, made.shape):
         raise ValueError(
             f"key: expected one random key, jax.random.key(0) or another of one's own, got {key!r}; "
             "jax.random.split makes several, of which one goes here."
         )
-    return jax.random.wrap_key_data(key)
+    wrapped: PRNGKeyArray = jax.random.wrap_key_data(key)
+    return wrapped
 
 
 def words(key: PRNGKeyArray, count: int) -> Array:

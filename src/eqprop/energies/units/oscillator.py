@@ -38,7 +38,7 @@ class Oscillator(Unit):
     smooth: ClassVar[bool] = True
     components: ClassVar[tuple[int, ...]] = (2,)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not 0 <= self.quadrature < math.inf:
             raise ValueError(f"Oscillator: expected a quadrature >= 0, got {self.quadrature}.")
 
@@ -50,7 +50,8 @@ class Oscillator(Unit):
 
     def potential(self, z: Array) -> Array:
         cos, sin = z
-        return -0.5 * self.injection * (cos * cos - sin * sin) - self.quadrature * sin
+        energy: Array = -0.5 * self.injection * (cos * cos - sin * sin) - self.quadrature * sin
+        return energy
 
     def retract(self, z: Array) -> Array:
         square = z[0] * z[0] + z[1] * z[1]
@@ -74,7 +75,8 @@ class Oscillator(Unit):
         """``-dV/dphi = (a_sin + q) cos phi - a_cos sin phi - S sin 2 phi``, in the layer's shape."""
         cos, sin = z
         upward = field[1] + self.quadrature
-        return upward * cos - field[0] * sin - 2.0 * self.injection * sin * cos
+        force: Array = upward * cos - field[0] * sin - 2.0 * self.injection * sin * cos
+        return force
 
     def velocity(self, z: Array, field: Array) -> Array:
         """``dz/dt``: the force along the circle, and a pull back to it where rounding left it."""

@@ -40,7 +40,8 @@ class Sigmoid(Unit):
         """Langevin's step for the density in ``z``: ``dz = -d(E - T log du/dz)/dz dt + sqrt(2 T) dW``."""
         gain, spread = jax.jvp(self.log_measure, (z,), (jnp.ones_like(z),))
         force = jnp.exp(gain) * (field - z) + temperature * spread
-        return z + dt * force + (2.0 * temperature * dt) ** 0.5 * noise
+        moved: Array = z + dt * force + (2.0 * temperature * dt) ** 0.5 * noise
+        return moved
 
     def sample(
         self, key: PRNGKeyArray, z: Array, field: Array, curvature: Array, temperature: Array

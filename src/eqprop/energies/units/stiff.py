@@ -23,7 +23,7 @@ class Stiff(Wrapped):
 
     stiffness: float = eqx.field(static=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not 0 < self.stiffness < math.inf:
             raise ValueError(f"Stiff: expected a finite stiffness > 0, got {self.stiffness}.")
         if self.unit.components:
