@@ -76,7 +76,7 @@ TRAINING = eq.Training(MODEL, EP, training.DIGITS)
 BAD = [
     # training
     *bad(eq.fit, training=(None, MODEL)),
-    *bad(eq.fit, TRAINING, folder=(3, [1]), resume=FLAGS, callbacks=(None, 3)),
+    *bad(eq.fit, TRAINING, folder=(3, [1]), resume=FLAGS, callbacks=(None, 3), progress=FLAGS),
     *bad(eq.load, folder=(None, 3)),
     *bad(partial(eq.Training, estimator=EP, data=training.DIGITS), model=(None, EP)),
     *bad(partial(eq.Training, data=training.DIGITS), MODEL, estimator=(None, SOLVER)),

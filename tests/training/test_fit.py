@@ -161,6 +161,15 @@ def test_callbacks_see_all_and_may_end_a_run():
     assert len(run.history["loss"]) == 1 and run.result["stopped"] is True
 
 
+def test_progress_is_shown_unless_it_is_not_wanted(capsys):
+    eq.fit(training(2))
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split("loss")[0].strip() for line in said] == ["epoch   1/2", "epoch   2/2"]
+    assert "validation" in said[0] and "settled" in said[0]
+    eq.fit(training(1), progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_early_stopping_waits_for_so_many_epochs():
     stop = EarlyStopping(2)
     assert [stop.epoch({"validation_accuracy": a}) for a in (0.5, 0.6, 0.6, 0.5)] == [

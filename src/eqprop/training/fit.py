@@ -36,6 +36,7 @@ from eqprop.training.files import AnyPath, read_json
 from eqprop.training.hosts import from_first, in_all, require_agreement
 from eqprop.training.runs import Folder, Nowhere, require_same
 from eqprop.training.surroundings import surroundings
+from eqprop.training.terminal import TrainingBar
 from eqprop.training.trained import Run, Trained, load
 from eqprop.training.training import Prepared, Training, batch_of, prepare
 
@@ -56,6 +57,7 @@ def fit(
     data_dir: AnyPath | None = None,
     devices: Devices = ONE,
     audit: bool = False,
+    progress: bool = True,
     about: Mapping[str, Any] | None = None,
 ) -> Run:
     """Train, keep the epoch that is best on the examples held out, and test it once.
@@ -68,6 +70,7 @@ def fit(
         data_dir: where the files of a named data set lie.
         devices: over which each batch is split (`eqprop.training.devices.over`).
         audit: compare the best model's gradient with the exact one at the end, and examine its phases.
+        progress: show a bar on stderr; where that is no terminal, a line an epoch.
         about: what the result says besides, as the name of a recipe and its arguments.
 
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
@@ -89,6 +92,8 @@ def fit(
     calls, length = epoch_length(data.train.x.shape[0], training.batch_size)
     optimiser = training.transform(training.epochs * calls * length)
     opened = Nowhere() if place is None else Folder(place, config, resume, from_first)
+    bars = [TrainingBar(training.epochs, training.fixed_steps)] if progress else []
+    callbacks = [*bars, *callbacks]
     with opened as run, ExitStack() as held:
         for callback in callbacks:
             if isinstance(callback, AbstractContextManager):

@@ -64,7 +64,9 @@ class TrainingBar:
     def step(self, step: Step) -> None:
         total = step.steps * self.epochs
         metrics = step.metrics
-        now = f"loss {metrics['loss']:.4f}  train {metrics['accuracy']:.1%}  best {self.best:.2%}"
+        now = f"loss {metrics['loss']:.4f}"
+        if "accuracy" in metrics:
+            now += f"  train {metrics['accuracy']:.1%}  best {self.best:.2%}"
         self.bar.update(
             self.task,
             description=f"epoch {step.epoch + 1}/{self.epochs}",
@@ -74,12 +76,13 @@ class TrainingBar:
         )
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        self.best = max(self.best, row["validation_accuracy"])
-        text = (
-            f"epoch {row['epoch']:3.0f}/{self.epochs}  loss {row['loss']:.4f}  "
-            f"train {row['accuracy']:.2%}  validation {row['validation_accuracy']:.2%}  "
-            f"{row['seconds']:.0f} s"
-        )
+        text = f"epoch {row['epoch']:3.0f}/{self.epochs}  loss {row['loss']:.4f}  "
+        if "accuracy" in row:
+            self.best = max(self.best, row["validation_accuracy"])
+            text += f"train {row['accuracy']:.2%}  validation {row['validation_accuracy']:.2%}  "
+        else:
+            text += f"validation {row['validation_loss']:.4f}  "
+        text += f"{row['seconds']:.0f} s"
         if "free_converged" in row:
             text += f"  {row['free_steps']:.0f}+{row.get('nudged_steps', 0):.0f} steps, "
             text += self._settled(row)

@@ -83,6 +83,11 @@ class Training(Checked):
     test_seeds: Count = 1
     seed: Annotated[Whole, Bound("<", 2**32)] = 0
 
+    @property
+    def fixed_steps(self) -> bool:
+        """Whether free phases take a number of steps, and are not asked to settle."""
+        return getattr(getattr(self.estimator, "solver", None), "tolerance", None) is None
+
     def config(self) -> dict[str, Any]:
         """What a run folder keeps: enough to make the model again, and to tell another run from this."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
