@@ -93,14 +93,14 @@ def fit(
     optimiser = training.transform(training.epochs * calls * length)
     opened = Nowhere() if place is None else Folder(place, config, resume, from_first)
     bars = [TrainingBar(training.epochs, training.fixed_steps)] if progress else []
-    callbacks = [*bars, *callbacks]
+    watching: list[Callback] = [*bars, *callbacks]
     with opened as run, ExitStack() as held:
-        for callback in callbacks:
+        for callback in watching:
             if isinstance(callback, AbstractContextManager):
                 held.enter_context(callback)
         state = devices.place(run.restore(start(training.model, optimiser)))
         run.keep_rows(int(state.epoch))
-        state, stopped = _epochs(training, data, state, optimiser, run, callbacks)
+        state, stopped = _epochs(training, data, state, optimiser, run, watching)
         return _conclude(training, data, state, run, audit, facts | {"stopped": stopped})
 
 

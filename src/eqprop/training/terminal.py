@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from eqprop.estimators.audit import Agreement
+from eqprop.training.callbacks import Callback
 from eqprop.training.epoch import Progress as Step
 
 SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
@@ -30,7 +31,7 @@ def show(table: Table, console: Console = console) -> None:
     console.print(table, crop=False)
 
 
-class TrainingBar:
+class TrainingBar(Callback):
     """A bar over the steps of a run, with its accuracy and the share of examples that settled.
 
     Where stderr is no terminal, one line an epoch. With ``fixed_steps`` nothing is asked to settle, and the
