@@ -36,7 +36,7 @@ from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, nothing
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.mixing import mixing, warn_if_unmixed
 from eqprop.thermal.readings import Draws, Reading
-from eqprop.thermal.rules import Contrast, Loads, Rule
+from eqprop.thermal.rules import ContrastRule, Loads, Rule
 
 MORE, FEW = 16, 8
 
@@ -118,7 +118,7 @@ class Thermal(Estimator):
         found = self.source.average(model, x, y, betas, state, key, statistic)
         gradient, moved = found.mean
         temperature = self.source.temperature
-        if isinstance(self.rule, Contrast) and isinstance(self.source, Enumeration | Gaussian):
+        if isinstance(self.rule, ContrastRule) and isinstance(self.source, Enumeration | Gaussian):
             free_energies = self.source.free_energy(freeze(model), x, y, betas)
             objective = jnp.asarray(self.rule.contrast.coefficients, x.dtype) @ free_energies
         else:
