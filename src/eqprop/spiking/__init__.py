@@ -6,7 +6,7 @@ from eqprop.spiking.count import Cost, cost, fan_out, rates
 from eqprop.spiking.dynamics import Carry, Spiking
 from eqprop.spiking.estimator import SpikingPropagation, SurrogateBackpropagation
 from eqprop.spiking.export import to_nir
-from eqprop.spiking.firing import Bernoulli, Firing, SigmaDelta, Staggered, Threshold
+from eqprop.spiking.firing import Drawn, Firing, SigmaDelta, Staggered, Threshold
 from eqprop.spiking.reading import Probabilities, Rates, Reading
 from eqprop.spiking.record import membranes, record, spikes
 from eqprop.spiking.soft_reset import SelfInhibition, with_soft_reset
@@ -14,11 +14,11 @@ from eqprop.spiking.soft_reset import SelfInhibition, with_soft_reset
 __all__ = [
     "Activity",
     "Analog",
-    "Bernoulli",
     "BernoulliCoded",
     "Carry",
     "Coding",
     "Cost",
+    "Drawn",
     "Firing",
     "Probabilities",
     "Rates",

@@ -34,7 +34,7 @@ from eqprop.energies.units.noise import typed, uniform
 from eqprop.energies.units.unit import State, Units, read
 from eqprop.solvers import Info, Solver
 from eqprop.solvers.solver import judge
-from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
+from eqprop.spiking.firing import Drawn, Firing, check_units, numbers, probability
 from eqprop.spiking.reading import Probabilities, Reading
 
 
@@ -83,7 +83,7 @@ class Spiking(Solver):
     leak: float = eqx.field(default=0.3, static=True)
     steps: Count = eqx.field(default=100, static=True)
     reading: Reading = Probabilities(15)
-    firing: Firing | dict[str, Firing] = Bernoulli()
+    firing: Firing | dict[str, Firing] = Drawn()
     graded: tuple[str, ...] = eqx.field(default=(), static=True)
 
     def __check_init__(self):
@@ -214,7 +214,7 @@ class Spiking(Solver):
         for rule in (rule for rule in self.rules if not rule.follows_energy):
             raise ValueError(
                 f"Spiking: expected firing that follows an energy in nudged phases, got {rule}, whose "
-                "hard reset forgets what drove the neuron; use Bernoulli, and with_soft_reset where a "
+                "hard reset forgets what drove the neuron; use Drawn, and with_soft_reset where a "
                 "reset is wanted."
             )
 

@@ -10,9 +10,9 @@ from eqprop.energies.feedback import with_stiff_layers
 from eqprop.energies.model import Model
 from eqprop.spiking import (
     Analog,
-    Bernoulli,
     BernoulliCoded,
     Coding,
+    Drawn,
     Firing,
     Probabilities,
     Rates,
@@ -36,7 +36,7 @@ CodingName = Literal["analog", "bernoulli"]
 GRADED, PROBABLE = "linear", ("logistic", "clip", "half-clip")
 
 FIRINGS: dict[FiringName, Callable[[int], Firing]] = {
-    "bernoulli": Bernoulli,
+    "bernoulli": Drawn,
     "staggered": Staggered,
     "sigma-delta": lambda population: SigmaDelta(),
 }

@@ -17,7 +17,7 @@ from eqprop.energies.units.unit import Unit
 from eqprop.estimators.contrast import symmetric
 from eqprop.estimators.estimator import Estimator
 from eqprop.spiking import (
-    Bernoulli,
+    Drawn,
     Firing,
     Probabilities,
     Rates,
@@ -55,7 +55,7 @@ class Spikes:
     predicted: int = 15
     nudged_steps: int = 10
     averaged: int = 5
-    firing: Bernoulli | Staggered | SigmaDelta = field(default_factory=Bernoulli)
+    firing: Drawn | Staggered | SigmaDelta = field(default_factory=Drawn)
     factors: tuple[int, ...] = ()
     rates: bool = False
     common_noise: bool = True
