@@ -251,7 +251,7 @@ BAD = [
     *bad(spiking.to_nir, MODEL, solver=(SOLVER,)),
     *bad(eq.thermal.as_spins, model=(EP, None)),
     *bad(spiking.fan_out, model=(EP, None)),
-    *bad(spiking.cost, MODEL, solver=(SOLVER, None)),
+    *bad(spiking.price, MODEL, solver=(SOLVER, None)),
     *bad(spiking.record, estimator=(EP, SOLVER)),
     # lagrangian
     *bad(lagrangian.Newton, max_steps=COUNTS, tolerance=(None, "a")),

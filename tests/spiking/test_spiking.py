@@ -46,9 +46,9 @@ from eqprop.spiking import (
     Staggered,
     SurrogateBackpropagation,
     Threshold,
-    cost,
     fan_out,
     membranes,
+    price,
     rates,
     record,
     with_soft_reset,
@@ -560,7 +560,7 @@ def test_costs_are_spikes_times_fan_out(population):
     estimator = SpikingPropagation(solver, symmetric(0.5))
     kept = record(estimator, model, x, y, KEY)
     assert list(kept) == ["free", "beta = -0.5", "beta = 0.5"]
-    found = cost(model, estimator.solver, kept)
+    found = price(model, estimator.solver, kept)
     fan = {"h1": 5, "h2": 8 + 3, "out": 5}
     spikes = {n: sum(np.sum(part[n]) for part in kept.values()) for n in fan}
     np.testing.assert_allclose(
@@ -573,11 +573,11 @@ def test_costs_are_spikes_times_fan_out(population):
     assert found.synaptic_operations < found.dense_operations * population
     np.testing.assert_allclose(rates(kept["free"])["h1"], np.mean(kept["free"]["h1"], 0), rtol=1e-6)
     with pytest.raises(ValueError, match="expected booleans"):
-        cost(model, solver, {"free": kept["free"] | {"h1": jnp.ones((2, 3, 8))}})
+        price(model, solver, {"free": kept["free"] | {"h1": jnp.ones((2, 3, 8))}})
     with pytest.raises(ValueError, match="expected 8 neurons a membrane"):
-        cost(model, Spiking(0.3, 20, Rates(5), Drawn(8)), kept)
+        price(model, Spiking(0.3, 20, Rates(5), Drawn(8)), kept)
     with pytest.raises(ValueError, match="expected spikes of the layers"):
-        cost(model, solver, {"free": {"h1": kept["free"]["h1"]}})
+        price(model, solver, {"free": {"h1": kept["free"]["h1"]}})
 
 
 def test_phases_of_any_firing_are_recorded():
@@ -585,7 +585,7 @@ def test_phases_of_any_firing_are_recorded():
     solver = Spiking(0.3, 12, Rates(5), Threshold())
     kept = record(SurrogateBackpropagation(solver), model, x, y, KEY)
     assert list(kept) == ["free"] and kept["free"]["h1"].shape == (12, 4, 8)
-    assert cost(model, solver, kept).synaptic_operations > 0
+    assert price(model, solver, kept).synaptic_operations > 0
 
 
 @pytest.mark.parametrize("reading", [Rates(5), Probabilities(5)])

@@ -2,7 +2,7 @@
 
 from eqprop.spiking.activity import Activity, SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
-from eqprop.spiking.count import Cost, cost, fan_out, rates
+from eqprop.spiking.count import Price, fan_out, price, rates
 from eqprop.spiking.dynamics import Carry, Spiking
 from eqprop.spiking.estimator import SpikingPropagation, SurrogateBackpropagation
 from eqprop.spiking.export import to_nir
@@ -17,9 +17,9 @@ __all__ = [
     "BernoulliCoded",
     "Carry",
     "Coding",
-    "Cost",
     "Drawn",
     "Firing",
+    "Price",
     "Probabilities",
     "Rates",
     "Reading",
@@ -32,9 +32,9 @@ __all__ = [
     "SurrogateBackpropagation",
     "Threshold",
     "activity",
-    "cost",
     "fan_out",
     "membranes",
+    "price",
     "rates",
     "record",
     "spikes",
