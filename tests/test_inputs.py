@@ -230,7 +230,7 @@ BAD = [
     *bad(hardware.programmed, model=(EP, None)),
     *bad(hardware.programmed, MODEL, X[0], Y[0], beta=("a", None, NAN)),
     *bad(hardware.read_back, model=(EP, None)),
-    *bad(hardware.gradient, MODEL, x=([1.0], None)),
+    *bad(hardware.gradient_from_phases, MODEL, x=([1.0], None)),
     *bad(hardware.pulsed, 0.1, 1.0, KEY, spread=(-1.0, NAN, None)),
     # spiking
     *bad(spiking.Spiking, leak=(0.0, 2.0, None, "a"), steps=COUNTS, reading=(3, None)),

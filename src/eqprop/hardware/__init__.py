@@ -4,7 +4,7 @@ shows of a settled state (`ReadOut`), and how it takes an update (Optax transfor
 from eqprop.hardware.faults import Detuned, Stuck, detuned, stuck
 from eqprop.hardware.grid import Ranges, to_circle, to_grid
 from eqprop.hardware.instance import Instance
-from eqprop.hardware.machine import gradient, programmed, read_back
+from eqprop.hardware.machine import gradient_from_phases, programmed, read_back
 from eqprop.hardware.program import (
     Asymmetry,
     Limit,
@@ -39,7 +39,7 @@ __all__ = [
     "couplings",
     "detuned",
     "fields",
-    "gradient",
+    "gradient_from_phases",
     "injections",
     "on_grid",
     "programmed",
