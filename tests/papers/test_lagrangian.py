@@ -26,7 +26,7 @@ from eqprop.papers.lagrangian.learning import TASKS, PathLearning
 from eqprop.papers.lagrangian.resources import CostStudy
 from eqprop.papers.lagrangian.semiclassical import Semiclassics
 from eqprop.papers.lagrangian.sequences import Classifier, Images, Trained, optimiser_of, run_epoch
-from eqprop.papers.lagrangian.sequential_mnist import Reading, SequenceLearning
+from eqprop.papers.lagrangian.sequential_mnist import SequenceLearning, SequenceSetup
 from eqprop.training.data import datasets as data
 from eqprop.training.epoch import DivergedError
 from eqprop.training.files import read_json
@@ -117,7 +117,7 @@ def test_images_are_read_in_the_unit_of_their_data_set(digits):
 
 
 def sequences():
-    readings = {"row-wise": Reading(8, (8, 8), (0.1, 1.0), 2, 50, 0.03, validation=200)}
+    readings = {"row-wise": SequenceSetup(8, (8, 8), (0.1, 1.0), 2, 50, 0.03, validation=200)}
     return SequenceLearning("sequences", "digits as sequences", readings)
 
 

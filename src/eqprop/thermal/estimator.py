@@ -35,7 +35,7 @@ from eqprop.thermal.chains import Chains
 from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, nothing, over_ensemble
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.mixing import mixing, warn_if_unmixed
-from eqprop.thermal.readings import Draws, Reading
+from eqprop.thermal.readings import Draws, EnsembleReading
 from eqprop.thermal.rules import ContrastRule, Loads, Rule
 
 MORE, FEW = 16, 8
@@ -87,7 +87,7 @@ class Thermal(Estimator):
     drawn: ClassVar[bool] = True
     source: Source
     rule: Rule
-    reading: Reading = Draws()
+    reading: EnsembleReading = Draws()
 
     def check(self, model: Model, x: Batch, y: Batch) -> None:
         """Raise ``ValueError``, with its remedy, where the phases of this model cannot be had: what a call

@@ -35,7 +35,7 @@ from eqprop.spiking import SpikingPropagation, SurrogateBackpropagation
 from eqprop.thermal import estimator as thermal
 from eqprop.thermal import rules
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.readings import ConditionalMeans, Draws, Reading
+from eqprop.thermal.readings import ConditionalMeans, Draws, EnsembleReading
 from eqprop.thermal.sampler import Sampler
 from eqprop.training import optimisers
 from eqprop.training.chain_recipes import ThermalRecipe
@@ -104,7 +104,7 @@ RULES: dict[RuleName, Callable[[float, int], rules.Rule]] = {
     "reweighting": lambda beta, nodes: rules.Reweighting(np.asarray(beta)),
 }
 
-READINGS: dict[ReadingName, Reading] = {"draws": Draws(), "means": ConditionalMeans()}
+READINGS: dict[ReadingName, EnsembleReading] = {"draws": Draws(), "means": ConditionalMeans()}
 
 Learner: TypeAlias = EquilibriumPropagation | DeltaPropagation
 
