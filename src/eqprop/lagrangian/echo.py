@@ -59,7 +59,7 @@ class Response(Checked):
         """The derivative of a place in the nudge."""
 
 
-class Limit(Response):
+class LinearResponse(Response):
     """The echo, and its linear response."""
 
     def begin(self, z: Array) -> Array:
@@ -83,7 +83,7 @@ class Limit(Response):
         return pair[1]
 
 
-class Pair(Response):
+class CentralDifference(Response):
     """Two echoes, nudged either way by ``size`` times the slopes."""
 
     size: Array
@@ -178,7 +178,7 @@ def _(
     (hamiltonian, start, inputs), ((end_q, end_p), along) = system, slopes
     a = math.exp(-0.5 * damping * dt)
     size = None if nudge is None else nudge / _total((end_q, end_p), along, damping * dt)
-    response: Response = Limit() if size is None else Pair(size)
+    response: Response = LinearResponse() if size is None else CentralDifference(size)
 
     def drift(q: Array, p: Array) -> Array:
         return q + 0.5 * dt * hamiltonian.inverse_mass() * p
