@@ -4,7 +4,8 @@
 
 A squared error's nudge needs no new hardware: ``beta/2 (cos phi - t)^2`` is ``h -> h + beta t`` and
 ``S -> S - beta / 2`` on the outputs, up to the constant ``beta (1/4 + t^2/2)``. `programmed` gives the
-numbers of one phase, `read_back` takes the phases that were read, `gradient_from_phases` makes the update of them.
+numbers of one phase, `read_back` takes the phases that were read, `gradient_from_phases` makes the update
+of them.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def gradient_from_phases(
     read = [read_back(model, part) for part in phi]
     if not len(read) == len(betas) == len(coefficients):
         raise ValueError(
-            f"gradient_from_phases: expected a phase and a coefficient for each of {len(betas)} nudges, got "
-            f"{len(read)} and {len(coefficients)}."
+            "gradient_from_phases: expected a phase and a coefficient for each of "
+            f"{len(betas)} nudges, got {len(read)} and {len(coefficients)}."
         )
     model.require_batch(x, read[0], y)
     states = jax.tree.map(lambda *parts: jnp.stack(parts), *read)
