@@ -3,7 +3,7 @@
 from eqprop.spiking.activity import Activity, SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
 from eqprop.spiking.count import Price, fan_out, price, rates
-from eqprop.spiking.dynamics import Carry, Spiking
+from eqprop.spiking.dynamics import Spiking, SpikingCarry
 from eqprop.spiking.estimator import SpikingPropagation, SurrogateBackpropagation
 from eqprop.spiking.export import to_nir
 from eqprop.spiking.firing import Drawn, Firing, SigmaDelta, Staggered, Threshold
@@ -15,7 +15,6 @@ __all__ = [
     "Activity",
     "Analog",
     "BernoulliCoded",
-    "Carry",
     "Coding",
     "Drawn",
     "Firing",
@@ -26,6 +25,7 @@ __all__ = [
     "SelfInhibition",
     "SigmaDelta",
     "Spiking",
+    "SpikingCarry",
     "SpikingPropagation",
     "SpikingReport",
     "Staggered",

@@ -30,7 +30,7 @@ from eqprop.solvers import Info
 from eqprop.solvers.relax import Forecast
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
-from eqprop.spiking.dynamics import Carry, Hook, Spiking, check_pooling, nothing
+from eqprop.spiking.dynamics import Hook, Spiking, SpikingCarry, check_pooling, nothing
 
 FEW = 8
 
@@ -38,7 +38,7 @@ FEW = 8
 class Phase(NamedTuple):
     """Where a spiking phase ended, what was read there, the report, and what a hook kept of each step."""
 
-    carry: Carry
+    carry: SpikingCarry
     state: State
     info: Info
     records: Any
@@ -99,12 +99,18 @@ class SpikingPropagation(Estimator):
         return free_phase(self.solver, self.coding, freeze(model), x, state, key, hook)
 
     def nudged(
-        self, model: Model, x: Batch, y: Batch, betas: Array, start: Carry, hook: Hook = nothing
+        self,
+        model: Model,
+        x: Batch,
+        y: Batch,
+        betas: Array,
+        start: SpikingCarry,
+        hook: Hook = nothing,
     ) -> Phase:
         """The phases at ``betas``, all from where the free one ended; arrays of (phases, batch, ...)."""
         frozen, solver = freeze(model), self.nudged_solver or self.solver
 
-        def settle(beta: Array, index: Array, x: Array, y: Array, carry: Carry) -> Phase:
+        def settle(beta: Array, index: Array, x: Array, y: Array, carry: SpikingCarry) -> Phase:
             def clamp(x: Array) -> Clamped:
                 return frozen.nudged(x, y, beta)
 
