@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Array, PyTree
 
 from eqprop._arguments import Checked, checked
-from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase, check, unroll
+from eqprop.lagrangian.hamiltonian import Hamiltonian, PhasePoint, check, unroll
 from eqprop.lagrangian.warn import warn_if
 
 
@@ -117,12 +117,12 @@ Slopes = tuple[Array | None, Array | None]
 @checked
 def evolve(
     hamiltonian: Hamiltonian,
-    start: Phase,
+    start: PhasePoint,
     inputs: Array,
     dt: float,
     damping: float | Array = 0.0,
     nudge: float | None = None,
-) -> tuple[Phase, Array]:
+) -> tuple[PhasePoint, Array]:
     """The same path as `unroll`, differentiated by its echo: memory does not grow with the number of steps.
 
     ``nudge`` is what the nudges of the momenta add up to over the echo; gradients are wrong by its square
@@ -151,7 +151,9 @@ def evolve(
 
 
 @eqx.filter_custom_vjp
-def _evolve(system: Any, *, dt: float, damping: float, nudge: float | None) -> tuple[Phase, Array]:
+def _evolve(
+    system: Any, *, dt: float, damping: float, nudge: float | None
+) -> tuple[PhasePoint, Array]:
     hamiltonian, start, inputs = system
     return unroll(hamiltonian, start, inputs, dt, damping)
 
@@ -165,7 +167,7 @@ def _(perturbed: PyTree, system: Any, *, dt: float, damping: float, nudge: float
 
 @_evolve.def_bwd
 def _(
-    end: Phase,
+    end: PhasePoint,
     slopes: Any,
     perturbed: PyTree,
     system: Any,
@@ -183,7 +185,7 @@ def _(
     def drift(q: Array, p: Array) -> Array:
         return q + 0.5 * dt * hamiltonian.inverse_mass() * p
 
-    def step(carry: tuple[Phase, Array, PyTree], now: Any) -> tuple[Any, Array | None]:
+    def step(carry: tuple[PhasePoint, Array, PyTree], now: Any) -> tuple[Any, Array | None]:
         (q, p), gain, total = carry
         u, slope = now
         first = response.nudged(p, slope, gain)
@@ -215,7 +217,7 @@ def _(
     return total, (-response.difference(p) / gain, -response.difference(q) / gain), by_input
 
 
-def _missed(q: Array, p: Array, start: Phase, end: Phase) -> Array:
+def _missed(q: Array, p: Array, start: PhasePoint, end: PhasePoint) -> Array:
     """By how much the echo misses where the path began, in proportion to the path's size."""
     size = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in (*start, *end)]))
     missed = jnp.maximum(jnp.max(jnp.abs(q - start[0])), jnp.max(jnp.abs(p - start[1])))

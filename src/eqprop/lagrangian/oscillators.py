@@ -15,9 +15,9 @@ from jaxtyping import Array, Inexact, PRNGKeyArray
 from eqprop._arguments import Count, NotNegative, checked
 from eqprop.energies.ops import uniform
 from eqprop.lagrangian.echo import evolve
-from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase
+from eqprop.lagrangian.hamiltonian import Hamiltonian, PhasePoint
 
-Passage = Callable[..., tuple[Phase, Array]]
+Passage = Callable[..., tuple[PhasePoint, Array]]
 
 
 class Oscillators(Hamiltonian):
@@ -37,7 +37,7 @@ class Oscillators(Hamiltonian):
     def inverse_mass(self) -> Array:
         return jnp.exp(self.log_rate)
 
-    def run(self, inputs: Inexact[Array, "steps ... features"]) -> tuple[Phase, Array]:
+    def run(self, inputs: Inexact[Array, "steps ... features"]) -> tuple[PhasePoint, Array]:
         """The last positions and momenta, and the positions after every step."""
         if inputs.ndim < 2 or inputs.shape[-1] != self.weight.shape[1]:
             raise ValueError(

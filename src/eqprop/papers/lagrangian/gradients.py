@@ -21,7 +21,7 @@ from eqprop.estimators.contrast import Contrast, holomorphic, one_sided, symmetr
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator
 from eqprop.lagrangian import Adjoint, Hamiltonian, Newton, ReversedNudge, evolve, unroll
-from eqprop.lagrangian.hamiltonian import Phase
+from eqprop.lagrangian.hamiltonian import PhasePoint
 from eqprop.papers.lagrangian import duffing as chain
 from eqprop.papers.lagrangian import figures as own
 from eqprop.papers.lagrangian import pendulum
@@ -165,7 +165,7 @@ def _fixed(betas: Sequence[float]) -> Found:
     return _contrasts("fixed ends", problem, exact, cases), {"fixed ends, symmetric": line}
 
 
-Motion = tuple[Callable[[PyTree], Hamiltonian], PyTree, Phase, Array]
+Motion = tuple[Callable[[PyTree], Hamiltonian], PyTree, PhasePoint, Array]
 """A system of some parameters, these, a start, and inputs that end with the target."""
 
 
