@@ -307,8 +307,8 @@ def test_a_bad_input_is_said(make, good, name, value):
     assert name in said or name.rstrip("s") in said, said
 
 
-RESULTS = """Activity Bounds Carry ClampedAction ClampedHarmonics Cost Estimate Info Nudged PathInfo
-    Sharpness SpikingReport"""
+RESULTS = """Activity Bounds ClampedAction ClampedHarmonics Estimate Info Nudged PathInfo Price
+    Sharpness SpikingCarry SpikingReport"""
 NUMBERS_ALONE = """Detuned Instance Ranges Stuck activity check_temperature check_tolerance
     concrete couplings displacement fields injections log_density lost_unless membranes midpoint
     rates residual spikes stand_in to_circle to_grid verlet"""
