@@ -257,10 +257,10 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
 }
 
 
-RULES_OF_MOMENTUM: dict[str, Adam | optimisers.Momentum | Sgd] = {
+RULES_OF_MOMENTUM: dict[str, Adam | optimisers.SgdMomentum | Sgd] = {
     "adam": Adam(),
-    "momentum": optimisers.Momentum(),
-    "heavy-ball": optimisers.Momentum(nesterov=False),
+    "momentum": optimisers.SgdMomentum(),
+    "heavy-ball": optimisers.SgdMomentum(nesterov=False),
     "sgd": Sgd(),
 }
 

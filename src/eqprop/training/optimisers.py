@@ -29,7 +29,7 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class Momentum:
+class SgdMomentum:
     """``m <- decay m + g``; Nesterov's looks one step ahead."""
 
     decay: float = 0.9
@@ -99,7 +99,7 @@ class Optimiser:
     """
 
     learning_rate: float = 1e-3
-    rule: Adam | Momentum | Sgd = Adam()
+    rule: Adam | SgdMomentum | Sgd = Adam()
     schedule: Cosine | Constant = Cosine()
     warmup: float = 0.0
     layer_rates: tuple[float, ...] = ()
