@@ -30,7 +30,7 @@ from eqprop.training import terminal as display
 from eqprop.training.data import datasets as data
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
-from eqprop.training.epoch import Progress as Step
+from eqprop.training.epoch import StepReport
 from eqprop.training.files import read_json
 from eqprop.training.recipes import RECIPES, to_config
 from eqprop.training.runs import read_rows
@@ -689,7 +689,7 @@ def test_numbers_keep_their_digits_on_a_narrow_terminal(width):
     table = console.file.getvalue()
     assert all(number in table for number in ("-0.999987", "1.2e-03", "3.4e-10"))
     with display.TrainingBar(3, console=console) as bar:
-        bar.step(Step(0, 50, 100, {"loss": 0.123456, "accuracy": 0.98765}))
+        bar.step(StepReport(0, 50, 100, {"loss": 0.123456, "accuracy": 0.98765}))
         bar.bar.refresh()
     assert "…" not in console.file.getvalue()
 

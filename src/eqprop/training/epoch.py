@@ -72,7 +72,7 @@ class TrainState(NamedTuple):
     best_epoch: Array
 
 
-class Progress(NamedTuple):
+class StepReport(NamedTuple):
     """After each compiled call: where the run is, and the means over that call's steps."""
 
     epoch: int
@@ -109,7 +109,7 @@ def train_epoch(
     batch_size: int,
     key: PRNGKeyArray,
     augment: Augment | None = None,
-) -> Iterator[tuple[TrainState, Progress]]:
+) -> Iterator[tuple[TrainState, StepReport]]:
     """One pass over shuffled ``images``; yields the state after each compiled call.
 
     The random numbers of a step follow from ``key`` and the step's number alone, so that a repeated
@@ -139,7 +139,7 @@ def train_epoch(
         )
         metrics = {name: float(value) for name, value in logs.items()}
         state = state._replace(model=model, optimiser=opt_state)
-        yield state, Progress(int(state.epoch), (call + 1) * length, calls * length, metrics)
+        yield state, StepReport(int(state.epoch), (call + 1) * length, calls * length, metrics)
 
 
 @eqx.filter_jit

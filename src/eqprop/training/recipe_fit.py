@@ -30,7 +30,7 @@ from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import (
     DivergedError,
     Evaluation,
-    Progress,
+    StepReport,
     TrainState,
     epoch_length,
     evaluate,
@@ -65,7 +65,7 @@ NOT_AUDITED: dict[str, Any] = {
 
 WATCHED = ("loss", "gradient_norm")
 
-Observe = Callable[[Progress], None]
+Observe = Callable[[StepReport], None]
 
 EpochObserve = Callable[[Mapping[str, float]], None]
 

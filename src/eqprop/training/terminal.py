@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from eqprop.estimators.audit import Agreement
-from eqprop.training.epoch import Progress as Step
+from eqprop.training.epoch import StepReport
 
 SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
 
@@ -61,7 +61,7 @@ class TrainingBar:
     def __exit__(self, *unused: object) -> None:
         self.bar.stop()
 
-    def step(self, step: Step) -> None:
+    def step(self, step: StepReport) -> None:
         total = step.steps * self.epochs
         metrics = step.metrics
         now = f"loss {metrics['loss']:.4f}  train {metrics['accuracy']:.1%}  best {self.best:.2%}"
