@@ -48,7 +48,7 @@ from eqprop.thermal.rules import (
     path_integral,
     symmetric_nudge,
 )
-from eqprop.training.epoch import Images, start, train_epoch
+from eqprop.training.epoch import Examples, start, train_epoch
 from eqprop.training.figures.run import draw_run
 from eqprop.training.recipe_fit import fit
 from eqprop.training.recipes import RECIPES
@@ -523,7 +523,7 @@ def test_persistent_chains_go_on_from_batch_to_batch():
     """Without burn-in, and a step that hardly moves, they leave rest only if they persist."""
     model, x, _ = spins(Spin, (3, 4, 2))
     linear = layered((3, 4, 2), KEY, Linear(), Linear(), 0.1)
-    images = Images(normal(1, (64, 3)), jnp.arange(64) % 2, 1.0, 2)
+    images = Examples(normal(1, (64, 3)), jnp.arange(64) % 2, 1.0, 2)
     optimiser = optax.sgd(0.0)
     costs = {}
     for persistent in (False, True):

@@ -35,7 +35,7 @@ from eqprop.training.data import (
 from eqprop.training.data.datasets import Dataset, check, check_both, load, split_validation
 from eqprop.training.data.formats import DataError, read_idx
 from eqprop.training.data.sources import Split
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 
 LOCAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("EQPROP_DATA") or LOCAL_DATA)
@@ -799,7 +799,7 @@ def test_what_check_accepts_becomes_the_same_batch(dtype, labels):
     images = np.arange(48).reshape(2, 4, 3, 2).astype(dtype).transpose(1, 0, 2, 3)[::-1, :, :, :1]
     y = np.arange(8, dtype=labels)[::-2] // 2
     check(Split(images, y), 4)
-    given = Images(jnp.asarray(images), jnp.asarray(y), 2.0, 4)
+    given = Examples(jnp.asarray(images), jnp.asarray(y), 2.0, 4)
     x, one_hot = given.batch(given.x, given.y, None)
     np.testing.assert_array_equal(x, images.astype(float) / 2)
     np.testing.assert_array_equal(np.argmax(one_hot, 1), [3, 2, 1, 0])

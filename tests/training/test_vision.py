@@ -26,7 +26,7 @@ from eqprop.training.data.augment import Flip, InTurn, RandomCrop
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.randaugment import RandAugment
 from eqprop.training.data.sources import Split
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError
 from eqprop.training.predict import longest
@@ -109,7 +109,7 @@ def test_images_of_28_pixels_are_framed():
 
 def test_normalisation_is_by_channel():
     x = jnp.asarray(OWN.train.x[:4])
-    images = Images(x, jnp.asarray(OWN.train.y[:4]), 255.0, 3, (0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
+    images = Examples(x, jnp.asarray(OWN.train.y[:4]), 255.0, 3, (0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
     got, _ = images.batch(x, images.y, (6, 6, 3))
     wanted = (np.asarray(x) / 255 - [0.1, 0.2, 0.3]) / [0.5, 1.0, 2.0]
     np.testing.assert_allclose(got, wanted, rtol=1e-12)

@@ -35,7 +35,7 @@ class DivergedError(RuntimeError):
     """Training met a number that is not finite."""
 
 
-class Images(NamedTuple):
+class Examples(NamedTuple):
     """Examples on the device: ``x`` (N, ...) of any dtype, ``y`` (N,) labels, and their meaning; with
     ``classes`` of 0, targets (N, ...) of a regression.
 
@@ -103,7 +103,7 @@ def epoch_length(examples: int, batch_size: int) -> tuple[int, int]:
 
 def train_epoch(
     state: TrainState,
-    images: Images,
+    images: Examples,
     estimator: Estimator,
     optimiser: optax.GradientTransformation,
     batch_size: int,
@@ -186,7 +186,7 @@ def _apart(logs: Mapping[str, Array], seen: dict[str, Array]) -> dict[str, Array
     return seen
 
 
-def _accuracy(images: Images, scores: Array, labels: Array) -> dict[str, Array]:
+def _accuracy(images: Examples, scores: Array, labels: Array) -> dict[str, Array]:
     """The share of right answers; of a regression, nothing."""
     return {"accuracy": _hits(scores, labels).mean()} if images.classes else {}
 
@@ -224,7 +224,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     model: Model,
-    images: Images,
+    images: Examples,
     source: Any,
     batch_size: int = 500,
     key: PRNGKeyArray | None = None,
@@ -244,7 +244,7 @@ def evaluate(
 
 
 @eqx.filter_jit
-def _evaluate(model: Model, images: Images, source: Any, key: PRNGKeyArray) -> dict[str, Array]:
+def _evaluate(model: Model, images: Examples, source: Any, key: PRNGKeyArray) -> dict[str, Array]:
     examples, devices = len(images.y), images.devices
     x, labels = devices.split(devices.filled((images.x, images.y)))
     x, y = images.batch(x, labels, model.energy.input_shape)

@@ -11,7 +11,7 @@ from eqprop.training.data import datasets as data_sets
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.devices import ONE, Devices
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath, RunError, read_json
 from eqprop.training.recipe import Recipe
 from eqprop.training.recipes import OWN_DATA, from_config
@@ -25,9 +25,9 @@ class Task:
 
     recipe: Recipe
     data: Dataset
-    train: Images
-    validation: Images
-    test: Images
+    train: Examples
+    validation: Examples
+    test: Examples
     devices: Devices = ONE
 
 
@@ -63,9 +63,9 @@ def prepare(recipe: Recipe, source: Source = None, devices: Devices = ONE) -> Ta
     count = recipe.examples or len(train.y)
     train = Split(train.x[:count], train.y[:count])
 
-    def on_device(split: Split) -> Images:
+    def on_device(split: Split) -> Examples:
         x, y = (jnp.asarray(a) for a in devices.place((split.x, split.y)))
-        return Images(x, y, data.scale, data.classes, *recipe.normalisation, devices)
+        return Examples(x, y, data.scale, data.classes, *recipe.normalisation, devices)
 
     held_out, test = on_device(validation), on_device(data.test)
     return Task(recipe, data, on_device(train), held_out, test, devices)
