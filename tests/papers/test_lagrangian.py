@@ -25,7 +25,13 @@ from eqprop.papers.lagrangian.gradients import (
 from eqprop.papers.lagrangian.learning import TASKS, PathLearning
 from eqprop.papers.lagrangian.resources import CostStudy
 from eqprop.papers.lagrangian.semiclassical import Semiclassics
-from eqprop.papers.lagrangian.sequences import Classifier, Images, Trained, optimiser_of, run_epoch
+from eqprop.papers.lagrangian.sequences import (
+    Classifier,
+    Images,
+    SequenceState,
+    optimiser_of,
+    run_epoch,
+)
 from eqprop.papers.lagrangian.sequential_mnist import SequenceLearning, SequenceSetup
 from eqprop.training.data import datasets as data
 from eqprop.training.epoch import DivergedError
@@ -150,7 +156,7 @@ def test_a_sequence_that_diverges_is_refused():
     optimiser = optax.sgd(0.1)
     images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32), 255.0)
     with pytest.raises(DivergedError, match="lower the learning rate"):
-        run_epoch(Trained.start(model, optimiser), optimiser, images, 4, 2, 0)
+        run_epoch(SequenceState.start(model, optimiser), optimiser, images, 4, 2, 0)
 
 
 def test_rates_learn_ten_times_slower_than_weights():

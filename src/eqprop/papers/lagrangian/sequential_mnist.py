@@ -22,7 +22,7 @@ from eqprop.papers import figures
 from eqprop.papers.lagrangian.sequences import (
     Classifier,
     Images,
-    Trained,
+    SequenceState,
     cross_entropy,
     evaluate,
     optimiser_of,
@@ -132,7 +132,7 @@ class SequenceLearning:
             reading.rates,
             self.passages[passage],
         )
-        state = run.restore(Trained.start(model, optimiser))
+        state = run.restore(SequenceState.start(model, optimiser))
         run.keep_rows(int(state.epoch))
         rows = run.rows()
         began = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
