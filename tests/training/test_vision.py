@@ -22,7 +22,7 @@ from eqprop.training.assemble import (
     make_solver,
     make_source,
 )
-from eqprop.training.data.augment import Flip, InTurn, RandomCrop
+from eqprop.training.data.augment import Compose, Flip, RandomCrop
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.randaugment import RandAugment
 from eqprop.training.data.sources import Split
@@ -86,7 +86,7 @@ def test_published_recipe():
     assert (FULL.learning_rate, FULL.beta, FULL.weight_decay) == (0.03, 0.1, 2.5e-4)
     assert (FULL.epochs, FULL.batch_size, FULL.final_rate) == (300, 128, 2e-6)
     augment = make_augment(FULL)
-    assert augment == InTurn((Flip(), RandAugment(3, 9), RandomCrop(4)))
+    assert augment == Compose((Flip(), RandAugment(3, 9), RandomCrop(4)))
     for recipe in (r for r in RECIPES.values() if isinstance(r, VisionRecipe)):
         recipe.check()
 

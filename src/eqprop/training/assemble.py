@@ -48,7 +48,7 @@ from eqprop.training.choices import (
     SamplerName,
     SolverName,
 )
-from eqprop.training.data.augment import Augment, Flip, InTurn, RandomCrop, random_shift
+from eqprop.training.data.augment import Augment, Compose, Flip, RandomCrop, random_shift
 from eqprop.training.data.randaugment import RandAugment
 from eqprop.training.optimisers import Adam, Constant, Cosine, Optimiser, Sgd, Writing
 from eqprop.training.precision import at_precision, for_differences
@@ -155,7 +155,7 @@ def make_augment(recipe: Recipe) -> Augment | None:
     parts += [random_shift(recipe.shift)] if recipe.shift else []
     if len(parts) < 2:
         return parts[0] if parts else None
-    return InTurn(tuple(parts))
+    return Compose(tuple(parts))
 
 
 def make_estimator(recipe: Recipe) -> Estimator:
