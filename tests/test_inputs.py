@@ -68,7 +68,7 @@ ESTIMATORS = [
     spiking.SurrogateBackpropagation(SPIKING),
     lagrangian.Adjoint(lagrangian.Newton()),
     lagrangian.ReversedNudge(),
-    hardware.Programmed(EP, hardware.Sequence()),
+    hardware.Programmed(EP, hardware.Programs()),
 ]
 
 
@@ -217,7 +217,7 @@ BAD = [
     *bad(hardware.Limit, limit=SIZES),
     *bad(hardware.ReadBits, bits=(0, 2.5, None)),
     *bad(hardware.ReadNoise, sigma=(-0.1, NAN, None)),
-    *bad(hardware.Programmed, estimator=(hardware.Sequence(), None)),
+    *bad(hardware.Programmed, estimator=(hardware.Programs(), None)),
     *bad(hardware.Programmed, EP, program=(EP, None, lambda model: model)),
     *bad(partial(hardware.Mismatch.draw, key=KEY), MODEL, sigma=(-1.0, NAN, None)),
     *bad(partial(hardware.Asymmetry.draw, key=KEY), MODEL, sigma=(-1.0, None)),
@@ -226,7 +226,7 @@ BAD = [
     *bad(hardware.clipped, limit=SIZES),
     *bad(partial(hardware.on_grid, limit=1.0), bits=(0, 2.5, None)),
     *bad(partial(hardware.pulsed, limit=1.0, key=KEY), pulse=SIZES),
-    *bad(hardware.Sequence, programs=(None, (3,), [hardware.Sequence()])),
+    *bad(hardware.Programs, programs=(None, (3,), [hardware.Programs()])),
     *bad(hardware.programmed, model=(EP, None)),
     *bad(hardware.programmed, MODEL, X[0], Y[0], beta=("a", None, NAN)),
     *bad(hardware.read_back, model=(EP, None)),
@@ -361,8 +361,8 @@ def test_swapped_arguments_are_said():
         eq.thermal.Thermal(eq.thermal.finite_nudge(1.0), CHAINS)
     with pytest.raises(ValueError, match="an Energy, got a SquaredError; it would do as cost"):
         eq.Model(MODEL.cost, MODEL.energy)
-    with pytest.raises(ValueError, match="an Estimator, got a Sequence; it would do as program"):
-        hardware.Programmed(hardware.Sequence(), EP)
+    with pytest.raises(ValueError, match="an Estimator, got a Programs; it would do as program"):
+        hardware.Programmed(hardware.Programs(), EP)
 
 
 @pytest.mark.parametrize(

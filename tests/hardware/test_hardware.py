@@ -90,7 +90,7 @@ def test_stochastic_rounding_keeps_the_mean():
 
 def programs(model):
     return {
-        "none": (hardware.Sequence(), 0.0),
+        "none": (hardware.Programs(), 0.0),
         "limit": (hardware.Limit(1e3), 0.0),
         "bits": (hardware.Quantise(24, 4.0), 1e-6),
         "mismatch": (hardware.Mismatch.draw(model, 0.0, KEY), 0.0),

@@ -69,10 +69,10 @@ class Program(Checked):
 
     def then(self, after: Program) -> Program:
         """This program followed by another."""
-        return Sequence((self, after))
+        return Programs((self, after))
 
 
-class Sequence(Program):
+class Programs(Program):
     """One program after another; none at all is a perfect device."""
 
     programs: tuple[Program, ...] = ()

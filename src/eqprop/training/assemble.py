@@ -20,7 +20,7 @@ from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.implicit import ImplicitDifferentiation
 from eqprop.estimators.warm_start import WarmStart
-from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence
+from eqprop.hardware import Program, Programmed, Programs, Quantise, ReadBits
 from eqprop.solvers import (
     Blockwise,
     Flow,
@@ -134,7 +134,7 @@ def _nudged_solver(recipe: Recipe) -> Solver:
 def make_program(recipe: Recipe) -> Program:
     """What the recipe's device makes of the parameters."""
     if not recipe.parameter_bits:
-        return Sequence()
+        return Programs()
     return Quantise(recipe.parameter_bits, recipe.ranges)
 
 
