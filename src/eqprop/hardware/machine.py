@@ -25,7 +25,7 @@ from eqprop.energies.units.oscillator import Oscillator, from_phases
 from eqprop.energies.units.unit import State
 from eqprop.estimators.equilibrium import contrast_gradient
 from eqprop.hardware.faults import Faulty, bare
-from eqprop.hardware.instance import Instance, Numbers
+from eqprop.hardware.instance import Instance
 from eqprop.hardware.program import one_way
 
 
@@ -125,7 +125,7 @@ def _places(network: Network) -> dict[str, slice]:
     return places
 
 
-def _injection(network: Network, name: str) -> Numbers:
+def _injection(network: Network, name: str) -> np.ndarray:
     injection = _oscillator(network, name).injection
     return np.ravel(np.broadcast_to(injection, network.layers[name].shape))
 
@@ -155,7 +155,7 @@ def _nudge(model: Model, places, fields, injections, y: Array, beta: float):
     return fields, injections, beta * float(np.sum(0.25 + 0.5 * target**2))
 
 
-def _matrix(op: Op, shape: tuple[int, ...]) -> Numbers:
+def _matrix(op: Op, shape: tuple[int, ...]) -> np.ndarray:
     """The matrix of a linear operator, (targets, sources)."""
     size = int(np.prod(shape))
 

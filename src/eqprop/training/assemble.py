@@ -106,7 +106,7 @@ RULES: dict[RuleName, Callable[[float, int], rules.Rule]] = {
 
 READINGS: dict[ReadingName, EnsembleReading] = {"draws": Draws(), "means": ConditionalMeans()}
 
-Learner: TypeAlias = EquilibriumPropagation | DeltaPropagation
+Propagation: TypeAlias = EquilibriumPropagation | DeltaPropagation
 
 SHARP, MANY = 1e-5, 1000
 
@@ -209,7 +209,7 @@ def make_source(recipe: Recipe) -> Any:
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
-def make_learner(recipe: Recipe) -> Callable[[Solver, Contrast], Learner]:
+def make_learner(recipe: Recipe) -> Callable[[Solver, Contrast], Propagation]:
     """The form of equilibrium propagation that a recipe asks for, from a free solver and a contrast."""
     if not recipe.differences:
         return EquilibriumPropagation
@@ -224,7 +224,7 @@ def _propagation(recipe: Recipe) -> Estimator:
     return WarmStart(learner, recipe.warm_start == "nudged")
 
 
-def _from_rest(recipe: Recipe) -> Learner:
+def _from_rest(recipe: Recipe) -> Propagation:
     if recipe.differences:
         return make_learner(recipe)(make_solver(recipe), make_contrast(recipe))
     return EquilibriumPropagation(

@@ -171,7 +171,7 @@ Motion = tuple[Callable[[PyTree], Hamiltonian], PyTree, PhasePoint, Array]
 
 def duffing() -> Motion:
     start = tuple(map(jnp.array, chain.START))
-    return chain.Chain, chain.parameters(), start, chain.inputs(LENGTH, DT)  # type: ignore[return-value]
+    return chain.DuffingChain, chain.parameters(), start, chain.inputs(LENGTH, DT)  # type: ignore[return-value]
 
 
 def _pendulums() -> Motion:
@@ -252,11 +252,11 @@ def nudged_motion(inputs: Array, damping: float, echo: bool, nudge: float = 1e-4
     """
     _, params, start, _ = duffing()
     if echo:
-        (q, p), _ = unroll(chain.Chain(params), start, inputs, DT, damping)
+        (q, p), _ = unroll(chain.DuffingChain(params), start, inputs, DT, damping)
         start, inputs = (q, -p), inputs[::-1]
 
     def pull(beta: float) -> PyTree:
-        system = chain.Chain(params, beta)
+        system = chain.DuffingChain(params, beta)
         _, positions = unroll(system, start, inputs, DT, damping)
         return jax.grad(lambda params: DT * chain.potential(positions, params))(params)
 
