@@ -20,7 +20,8 @@ from jaxtyping import Array, PyTree
 from eqprop._arguments import checked
 from eqprop.energies.costs import SquaredError
 from eqprop.energies.model import Model
-from eqprop.energies.network import INPUT, Network, Op
+from eqprop.energies.network import INPUT, Network
+from eqprop.energies.ops import Op
 from eqprop.energies.units.oscillator import Oscillator, from_phases
 from eqprop.energies.units.unit import State
 from eqprop.estimators.equilibrium import contrast_gradient

@@ -18,8 +18,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop._arguments import Checked, checked
 from eqprop.energies.model import Batch, Model
-from eqprop.energies.network import INPUT, Edge, Network, Op
-from eqprop.energies.ops import Lateral
+from eqprop.energies.network import INPUT, Edge, Network
+from eqprop.energies.ops import Lateral, Op
 from eqprop.energies.parameters import parameter_names
 from eqprop.energies.units.unit import State
 from eqprop.estimators.equilibrium import EquilibriumPropagation
