@@ -27,7 +27,7 @@ from eqprop.estimators.answer import (
     asymmetry,
     bend,
     reached,
-    response,
+    relative_response,
     warn_of_answer,
 )
 from eqprop.estimators.backpropagation import through_time
@@ -140,7 +140,7 @@ class EquilibriumPropagation(Estimator):
         answer = Answer(
             reached(states, asked(model, y, free)),
             asymmetry(moved) if self.contrast.opposed and not solver.noisy else None,
-            None if silent else response(frozen, inputs, y, betas, starts, moved),
+            None if silent else relative_response(frozen, inputs, y, betas, starts, moved),
             None if silent else bend(frozen, inputs, betas, starts, states),
         )
         report = Report(free_info, nudged_info, answer=answer)

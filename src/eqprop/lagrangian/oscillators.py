@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
 from eqprop._arguments import Count, NotNegative, checked
-from eqprop.energies.ops import uniform
+from eqprop.energies.ops import uniform_weights
 from eqprop.lagrangian.echo import evolve
 from eqprop.lagrangian.hamiltonian import Hamiltonian, PhasePoint
 
@@ -128,7 +128,7 @@ def _initial(
             f"Oscillators: expected rates 0 < slow <= fast < 2 per step, got {rates}: leapfrog is "
             "unstable where a rate times the root of the stiffness reaches 2."
         )
-    weight = uniform(key, (size, features), features, 1.0)
+    weight = uniform_weights(key, (size, features), features, 1.0)
     return weight, jnp.linspace(jnp.log(slow), jnp.log(fast), size)
 
 

@@ -59,7 +59,7 @@ class SpikingCarry(NamedTuple):
 Hook = Callable[[SpikingCarry], PyTree]
 
 
-def nothing(carry: SpikingCarry) -> None:
+def no_hook(carry: SpikingCarry) -> None:
     """The hook of one who does not ask."""
 
 
@@ -138,7 +138,7 @@ class Spiking(Solver):
         return self._fire(phase.units, carry)
 
     def run(
-        self, phases: Callable[[PRNGKeyArray], Clamped], carry: SpikingCarry, hook: Hook = nothing
+        self, phases: Callable[[PRNGKeyArray], Clamped], carry: SpikingCarry, hook: Hook = no_hook
     ) -> tuple[SpikingCarry, Any]:
         """``steps`` steps, each in a landscape that may have draws of its own, and what ``hook`` makes of
         the carry after each, along a leading axis of time."""

@@ -30,7 +30,7 @@ from eqprop.solvers import Info
 from eqprop.solvers.relax import Forecast
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
-from eqprop.spiking.dynamics import Hook, Spiking, SpikingCarry, check_pooling, nothing
+from eqprop.spiking.dynamics import Hook, Spiking, SpikingCarry, check_pooling, no_hook
 
 FEW = 8
 
@@ -93,7 +93,7 @@ class SpikingPropagation(Estimator):
         return with_own_gradient(given, Estimate(value, gradient, free.state, report), surrogate)
 
     def free(
-        self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = nothing
+        self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = no_hook
     ) -> Phase:
         """The free phase of a batch, from membranes at ``state``; nothing is differentiated."""
         return free_phase(self.solver, self.coding, freeze(model), x, state, key, hook)
@@ -105,7 +105,7 @@ class SpikingPropagation(Estimator):
         y: Batch,
         betas: Array,
         start: SpikingCarry,
-        hook: Hook = nothing,
+        hook: Hook = no_hook,
     ) -> Phase:
         """The phases at ``betas``, all from where the free one ended; arrays of (phases, batch, ...)."""
         frozen, solver = freeze(model), self.nudged_solver or self.solver
@@ -147,7 +147,7 @@ def free_phase(
     x: Batch,
     state: State,
     key: PRNGKeyArray,
-    hook: Hook = nothing,
+    hook: Hook = no_hook,
 ) -> Phase:
     """The free phase of a batch, from membranes at ``state``."""
     if isinstance(coding, BernoulliCoded):

@@ -32,7 +32,7 @@ from eqprop.energies.units.unit import State, embed
 from eqprop.estimators.estimator import Estimate, Estimator, Rival
 from eqprop.solvers.relax import Forecast
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, nothing, over_ensemble
+from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, no_statistic, over_ensemble
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.mixing import mixing, warn_if_unmixed
 from eqprop.thermal.readings import Draws, EnsembleReading
@@ -197,7 +197,7 @@ class Thermal(Estimator):
 
         zero = jnp.zeros(1, x.dtype)
         source.check(model, x, y, np.zeros(1))
-        found = source.average(model, x, y, zero, model.rest(x), key, nothing, record)
+        found = source.average(model, x, y, zero, model.rest(x), key, no_statistic, record)
         likelihood = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
         costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), 0)[0]
         moved = drift(found)

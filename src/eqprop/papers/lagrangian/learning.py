@@ -177,7 +177,7 @@ def _labels(axes: tuple[int | None, int]) -> list[str]:
     return ["time" if axis is None else f"q{axis}" for axis in axes]
 
 
-def response(key: PRNGKeyArray) -> Built:
+def periodic_response(key: PRNGKeyArray) -> Built:
     """Duffing oscillators, and what others of their kind answer to four drives."""
     dt = chain.PERIOD / chain.STEPS
     x = jnp.array([[0.3, 0.15], [0.1, -0.3], [-0.2, 0.2], [0.0, 0.35]])
@@ -226,6 +226,6 @@ def _observed(teacher: Action, x: Array) -> Array:
 
 
 TASKS = {
-    "periodic response": PathTask(response, (None, 2), 150, 0.02, -0.3),
+    "periodic response": PathTask(periodic_response, (None, 2), 150, 0.02, -0.3),
     "potential": PathTask(potential, (0, 1), 300, 0.02, 2.5),
 }
