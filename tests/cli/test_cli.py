@@ -470,7 +470,7 @@ def test_a_config_of_another_version_is_one_line(change, finished):
 
 def spoilt(x, y):
     """Digits with the first image or label replaced."""
-    whole = data.load("digits")
+    whole = data.load_dataset("digits")
     images, labels = whole.train.x.astype(np.float32), whole.train.y.copy()
     images[0, 0, 0, 0], labels[0] = x, y
     return Dataset("digits", Split(images, labels), whole.test, whole.classes, whole.scale)
@@ -487,7 +487,7 @@ def spoilt(x, y):
 )
 def test_data_that_are_not_numbers_or_labels_are_refused(x, y, says, here, monkeypatch):
     broken = spoilt(x, y)
-    monkeypatch.setattr(data, "load", lambda *unused: broken)
+    monkeypatch.setattr(data, "load_dataset", lambda *unused: broken)
     assert re.search(says, refusal(call("train", *TINY)))
     assert not (here / "runs").exists()
 

@@ -110,7 +110,7 @@ def test_orbits_tend_to_stationary_states(here, monkeypatch):
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load("digits")
+    return data.load_dataset("digits")
 
 
 def test_images_are_read_in_the_unit_of_their_data_set(digits):
@@ -129,7 +129,7 @@ def sequences():
 
 def test_sequences_are_learnt_and_resumed(here, monkeypatch, digits):
     """Stopped after the first epoch and resumed, a run ends as one that was never stopped."""
-    monkeypatch.setattr(data, "load", lambda *unused: digits)
+    monkeypatch.setattr(data, "load_dataset", lambda *unused: digits)
     monkeypatch.setitem(EXPERIMENTS, "sequences", sequences())
     result = one_line(call("reproduce", "sequences", "--json").out)
     assert result == read_json(here / "results" / "sequences" / "result.json")

@@ -56,7 +56,7 @@ def prepare(recipe: Recipe, source: Source = None, devices: Devices = ONE) -> Ta
     """Check the recipe; load, check and split the data."""
     recipe.check()
     devices.check_batch(recipe.batch_size)
-    data = source if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
+    data = source if isinstance(source, Dataset) else data_sets.load_dataset(recipe.data, source)
     data_sets.check_both(data)
     data = recipe.framed(data)
     train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)

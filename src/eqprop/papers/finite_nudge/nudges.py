@@ -39,7 +39,7 @@ def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
     ``lines``: label -> ``beta``, ``cosine_free``, ``cosine``, ``gradient_snr`` and ``displacement_snr``,
     each (nudges,).
     """
-    require(lines, "nudges: lines", "at least one line", lines, "see diagnose.spread")
+    require(lines, "nudges: lines", "at least one line", lines, "see eqprop.estimators.spread")
     wanted = {
         "cosine_free": "cosine with the gradient of ⟨C⟩ at β = 0",
         "cosine": "cosine with the gradient of J",

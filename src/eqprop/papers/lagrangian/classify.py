@@ -154,7 +154,7 @@ class ResponseLearning:
 
     def _reproduce(self, out: AnyPath, data_dir: AnyPath | None, asked: str) -> dict[str, Any]:
         about, cases = surroundings(), []
-        source = data_sets.load(self.data_set, data_dir)
+        source = data_sets.load_dataset(self.data_set, data_dir)
         with jax.enable_x64(True):
             for way in self.ways:
                 runs = [self._run(way, seed, source) for seed in self.seeds]

@@ -79,7 +79,7 @@ class SequenceLearning:
         figure beside the runs."""
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         name = f"{self.name}-quick" if quick else self.name
-        source = data_sets.load(self.data_set, data_dir)
+        source = data_sets.load_dataset(self.data_set, data_dir)
         cases = []
         for label, reading in list(self.readings.items())[: 1 if quick else None]:
             asked = _in_short(reading) if quick else reading

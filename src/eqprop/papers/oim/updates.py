@@ -29,7 +29,7 @@ def updates(steps: Numbers, ep: Numbers, bptt: Numbers) -> Figure:
     ep, bptt = finite(ep), finite(bptt)
     count = len(np.asarray(steps))
     wanted, got = f"{count} norms, one a step", f"{len(ep)} and {len(bptt)}"
-    require(len(ep) == len(bptt) == count, "updates", wanted, got, "see diagnose.follow_updates")
+    require(len(ep) == len(bptt) == count, "updates", wanted, got, "see follow_updates")
     figure, (axes,) = sheet(5.6, 4.0)
     axes.plot(steps, bptt, "-", lw=4, alpha=0.4, label="back-propagation through time")
     axes.plot(steps, ep, "o--", ms=4, label="equilibrium propagation")

@@ -129,7 +129,7 @@ def beta_sweep(
     and the ``best`` nudge, ringed; or a mapping label -> (betas, errors, order, best) to overlay.
     """
     sweeps = betas if isinstance(betas, Mapping) else {label: (betas, errors, order, best)}
-    require(sweeps, "beta_sweep: betas", "at least one sweep", sweeps, "see diagnose.sweep_beta")
+    require(sweeps, "beta_sweep: betas", "at least one sweep", sweeps, "see eqprop.sweep_beta")
     figure, (axes,) = sheet(5.6, 4.0)
     axes.set(xscale="log", yscale="log")
     shown = [_sweep(axes, name, *sweep) for name, sweep in sweeps.items()]
@@ -191,7 +191,7 @@ def _sweep(axes: Axes, label: str, betas: Any, errors: Any, order: Number, best:
     sizes, found = np.abs(finite(betas)), finite(errors, "log")
     proper = sizes.ndim == 1 and sizes.shape == found.shape and sizes.size and np.all(sizes > 0)
     name, got = f"beta_sweep: {label}", f"{betas} and {errors}"
-    require(proper, name, "nonzero betas with an error each", got, "see diagnose.sweep_beta")
+    require(proper, name, "nonzero betas with an error each", got, "see eqprop.sweep_beta")
     sizes, found = sizes[np.argsort(sizes)], found[np.argsort(sizes)]
     (line,) = axes.plot(sizes, found, "o-", ms=4)
     if best:
