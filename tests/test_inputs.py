@@ -14,7 +14,7 @@ import pytest
 import eqprop as eq
 from eqprop import hardware, lagrangian, spiking
 from eqprop import thermal as samplers
-from eqprop._arguments import Count, fits, require
+from eqprop._arguments import Count, fits, require_types
 from eqprop.cli.options import Audit, Train
 from eqprop.energies import ops
 from eqprop.energies.parameters import parameter_names
@@ -341,7 +341,7 @@ def test_the_fields_of_a_dataclass():
         first: Count
         second: tuple[float, ...] = ()
 
-        __post_init__ = require
+        __post_init__ = require_types
 
     Pair(1, (0.5, 2))
     with pytest.raises(

@@ -36,7 +36,7 @@ from eqprop.estimators.answer import (
     relative_response,
     warn_of_answer,
 )
-from eqprop.estimators.backpropagation import through_time
+from eqprop.estimators.backpropagation import rival_of
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.equilibrium import Phases
 from eqprop.estimators.estimator import Estimate, Estimator, Report, Rival, by_phase, mean_loss
@@ -225,4 +225,4 @@ class DeltaPropagation(Estimator):
         return with_own_gradient(given, phases, surrogate)
 
     def rival(self) -> Rival:
-        return through_time(self.solver)
+        return rival_of(self.solver)

@@ -30,7 +30,7 @@ from eqprop.estimators.answer import (
     relative_response,
     warn_of_answer,
 )
-from eqprop.estimators.backpropagation import through_time
+from eqprop.estimators.backpropagation import rival_of
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.estimator import (
     Estimate,
@@ -154,7 +154,7 @@ class EquilibriumPropagation(Estimator):
         return with_own_gradient(given, Phases(estimate, free, states), surrogate)
 
     def rival(self) -> Rival:
-        return through_time(self.solver)
+        return rival_of(self.solver)
 
     def _read(self, model: Model, state: State, key: PRNGKeyArray) -> State:
         read_out = self.read_out
