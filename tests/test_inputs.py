@@ -357,7 +357,7 @@ def test_swapped_arguments_are_said():
         ValueError, match="a Solver, got a Fixed; it would do as contrast: are the two"
     ):
         eq.EquilibriumPropagation(CONTRAST, SOLVER)
-    with pytest.raises(ValueError, match="a Source, got a Contrast; it would do as rule"):
+    with pytest.raises(ValueError, match="a Source, got a ContrastRule; it would do as rule"):
         eq.thermal.Thermal(eq.thermal.finite_nudge(1.0), CHAINS)
     with pytest.raises(ValueError, match="an Energy, got a SquaredError; it would do as cost"):
         eq.Model(MODEL.cost, MODEL.energy)
