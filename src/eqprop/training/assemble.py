@@ -53,7 +53,7 @@ from eqprop.training.data.randaugment import RandAugment
 from eqprop.training.optimisers import Adam, Constant, Cosine, Optimiser, Sgd, Writing
 from eqprop.training.precision import at_precision, for_differences
 from eqprop.training.recipe import Recipe
-from eqprop.training.spiking_recipes import CODINGS, Spikes
+from eqprop.training.spiking_recipes import CODINGS, SpikingOptions
 from eqprop.training.vision import VisionRecipe
 
 SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
@@ -185,7 +185,7 @@ def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
 
 def make_spiking(recipe: Recipe) -> SpikingPropagation:
     """The spiking phases of a spiking network's recipe, and their contrast."""
-    assert isinstance(recipe, Spikes)
+    assert isinstance(recipe, SpikingOptions)
     return SpikingPropagation(
         recipe.free_phase(),
         make_contrast(recipe),
@@ -196,7 +196,7 @@ def make_spiking(recipe: Recipe) -> SpikingPropagation:
 
 
 def _surrogate(recipe: Recipe) -> SurrogateBackpropagation:
-    assert isinstance(recipe, Spikes)
+    assert isinstance(recipe, SpikingOptions)
     return SurrogateBackpropagation(recipe.free_phase(), CODINGS[recipe.coding])
 
 

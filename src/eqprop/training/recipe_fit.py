@@ -48,7 +48,7 @@ from eqprop.training.recipes import to_config
 from eqprop.training.results import read_result
 from eqprop.training.runs import Folder, latest, require_same
 from eqprop.training.surroundings import surroundings
-from eqprop.training.task import Source, Task, prepare
+from eqprop.training.task import DataSource, Task, prepare
 
 SHUFFLES = 1
 
@@ -74,7 +74,7 @@ def fit(
     name: str,
     recipe: Recipe,
     folder: AnyPath,
-    source: Source = None,
+    source: DataSource = None,
     resume: bool = False,
     observe: Observe = lambda progress: None,
     observe_epoch: EpochObserve = lambda row: None,

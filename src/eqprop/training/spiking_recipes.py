@@ -47,7 +47,7 @@ CODINGS: dict[CodingName, Coding] = {"analog": Analog(), "bernoulli": BernoulliC
 
 
 @dataclass(frozen=True)
-class Spikes:
+class SpikingOptions:
     """Neurons that fire with a probability; the unit, logistic, clip or half-clip (clip(u / 2)), says with
     which."""
 
@@ -168,12 +168,12 @@ class Spikes:
 
 
 @dataclass(frozen=True)
-class SpikingRecipe(Spikes, DenseRecipe):
+class SpikingRecipe(SpikingOptions, DenseRecipe):
     """A chain of dense layers of neurons that spike."""
 
 
 @dataclass(frozen=True)
-class SpikingConvRecipe(Spikes, ConvRecipe):
+class SpikingConvRecipe(SpikingOptions, ConvRecipe):
     """Convolutions of neurons that spike, each pooled 2x2, then dense layers."""
 
     dense: tuple[int, ...] = (128,)

@@ -16,7 +16,7 @@ from eqprop.training.files import AnyPath, RunError, read_json
 from eqprop.training.recipe import Recipe
 from eqprop.training.recipes import OWN_DATA, from_config
 
-Source = AnyPath | Dataset | None
+DataSource = AnyPath | Dataset | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Task:
     devices: Devices = ONE
 
 
-def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
+def recipe_of(folder: AnyPath, source: DataSource = None) -> Recipe:
     """The recipe of a run folder. Raises `RunError` where the run has a data set of its own, and ``source``
     is another."""
     path = Path(folder) / "config.json"
@@ -47,12 +47,12 @@ def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
     return from_config(config, f"{path}:1")
 
 
-def prepare_run(folder: AnyPath, source: Source = None) -> Task:
+def prepare_run(folder: AnyPath, source: DataSource = None) -> Task:
     """The task of a run folder."""
     return prepare(recipe_of(folder, source), source)
 
 
-def prepare(recipe: Recipe, source: Source = None, devices: Devices = ONE) -> Task:
+def prepare(recipe: Recipe, source: DataSource = None, devices: Devices = ONE) -> Task:
     """Check the recipe; load, check and split the data."""
     recipe.check()
     devices.check_batch(recipe.batch_size)
