@@ -493,7 +493,6 @@ def test_other_bad_input():
 
 WRONG_TYPES = """
 from eqprop import Blockwise, EquilibriumPropagation, symmetric
-from eqprop.thermal import finite_nudge
 from eqprop.spiking import Spiking, SpikingPropagation, Staggered, record
 
 contrast = symmetric(0.1)
@@ -502,7 +501,7 @@ for make in (
     lambda: Staggered(2.5),
     lambda: Spiking(firing="bernoulli"),
     lambda: SpikingPropagation(Blockwise(), contrast),
-    lambda: SpikingPropagation(Spiking(), finite_nudge(0.1)),
+    lambda: SpikingPropagation(Spiking(), type("Contrast", (), {})()),
     lambda: record(EquilibriumPropagation(Blockwise(), contrast), 0, 0, 0, 0),
 ):
     try:
@@ -521,7 +520,7 @@ def test_wrong_types_are_said_where_no_checker_runs():
             "expected population >= 1, a whole number, got 2.5",
             "expected firing to be a Firing or a dict, each a Firing, got 'bernoulli'",
             "expected solver to be a Spiking, got a Blockwise",
-            "expected contrast to be a Contrast, got a Contrast of eqprop.thermal.rules",
+            "expected contrast to be a Contrast, got a Contrast of __main__",
             "a SurrogateBackpropagation, got an EquilibriumPropagation",
         ),
         strict=True,
