@@ -28,7 +28,7 @@ from benchmarks.images import BATCH, CLASSES
 from benchmarks.nets import FeedForward, Pair, pairs
 from benchmarks.timing import first_s, median_ms, peak_gflops, side_by_side_ms
 from eqprop.estimators.audit import exact_gradient
-from eqprop.training.epoch import Images, start, train_epoch
+from eqprop.training.epoch import Examples, start, train_epoch
 from eqprop.training.files import write_json
 from eqprop.training.surroundings import surroundings
 
@@ -229,7 +229,7 @@ def train_a_little(pair: Pair) -> None:
     """Move the pair off its initialisation, so that its gradients are those of a working network."""
     optimiser = optax.adam(1e-4)
     learner = eq.EquilibriumPropagation(eq.Blockwise(1e-4, 200), eq.symmetric(BETA))
-    images = Images(pair.images, pair.labels, 1.0, CLASSES)
+    images = Examples(pair.images, pair.labels, 1.0, CLASSES)
     state = start(pair.model, optimiser)
     for _ in range(EPOCHS):
         *_, (state, _) = train_epoch(state, images, learner, optimiser, BATCH, jax.random.key(2))

@@ -40,7 +40,7 @@ def last(passage: Callable) -> Cost:
     """``|q(T)|^2`` by leapfrog."""
 
     def cost(params: PyTree, inputs: Array) -> Array:
-        (q, _), _ = passage(chain.Chain(params), start(), inputs, TIME / len(inputs))
+        (q, _), _ = passage(chain.DuffingChain(params), start(), inputs, TIME / len(inputs))
         return jnp.sum(q * q)
 
     return cost
@@ -58,7 +58,7 @@ def solved(
 
         def moved(t: Array, z: tuple[Array, Array], params: PyTree) -> tuple[Array, Array]:
             q, p = z
-            return p, -jax.grad(chain.Chain(params).potential)(q, now(t))
+            return p, -jax.grad(chain.DuffingChain(params).potential)(q, now(t))
 
         adaptive = None if tolerance is None else dfx.PIDController(tolerance, tolerance)
         q, _ = dfx.diffeqsolve(

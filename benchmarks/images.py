@@ -15,7 +15,7 @@ def enlarged_digits(image: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
     """The embedded digits in [0, 1], three times as large in a frame, the same in each channel; and their
     labels. ``image`` is (height, width, channels), or (784,)."""
     height, width, channels = image if len(image) == 3 else (28, 28, 1)
-    digits = data.load("digits")
+    digits = data.load_dataset("digits")
     pixels = np.kron(digits.train.x[..., 0], np.ones((1, 3, 3), np.float32)) / digits.scale
     around = [((n - 24) // 2,) * 2 for n in (height, width)]
     padded = np.repeat(np.pad(pixels, ((0, 0), *around))[..., None], channels, -1)

@@ -29,7 +29,7 @@ from eqprop.energies.network import alternate
 from eqprop.estimators.audit import compare, exact_gradient
 from eqprop.solvers import Info, Iterative
 from eqprop.solvers.solver import report
-from eqprop.training.epoch import Images, evaluate, start, train_epoch
+from eqprop.training.epoch import Examples, evaluate, start, train_epoch
 from eqprop.training.files import write_json
 from eqprop.training.surroundings import surroundings
 
@@ -224,7 +224,7 @@ def train_a_little(pair: ResidualPair) -> float:
     learner = eq.EquilibriumPropagation(
         eq.Momentum(1e-4, 20), eq.symmetric(BETA), eq.Momentum(1e-4, 8)
     )
-    images = Images(pair.images, pair.labels, 1.0, CLASSES)
+    images = Examples(pair.images, pair.labels, 1.0, CLASSES)
     state = start(pair.model, optimiser)
     for _ in range(EPOCHS):
         *_, (state, _) = train_epoch(state, images, learner, optimiser, BATCH, jax.random.key(2))

@@ -16,7 +16,7 @@ import eqprop as eq
 from benchmarks import generators
 from benchmarks.timing import median_ms
 from eqprop.solvers import Solver
-from eqprop.spiking import Bernoulli, Probabilities, Rates, Spiking, Staggered
+from eqprop.spiking import Drawn, Probabilities, Rates, Spiking, Staggered
 from eqprop.training.files import write_json
 from eqprop.training.surroundings import surroundings
 
@@ -56,7 +56,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "deterministic": lambda: eq.GradientDescent(None, STEPS, LEAK),
     "probabilities": lambda: Spiking(LEAK, STEPS, Probabilities(15)),
     "rates": lambda: Spiking(LEAK, STEPS, Rates(15)),
-    "population": lambda: Spiking(LEAK, STEPS, Probabilities(15), Bernoulli(POPULATION)),
+    "population": lambda: Spiking(LEAK, STEPS, Probabilities(15), Drawn(POPULATION)),
     "staggered": lambda: Spiking(LEAK, STEPS, Probabilities(15), Staggered(STAGGERED)),
 }
 

@@ -20,7 +20,7 @@ from rich.table import Table
 import eqprop as eq
 from benchmarks.images import BATCH, CLASSES, enlarged_digits
 from eqprop.energies.ops import Conv, Dense
-from eqprop.training.epoch import Images, evaluate, start, train_epoch
+from eqprop.training.epoch import Examples, evaluate, start, train_epoch
 from eqprop.training.files import read_json, write_json
 from eqprop.training.surroundings import surroundings
 
@@ -81,7 +81,7 @@ STATES = ("at initialisation", "after training")
 BUILDERS = {"dense": dense, "convolutional": convolutional}
 
 
-def train(model: eq.Model, images: Images, rate: float, epochs: int) -> eq.Model:
+def train(model: eq.Model, images: Examples, rate: float, epochs: int) -> eq.Model:
     """Epochs of equilibrium propagation, by differences: responses fade over the layers."""
     optimiser = optax.adam(rate)
     learner = eq.DeltaPropagation(eq.Spectral(1e-5, 1000), eq.symmetric(0.1))
@@ -106,7 +106,7 @@ def measure(kind: str, depth: int, training: Training) -> dict[str, dict]:
     """The rows of one network, by name."""
     model = BUILDERS[kind](depth, training.first, training.others)
     x, y = enlarged_digits(model.energy.input_shape)
-    images, rows = Images(x, y, 1.0, CLASSES), {}
+    images, rows = Examples(x, y, 1.0, CLASSES), {}
     for state in STATES:
         if state == "after training":
             model = train(model, images, training.rate, training.epochs)

@@ -14,7 +14,7 @@ import pytest
 import eqprop as eq
 from eqprop import hardware, lagrangian, spiking, training
 from eqprop import thermal as samplers
-from eqprop._arguments import Count, fits, require
+from eqprop._arguments import Count, fits, require_types
 from eqprop.cli.options import Audit, Train
 from eqprop.energies import ops
 from eqprop.energies.parameters import parameter_names
@@ -68,7 +68,7 @@ ESTIMATORS = [
     spiking.SurrogateBackpropagation(SPIKING),
     lagrangian.Adjoint(lagrangian.Newton()),
     lagrangian.ReversedNudge(),
-    hardware.Programmed(EP, hardware.Sequence()),
+    hardware.Programmed(EP, hardware.Programs()),
 ]
 
 
@@ -247,7 +247,7 @@ BAD = [
     *bad(hardware.Limit, limit=SIZES),
     *bad(hardware.ReadBits, bits=(0, 2.5, None)),
     *bad(hardware.ReadNoise, sigma=(-0.1, NAN, None)),
-    *bad(hardware.Programmed, estimator=(hardware.Sequence(), None)),
+    *bad(hardware.Programmed, estimator=(hardware.Programs(), None)),
     *bad(hardware.Programmed, EP, program=(EP, None, lambda model: model)),
     *bad(partial(hardware.Mismatch.draw, key=KEY), MODEL, sigma=(-1.0, NAN, None)),
     *bad(partial(hardware.Asymmetry.draw, key=KEY), MODEL, sigma=(-1.0, None)),
@@ -256,11 +256,11 @@ BAD = [
     *bad(hardware.clipped, limit=SIZES),
     *bad(partial(hardware.on_grid, limit=1.0), bits=(0, 2.5, None)),
     *bad(partial(hardware.pulsed, limit=1.0, key=KEY), pulse=SIZES),
-    *bad(hardware.Sequence, programs=(None, (3,), [hardware.Sequence()])),
+    *bad(hardware.Programs, programs=(None, (3,), [hardware.Programs()])),
     *bad(hardware.programmed, model=(EP, None)),
     *bad(hardware.programmed, MODEL, X[0], Y[0], beta=("a", None, NAN)),
     *bad(hardware.read_back, model=(EP, None)),
-    *bad(hardware.gradient, MODEL, x=([1.0], None)),
+    *bad(hardware.gradient_from_phases, MODEL, x=([1.0], None)),
     *bad(hardware.pulsed, 0.1, 1.0, KEY, spread=(-1.0, NAN, None)),
     # spiking
     *bad(spiking.Spiking, leak=(0.0, 2.0, None, "a"), steps=COUNTS, reading=(3, None)),
@@ -269,7 +269,7 @@ BAD = [
     *bad(spiking.SpikingPropagation, SPIKING, contrast=(SPIKING, None)),
     *bad(spiking.SpikingPropagation, SPIKING, CONTRAST, coding=("analog", None)),
     *bad(spiking.SurrogateBackpropagation, solver=(SOLVER, None)),
-    *bad(spiking.Bernoulli, population=COUNTS),
+    *bad(spiking.Drawn, population=COUNTS),
     *bad(spiking.Staggered, population=(*COUNTS, 70000)),
     *bad(spiking.Threshold, threshold=SIZES),
     *bad(spiking.Rates, steps=COUNTS),
@@ -281,7 +281,7 @@ BAD = [
     *bad(spiking.to_nir, MODEL, solver=(SOLVER,)),
     *bad(eq.thermal.as_spins, model=(EP, None)),
     *bad(spiking.fan_out, model=(EP, None)),
-    *bad(spiking.cost, MODEL, solver=(SOLVER, None)),
+    *bad(spiking.price, MODEL, solver=(SOLVER, None)),
     *bad(spiking.record, estimator=(EP, SOLVER)),
     # lagrangian
     *bad(lagrangian.Newton, max_steps=COUNTS, tolerance=(None, "a")),
@@ -337,8 +337,8 @@ def test_a_bad_input_is_said(make, good, name, value):
     assert name in said or name.rstrip("s") in said, said
 
 
-RESULTS = """Activity Bounds Carry ClampedAction ClampedHarmonics Cost Estimate Info Nudged PathInfo
-    Sharpness SpikingReport ThermalReport"""
+RESULTS = """Activity Bounds ClampedAction ClampedHarmonics Estimate Info Nudged PathInfo Price
+    Sharpness SpikingCarry SpikingReport ThermalReport"""
 NUMBERS_ALONE = """Detuned Instance Ranges Stuck activity check_temperature check_tolerance
     concrete couplings displacement fields injections log_density lost_unless membranes midpoint
     rates residual spikes stand_in to_circle to_grid verlet"""
@@ -371,7 +371,7 @@ def test_the_fields_of_a_dataclass():
         first: Count
         second: tuple[float, ...] = ()
 
-        __post_init__ = require
+        __post_init__ = require_types
 
     Pair(1, (0.5, 2))
     with pytest.raises(
@@ -387,12 +387,12 @@ def test_swapped_arguments_are_said():
         ValueError, match="a Solver, got a Fixed; it would do as contrast: are the two"
     ):
         eq.EquilibriumPropagation(CONTRAST, SOLVER)
-    with pytest.raises(ValueError, match="a Source, got a Contrast; it would do as rule"):
+    with pytest.raises(ValueError, match="a Source, got a ContrastRule; it would do as rule"):
         eq.thermal.Thermal(eq.thermal.finite_nudge(1.0), CHAINS)
     with pytest.raises(ValueError, match="an Energy, got a SquaredError; it would do as cost"):
         eq.Model(MODEL.cost, MODEL.energy)
-    with pytest.raises(ValueError, match="an Estimator, got a Sequence; it would do as program"):
-        hardware.Programmed(hardware.Sequence(), EP)
+    with pytest.raises(ValueError, match="an Estimator, got a Programs; it would do as program"):
+        hardware.Programmed(hardware.Programs(), EP)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ else:
         """A module whose constructor raises ``ValueError`` for arguments that are not as annotated."""
 
 
-def require(made: Any) -> None:
+def require_types(made: Any) -> None:
     """Raise ``ValueError`` for a dataclass with fields that are not of their annotations."""
     kind: Callable[..., Any] = type(made)
     _check(kind.__name__, *_asked(kind), (None,), vars(made))

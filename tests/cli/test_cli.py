@@ -30,7 +30,7 @@ from eqprop.training import terminal as display
 from eqprop.training.data import datasets as data
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
-from eqprop.training.epoch import Progress as Step
+from eqprop.training.epoch import StepReport
 from eqprop.training.files import read_json
 from eqprop.training.recipes import RECIPES, to_config
 from eqprop.training.runs import read_rows
@@ -470,7 +470,7 @@ def test_a_config_of_another_version_is_one_line(change, finished):
 
 def spoilt(x, y):
     """Digits with the first image or label replaced."""
-    whole = data.load("digits")
+    whole = data.load_dataset("digits")
     images, labels = whole.train.x.astype(np.float32), whole.train.y.copy()
     images[0, 0, 0, 0], labels[0] = x, y
     return Dataset("digits", Split(images, labels), whole.test, whole.classes, whole.scale)
@@ -487,7 +487,7 @@ def spoilt(x, y):
 )
 def test_data_that_are_not_numbers_or_labels_are_refused(x, y, says, here, monkeypatch):
     broken = spoilt(x, y)
-    monkeypatch.setattr(data, "load", lambda *unused: broken)
+    monkeypatch.setattr(data, "load_dataset", lambda *unused: broken)
     assert re.search(says, refusal(call("train", *TINY)))
     assert not (here / "runs").exists()
 
@@ -689,7 +689,7 @@ def test_numbers_keep_their_digits_on_a_narrow_terminal(width):
     table = console.file.getvalue()
     assert all(number in table for number in ("-0.999987", "1.2e-03", "3.4e-10"))
     with display.TrainingBar(3, console=console) as bar:
-        bar.step(Step(0, 50, 100, {"loss": 0.123456, "accuracy": 0.98765}))
+        bar.step(StepReport(0, 50, 100, {"loss": 0.123456, "accuracy": 0.98765}))
         bar.bar.refresh()
     assert "…" not in console.file.getvalue()
 

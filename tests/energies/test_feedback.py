@@ -17,7 +17,7 @@ from eqprop.estimators.backpropagation import FeedForward, forward
 from eqprop.estimators.differences import DeltaPropagation
 from eqprop.training.assemble import make_contrast, make_estimator, make_nudged_solver, make_solver
 from eqprop.training.chain_recipes import ConvRecipe, DenseRecipe
-from eqprop.training.data.datasets import Dataset, load
+from eqprop.training.data.datasets import Dataset, load_dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.recipes import RECIPES
 from eqprop.training.spiking_recipes import SpikingConvRecipe
@@ -199,7 +199,7 @@ def test_one_ordered_sweep_is_the_forward_pass_and_one_goes_all_the_way_back():
     ],
 )
 def test_recipes_name_the_layers_of_their_networks(recipe):
-    data = load("digits")
+    data = load_dataset("digits")
     if isinstance(recipe, VisionRecipe):
         data = recipe.framed(data)
     assert recipe.order == recipe.build(data).energy.order
@@ -318,7 +318,7 @@ def test_a_recipe_with_weak_feedback_learns_by_the_gradient_of_its_equilibrium()
         beta=1e-3,
         differences=True,
     )
-    model = recipe.build(load("digits"))
+    model = recipe.build(load_dataset("digits"))
     x, y = normal(1, (5, 64)), jnp.eye(10)[:5]
     found = gradient(make_estimator(recipe), model, x, y)
     exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), model, x, y)
@@ -353,7 +353,7 @@ def test_spikes_keep_their_size_and_deterministic_phases_their_states_where_feed
     recipe = dataclasses.replace(
         RECIPES["mnist-spiking"], data="digits", hidden=(6, 5), feedback=0.1, validation=100
     )
-    model = recipe.build(load("digits"))
+    model = recipe.build(load_dataset("digits"))
     assert [unit.stiffness for unit in model.energy.units.values()] == pytest.approx([1, 0.1, 0.01])
     recipe.check()
     with pytest.raises(ValueError, match="feedback: expected a tolerance of 0"):

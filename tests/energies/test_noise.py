@@ -144,7 +144,7 @@ TANH = eq.layered((4, 3), jax.random.key(0), eq.Tanh(), eq.Tanh())
 KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
 DEEP = eq.layered((4, 3, 3), jax.random.key(0))
 X, Y = jnp.ones((2, 4)), jnp.eye(3)[:2]
-IMAGES = train.Images(jnp.ones((4, 4)), jnp.arange(4) % 3, 1.0, 3)
+IMAGES = train.Examples(jnp.ones((4, 4)), jnp.arange(4) % 3, 1.0, 3)
 CHAINS = eq.thermal.Chains(1.0, eq.thermal.Gibbs(), chains=2, burn=1, samples=2, thinning=1)
 THERMAL = eq.thermal.Thermal(CHAINS, eq.thermal.finite_nudge(1.0))
 START = BOX.rest(X)

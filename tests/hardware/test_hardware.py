@@ -90,7 +90,7 @@ def test_stochastic_rounding_keeps_the_mean():
 
 def programs(model):
     return {
-        "none": (hardware.Sequence(), 0.0),
+        "none": (hardware.Programs(), 0.0),
         "limit": (hardware.Limit(1e3), 0.0),
         "bits": (hardware.Quantise(24, 4.0), 1e-6),
         "mismatch": (hardware.Mismatch.draw(model, 0.0, KEY), 0.0),
@@ -432,7 +432,9 @@ def test_a_machine_in_the_loop(tmp_path):
     plain = apply(EquilibriumPropagation(GradientDescent(1e-12, 5000, 0.3), contrast), system)
     for name, z in plain.state.items():
         np.testing.assert_allclose(state[name], z, atol=1e-7)
-    found = hardware.gradient(model, x, y, contrast.betas, contrast.coefficients, np.asarray(read))
+    found = hardware.gradient_from_phases(
+        model, x, y, contrast.betas, contrast.coefficients, np.asarray(read)
+    )
     np.testing.assert_allclose(values(found), values(plain.gradient), atol=1e-5)
     exact = apply(ImplicitDifferentiation(GradientDescent(1e-12, 5000, 0.3), 1e-10), system)
     assert cosine(found, exact.gradient) > 0.9999
@@ -553,7 +555,7 @@ def test_what_a_machine_cannot_take_is_refused(tmp_path):
     with pytest.raises(ValueError, match="finite phases"):
         hardware.read_back(model, np.full((3, 12), np.nan))
     with pytest.raises(ValueError, match="each of 2 nudges, got 1 and 2"):
-        hardware.gradient(model, x, y, np.zeros(2), np.zeros(2), np.zeros((1, 3, 12)))
+        hardware.gradient_from_phases(model, x, y, np.zeros(2), np.zeros(2), np.zeros((1, 3, 12)))
     with pytest.raises(ValueError, match="a target y with the nudge"):
         hardware.programmed(model, x[0], beta=0.1)
     with pytest.raises(ValueError, match="one target y of"):
@@ -568,7 +570,7 @@ def test_what_a_machine_cannot_take_is_refused(tmp_path):
     with pytest.raises(ValueError, match="finite numbers in J"):
         hardware.Instance.from_matrix(np.full((2, 2), np.nan), np.zeros(2), np.zeros(2))
     with pytest.raises(ValueError, match="batch: expected one leading axis"):
-        hardware.gradient(model, x, y, np.zeros(1), np.zeros(1), np.zeros((1, 5, 12)))
+        hardware.gradient_from_phases(model, x, y, np.zeros(1), np.zeros(1), np.zeros((1, 5, 12)))
     skewed = np.asarray([[0.0, 1.0], [0.5, 0.0]])
     with pytest.raises(ValueError, match="symmetric J"):
         hardware.Instance.from_matrix(skewed, np.zeros(2), np.zeros(2))

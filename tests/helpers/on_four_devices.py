@@ -16,7 +16,7 @@ from eqprop.training.data.augment import random_shift
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.devices import ONE, over
-from eqprop.training.epoch import Images, evaluate, start, train_epoch
+from eqprop.training.epoch import Examples, evaluate, start, train_epoch
 from eqprop.training.recipe_fit import load_best
 from eqprop.training.runs import read_rows
 from eqprop.training.task import prepare
@@ -44,7 +44,7 @@ def close(one, other, tolerance=1e-10):
 def images(examples, devices, size=4):
     data = shared_run.data(examples, size)
     x, y = devices.place((jnp.asarray(data.train.x), jnp.asarray(data.train.y)))
-    return Images(x, y, data.scale, data.classes, devices=devices)
+    return Examples(x, y, data.scale, data.classes, devices=devices)
 
 
 def trained(recipe, devices, examples=24):

@@ -25,8 +25,14 @@ from eqprop.papers.lagrangian.gradients import (
 from eqprop.papers.lagrangian.learning import TASKS, PathLearning
 from eqprop.papers.lagrangian.resources import CostStudy
 from eqprop.papers.lagrangian.semiclassical import Semiclassics
-from eqprop.papers.lagrangian.sequences import Classifier, Images, Trained, optimiser_of, run_epoch
-from eqprop.papers.lagrangian.sequential_mnist import Reading, SequenceLearning
+from eqprop.papers.lagrangian.sequences import (
+    Classifier,
+    Images,
+    SequenceState,
+    optimiser_of,
+    run_epoch,
+)
+from eqprop.papers.lagrangian.sequential_mnist import SequenceLearning, SequenceSetup
 from eqprop.training.data import datasets as data
 from eqprop.training.epoch import DivergedError
 from eqprop.training.files import read_json
@@ -104,7 +110,7 @@ def test_orbits_tend_to_stationary_states(here, monkeypatch):
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load("digits")
+    return data.load_dataset("digits")
 
 
 def test_images_are_read_in_the_unit_of_their_data_set(digits):
@@ -117,13 +123,13 @@ def test_images_are_read_in_the_unit_of_their_data_set(digits):
 
 
 def sequences():
-    readings = {"row-wise": Reading(8, (8, 8), (0.1, 1.0), 2, 50, 0.03, validation=200)}
+    readings = {"row-wise": SequenceSetup(8, (8, 8), (0.1, 1.0), 2, 50, 0.03, validation=200)}
     return SequenceLearning("sequences", "digits as sequences", readings)
 
 
 def test_sequences_are_learnt_and_resumed(here, monkeypatch, digits):
     """Stopped after the first epoch and resumed, a run ends as one that was never stopped."""
-    monkeypatch.setattr(data, "load", lambda *unused: digits)
+    monkeypatch.setattr(data, "load_dataset", lambda *unused: digits)
     monkeypatch.setitem(EXPERIMENTS, "sequences", sequences())
     result = one_line(call("reproduce", "sequences", "--json").out)
     assert result == read_json(here / "results" / "sequences" / "result.json")
@@ -150,7 +156,7 @@ def test_a_sequence_that_diverges_is_refused():
     optimiser = optax.sgd(0.1)
     images = Images(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.int32), 255.0)
     with pytest.raises(DivergedError, match="lower the learning rate"):
-        run_epoch(Trained.start(model, optimiser), optimiser, images, 4, 2, 0)
+        run_epoch(SequenceState.start(model, optimiser), optimiser, images, 4, 2, 0)
 
 
 def test_rates_learn_ten_times_slower_than_weights():

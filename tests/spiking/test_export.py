@@ -20,7 +20,7 @@ from eqprop import (
     with_read_out,
 )
 from eqprop.energies.ops import MaxPool
-from eqprop.spiking import Bernoulli, Rates, Spiking, Threshold, to_nir, with_soft_reset
+from eqprop.spiking import Drawn, Rates, Spiking, Threshold, to_nir, with_soft_reset
 from helpers import systems
 
 nir = pytest.importorskip("nir", reason="NIR NOT TESTED: pip install nir")
@@ -160,7 +160,7 @@ def per_pixel():
 @pytest.mark.parametrize(
     "model, solver, message",
     [
-        (networks()["dense"], Spiking(firing=Bernoulli()), "stochastic neuron"),
+        (networks()["dense"], Spiking(firing=Drawn()), "stochastic neuron"),
         (skip(), SOLVER, "expected a chain of layers"),
         (layered((4, 3, 2), KEY, Tanh(), Tanh()), SOLVER, "a unit that shows a probability"),
         (layered((4, 3, 2), KEY, Box()), SOLVER, "layer 'out' expected a unit that shows"),

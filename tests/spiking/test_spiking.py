@@ -36,8 +36,8 @@ from eqprop.energies.units.unit import Units, embed
 from eqprop.estimators.audit import compare
 from eqprop.solvers.solver import DIVERGED
 from eqprop.spiking import (
-    Bernoulli,
     BernoulliCoded,
+    Drawn,
     Probabilities,
     Rates,
     SigmaDelta,
@@ -46,9 +46,9 @@ from eqprop.spiking import (
     Staggered,
     SurrogateBackpropagation,
     Threshold,
-    cost,
     fan_out,
     membranes,
+    price,
     rates,
     record,
     with_soft_reset,
@@ -103,7 +103,7 @@ def test_nothing_but_spikes_crosses(beta):
 def test_a_step_is_the_equation(leak, theta, populations):
     model, x, y = dense()
     population = dict(zip(("h1", "h2", "out"), populations, strict=True))
-    rules = {name: Bernoulli(size) for name, size in population.items()}
+    rules = {name: Drawn(size) for name, size in population.items()}
     solver = Spiking(leak, 5, Rates(1), rules if len(set(populations)) > 1 else rules["h1"])
     if theta:
         model = with_soft_reset(model, solver, theta)
@@ -139,7 +139,7 @@ def test_the_membranes_variance_and_the_bias_it_brings(leak, population):
     The neighbours' spikes must be nearly independent: the feedback of one output is weak.
     """
     model, x, _ = dense(sizes=(6, 40, 1), gain=(3.0, 0.6))
-    solver = Spiking(leak, 100, Probabilities(1), Bernoulli(population))
+    solver = Spiking(leak, 100, Probabilities(1), Drawn(population))
     carry = chains(model, x, solver, 20_000).carry
     u, fired = np.asarray(carry.membrane["out"])[:, 0], np.asarray(carry.spikes["h1"])
     h = np.mean(fired.reshape(-1, fired.shape[-1]), 0)
@@ -203,11 +203,9 @@ def test_staggered_populations_tend_to_the_fixed_point_and_say_nothing_but_spike
     model, x, _ = dense()
     steps = (200, Probabilities(100))
     crowd = distance(model, x, Spiking(0.5, *steps, Staggered(8)), 400)[0]
-    apart = distance(model, x, Spiking(0.5, *steps, Bernoulli(8)), 400)[0]
+    apart = distance(model, x, Spiking(0.5, *steps, Drawn(8)), 400)[0]
     assert crowd < 0.6 * apart
-    solver = Spiking(
-        0.5, 3, Rates(1), {"h1": Staggered(8), "h2": Bernoulli(2), "out": Staggered(5)}
-    )
+    solver = Spiking(0.5, 3, Rates(1), {"h1": Staggered(8), "h2": Drawn(2), "out": Staggered(5)})
     carry = chains(model, x, solver, 20).carry
     eighths = 8 * np.asarray(solver.read_out(jax.tree.map(lambda a: a[0], carry))["h1"])
     np.testing.assert_allclose(eighths, np.round(eighths), atol=1e-6)
@@ -455,7 +453,7 @@ def test_other_bad_input():
         Rates(0)
     with pytest.raises(ValueError, match="Spiking: expected steps >= 1"):
         Spiking(steps=0)
-    for rule in (Bernoulli, Staggered):
+    for rule in (Drawn, Staggered):
         with pytest.raises(ValueError, match="population >= 1, a whole number, got 0"):
             rule(0)
     hard = Spiking(firing=Threshold())
@@ -463,7 +461,7 @@ def test_other_bad_input():
         SpikingPropagation(hard, symmetric(0.5))
     with pytest.raises(ValueError, match="hard reset"):
         EquilibriumPropagation(hard, symmetric(0.5))(model, x, y, model.rest(x), KEY)
-    for other in (Spiking(0.5), Spiking(firing=Bernoulli(8)), Spiking(graded=("out",))):
+    for other in (Spiking(0.5), Spiking(firing=Drawn(8)), Spiking(graded=("out",))):
         with pytest.raises(ValueError, match="in both phases, of the same neurons"):
             SpikingPropagation(Spiking(), symmetric(0.5), other)
     with pytest.raises(ValueError, match="real nudges"):
@@ -474,10 +472,10 @@ def test_other_bad_input():
         ValueError, match="expected spikes as how many of a population fired, uint16"
     ):
         Staggered(4).neurons(jnp.ones(3))
-    some = Spiking(0.3, 5, Rates(1), {"h1": Bernoulli()})
+    some = Spiking(0.3, 5, Rates(1), {"h1": Drawn()})
     with pytest.raises(ValueError, match=r"a rule of firing for layer 'h2', got rules for .'h1'."):
         some.start(model.free(x[0]), model.energy.rest(x.dtype), KEY)
-    rules = dict.fromkeys(("h1", "h2", "out", "h9"), Bernoulli())
+    rules = dict.fromkeys(("h1", "h2", "out", "h9"), Drawn())
     with pytest.raises(ValueError, match=r"rules of firing for layers among .* got some for"):
         relax(model, x, model.rest(x), Spiking(firing=rules), KEY)
     with pytest.raises(ValueError, match="expected graded layers among"):
@@ -495,7 +493,6 @@ def test_other_bad_input():
 
 WRONG_TYPES = """
 from eqprop import Blockwise, EquilibriumPropagation, symmetric
-from eqprop.thermal import finite_nudge
 from eqprop.spiking import Spiking, SpikingPropagation, Staggered, record
 
 contrast = symmetric(0.1)
@@ -504,7 +501,7 @@ for make in (
     lambda: Staggered(2.5),
     lambda: Spiking(firing="bernoulli"),
     lambda: SpikingPropagation(Blockwise(), contrast),
-    lambda: SpikingPropagation(Spiking(), finite_nudge(0.1)),
+    lambda: SpikingPropagation(Spiking(), type("Contrast", (), {})()),
     lambda: record(EquilibriumPropagation(Blockwise(), contrast), 0, 0, 0, 0),
 ):
     try:
@@ -523,7 +520,7 @@ def test_wrong_types_are_said_where_no_checker_runs():
             "expected population >= 1, a whole number, got 2.5",
             "expected firing to be a Firing or a dict, each a Firing, got 'bernoulli'",
             "expected solver to be a Spiking, got a Blockwise",
-            "expected contrast to be a Contrast, got a Contrast of eqprop.thermal.rules",
+            "expected contrast to be a Contrast, got a Contrast of __main__",
             "a SurrogateBackpropagation, got an EquilibriumPropagation",
         ),
         strict=True,
@@ -558,11 +555,11 @@ def test_fan_out_counts_both_ways():
 @pytest.mark.parametrize("population", [1, 3])
 def test_costs_are_spikes_times_fan_out(population):
     model, x, y = dense()
-    solver = Spiking(0.3, 20, Rates(5), Bernoulli(population))
+    solver = Spiking(0.3, 20, Rates(5), Drawn(population))
     estimator = SpikingPropagation(solver, symmetric(0.5))
     kept = record(estimator, model, x, y, KEY)
     assert list(kept) == ["free", "beta = -0.5", "beta = 0.5"]
-    found = cost(model, estimator.solver, kept)
+    found = price(model, estimator.solver, kept)
     fan = {"h1": 5, "h2": 8 + 3, "out": 5}
     spikes = {n: sum(np.sum(part[n]) for part in kept.values()) for n in fan}
     np.testing.assert_allclose(
@@ -575,11 +572,11 @@ def test_costs_are_spikes_times_fan_out(population):
     assert found.synaptic_operations < found.dense_operations * population
     np.testing.assert_allclose(rates(kept["free"])["h1"], np.mean(kept["free"]["h1"], 0), rtol=1e-6)
     with pytest.raises(ValueError, match="expected booleans"):
-        cost(model, solver, {"free": kept["free"] | {"h1": jnp.ones((2, 3, 8))}})
+        price(model, solver, {"free": kept["free"] | {"h1": jnp.ones((2, 3, 8))}})
     with pytest.raises(ValueError, match="expected 8 neurons a membrane"):
-        cost(model, Spiking(0.3, 20, Rates(5), Bernoulli(8)), kept)
+        price(model, Spiking(0.3, 20, Rates(5), Drawn(8)), kept)
     with pytest.raises(ValueError, match="expected spikes of the layers"):
-        cost(model, solver, {"free": {"h1": kept["free"]["h1"]}})
+        price(model, solver, {"free": {"h1": kept["free"]["h1"]}})
 
 
 def test_phases_of_any_firing_are_recorded():
@@ -587,7 +584,7 @@ def test_phases_of_any_firing_are_recorded():
     solver = Spiking(0.3, 12, Rates(5), Threshold())
     kept = record(SurrogateBackpropagation(solver), model, x, y, KEY)
     assert list(kept) == ["free"] and kept["free"]["h1"].shape == (12, 4, 8)
-    assert cost(model, solver, kept).synaptic_operations > 0
+    assert price(model, solver, kept).synaptic_operations > 0
 
 
 @pytest.mark.parametrize("reading", [Rates(5), Probabilities(5)])

@@ -35,7 +35,7 @@ from eqprop.estimators.estimator import Estimate, Estimator, Report
 from eqprop.estimators.spread import spread
 from eqprop.thermal import Gibbs, Hmc, Mala, Nuts, UnadjustedLangevin, Underdamped
 from eqprop.thermal.chains import Chains, scatter
-from eqprop.thermal.ensemble import Average, nothing
+from eqprop.thermal.ensemble import Average, no_statistic
 from eqprop.thermal.estimator import Thermal, drift
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.free_energy import acceptance_ratio, bounds, integrate, jarzynski, log_mean_exp
@@ -48,7 +48,7 @@ from eqprop.thermal.rules import (
     path_integral,
     symmetric_nudge,
 )
-from eqprop.training.epoch import Images, start, train_epoch
+from eqprop.training.epoch import Examples, start, train_epoch
 from eqprop.training.figures.run import draw_run
 from eqprop.training.recipe_fit import fit
 from eqprop.training.recipes import RECIPES
@@ -159,7 +159,7 @@ def test_the_objective_four_ways_and_its_bounds():
     nodes = path_integral(beta, 12)
 
     def phases(betas):
-        out = source.average(model, x, y, jnp.asarray(betas), model.rest(x), KEY, nothing)
+        out = source.average(model, x, y, jnp.asarray(betas), model.rest(x), KEY, no_statistic)
         return out.costs, out.weights
 
     ends = jnp.array([0.0, beta])
@@ -523,7 +523,7 @@ def test_persistent_chains_go_on_from_batch_to_batch():
     """Without burn-in, and a step that hardly moves, they leave rest only if they persist."""
     model, x, _ = spins(Spin, (3, 4, 2))
     linear = layered((3, 4, 2), KEY, Linear(), Linear(), 0.1)
-    images = Images(normal(1, (64, 3)), jnp.arange(64) % 2, 1.0, 2)
+    images = Examples(normal(1, (64, 3)), jnp.arange(64) % 2, 1.0, 2)
     optimiser = optax.sgd(0.0)
     costs = {}
     for persistent in (False, True):
@@ -667,7 +667,7 @@ def test_the_report_says_how_the_phases_were():
 def test_the_divergence_reported_is_that_of_the_phases():
     """``KL(nudged || free)``, of all states of spins."""
     (model, x, y), source, ends = spins(), Enumeration(0.8), jnp.array([0.0, 0.9])
-    free, nudged = source.average(model, x, y, ends, model.rest(x), KEY, nothing).weights
+    free, nudged = source.average(model, x, y, ends, model.rest(x), KEY, no_statistic).weights
     result, _ = found(source, finite_nudge(0.9), (model, x, y))
     expected = jnp.mean(jnp.sum(nudged * jnp.log(nudged / free), -1))
     np.testing.assert_allclose(result.report.divergence, expected, rtol=1e-9)
@@ -716,7 +716,9 @@ def test_layers_phases_chains_and_examples_have_noise_of_their_own(sampler):
     model, x, y = lone_layers("h", "out"), jnp.zeros((500, 1)), jnp.zeros((500, 2))
     source = Chains(1.0, sampler, 2, burn=4, samples=1, thinning=1, common_noise=False)
     start, nudges = model.rest(x), jnp.zeros(2)
-    run = systems.quickly(lambda: source.average(model, x, y, nudges, start, KEY, nothing).states)
+    run = systems.quickly(
+        lambda: source.average(model, x, y, nudges, start, KEY, no_statistic).states
+    )
     assert_unrelated(run())
 
 
@@ -921,7 +923,9 @@ def test_the_forecast_is_the_averaged_likelihood():
     zero = jnp.zeros(1)
     run = systems.quickly(
         lambda: (
-            learner.source.average(model, x, y, zero, model.rest(x), KEY, nothing, record).records
+            learner.source.average(
+                model, x, y, zero, model.rest(x), KEY, no_statistic, record
+            ).records
         )
     )
     np.testing.assert_allclose(jnp.exp(seen.scores), jnp.mean(run(), 0), rtol=1e-9)

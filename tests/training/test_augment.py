@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from eqprop.training.data import randaugment
-from eqprop.training.data.augment import Flip, InTurn, RandomCrop, random_shift
+from eqprop.training.data.augment import Compose, Flip, RandomCrop, random_shift
 from eqprop.training.data.randaugment import MAPS, OPERATIONS, RandAugment, apply
 
 KEY = jax.random.key(3)
@@ -168,7 +168,7 @@ def test_operations_follow_one_another():
 
 def test_same_key_same_images_and_another_key_others():
     batch = jnp.asarray(np.stack([picture(i) for i in range(8)]))
-    augment = jax.jit(InTurn((Flip(), RandAugment(2), RandomCrop(2))))
+    augment = jax.jit(Compose((Flip(), RandAugment(2), RandomCrop(2))))
     first, again, other = (
         augment(batch, KEY),
         augment(batch, KEY),
@@ -205,7 +205,7 @@ def test_augmentations_in_turn_have_keys_of_their_own():
     def note(x, key):
         return jnp.concatenate([x, jax.random.uniform(key, (1,))])
 
-    one, other = InTurn((note, note))(jnp.zeros(0), KEY)
+    one, other = Compose((note, note))(jnp.zeros(0), KEY)
     assert one != other
 
 

@@ -32,10 +32,10 @@ from eqprop.training.data import (
 from eqprop.training.data import (
     sources as _sources,
 )
-from eqprop.training.data.datasets import Dataset, check, check_both, load, split_validation
+from eqprop.training.data.datasets import Dataset, check, check_both, load_dataset, split_validation
 from eqprop.training.data.formats import DataError, read_idx
 from eqprop.training.data.sources import Split
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 
 LOCAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL_DATA = Path(os.environ.get("EQPROP_DATA") or LOCAL_DATA)
@@ -140,40 +140,40 @@ def assert_tiny_mnist(dataset):
 
 
 def test_folder_with_the_files(mnist):
-    assert_tiny_mnist(load("mnist", mnist))
-    assert_tiny_mnist(load("mnist", str(mnist)))
+    assert_tiny_mnist(load_dataset("mnist", mnist))
+    assert_tiny_mnist(load_dataset("mnist", str(mnist)))
 
 
 def test_parent_folder(mnist):
     parent = mnist.parent / "parent"
     parent.mkdir()
     mnist.rename(parent / "mnist")
-    assert_tiny_mnist(load("mnist", parent))
+    assert_tiny_mnist(load_dataset("mnist", parent))
 
 
 def test_environment_variable_and_precedence_of_the_argument(mnist, monkeypatch):
     monkeypatch.setenv("EQPROP_DATA", str(mnist))
-    assert_tiny_mnist(load("mnist"))
+    assert_tiny_mnist(load_dataset("mnist"))
     with pytest.raises(FileNotFoundError, match="elsewhere"):
-        load("mnist", mnist / "elsewhere")
+        load_dataset("mnist", mnist / "elsewhere")
     monkeypatch.setenv("EQPROP_DATA", str(mnist / "elsewhere"))
-    assert_tiny_mnist(load("mnist", mnist))
+    assert_tiny_mnist(load_dataset("mnist", mnist))
 
 
 def test_unzipped_files(mnist):
     for name, array in ARRAYS.items():
         (mnist / f"{name}.gz").unlink()
         (mnist / name).write_bytes(idx(array))
-    assert_tiny_mnist(load("mnist", mnist))
+    assert_tiny_mnist(load_dataset("mnist", mnist))
     (mnist / "t10k-labels-idx1-ubyte").write_bytes(idx(np.array([1, 3])))
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: expected md5"):
-        load("mnist", mnist)
+        load_dataset("mnist", mnist)
 
 
 def test_missing_file_lists_names_and_folders(mnist):
     (mnist / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(FileNotFoundError) as caught:
-        load("mnist", mnist)
+        load_dataset("mnist", mnist)
     message = str(caught.value)
     names = (f"t10k-labels{mark}idx1-ubyte{end}" for mark in "-." for end in (".gz", ""))
     there = "t10k-images-idx3-ubyte.gz, train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz"
@@ -186,14 +186,14 @@ def test_missing_file_lists_names_and_folders(mnist):
 def test_missing_folder(tmp_path):
     absent = tmp_path / "nowhere"
     with pytest.raises(FileNotFoundError, match=r"nowhere \(absent\), got no such file"):
-        load("cifar-10", absent)
+        load_dataset("cifar-10", absent)
 
 
 def test_files_zipped_again_are_taken(mnist):
-    before = load("mnist", mnist)
+    before = load_dataset("mnist", mnist)
     for path in mnist.glob("*.gz"):
         path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1))
-    np.testing.assert_array_equal(load("mnist", mnist).train.x, before.train.x)
+    np.testing.assert_array_equal(load_dataset("mnist", mnist).train.x, before.train.x)
 
 
 def test_wrong_checksum_names_file_and_both_sums(mnist):
@@ -201,7 +201,7 @@ def test_wrong_checksum_names_file_and_both_sums(mnist):
     good, other = gzip.decompress(path.read_bytes()), idx(np.array([4, 0, 8]))
     path.write_bytes(gzip.compress(other))
     with pytest.raises(DataError) as caught:
-        load("mnist", mnist)
+        load_dataset("mnist", mnist)
     message = str(caught.value)
     assert f"{path}: expected md5 {md5(good)}, got md5 {md5(other)}" in message
     assert "or a file of another data set: point data_dir" in message
@@ -220,7 +220,7 @@ def test_damaged_gzip_names_the_file(mnist, damage):
     path = mnist / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: expected a complete gzip"):
-        load("mnist", mnist)
+        load_dataset("mnist", mnist)
 
 
 def test_images_and_labels_that_disagree_are_refused(mnist, monkeypatch):
@@ -231,7 +231,7 @@ def test_images_and_labels_that_disagree_are_refused(mnist, monkeypatch):
         (mnist / name).write_bytes(content)
     expect_idx(monkeypatch, plain, plain)
     with pytest.raises(DataError, match=r"labels: expected shape \(2,\).*got \(1,\)"):
-        load("mnist", mnist)
+        load_dataset("mnist", mnist)
 
 
 # --- CIFAR-10 -------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def test_cifar_100_takes_the_fine_labels(root, monkeypatch):
     train, images = hundred_blob([(19, 99), (0, 0), (7, 42)], 0)
     test, test_images = hundred_blob([(3, 77)], 1)
     hundred(monkeypatch, root, hundred_tar(train, test))
-    found = load("cifar-100", root)
+    found = load_dataset("cifar-100", root)
     np.testing.assert_array_equal(found.train.x, images)
     np.testing.assert_array_equal(found.train.y, [99, 0, 42])
     np.testing.assert_array_equal(found.test.x, test_images)
@@ -350,13 +350,13 @@ def test_cifar_100_with_another_checksum(root, monkeypatch):
     content = hundred_tar(hundred_blob([(1, 2)], 0)[0], hundred_blob([(3, 4)], 1)[0])
     hundred(monkeypatch, root, content, md5=_sources.CIFAR_100.md5)
     with pytest.raises(DataError, match=r"cifar-100-binary\.tar\.gz: expected md5 03b5dce0"):
-        load("cifar-100", root)
+        load_dataset("cifar-100", root)
 
 
 def test_cifar_100_refuses_records_of_one_label(root, monkeypatch):
     hundred(monkeypatch, root, hundred_tar(BLOBS["test_batch.bin"][0], b""))
     with pytest.raises(DataError, match=r"train\.bin: expected a positive multiple of 3074 bytes"):
-        load("cifar-100", root)
+        load_dataset("cifar-100", root)
 
 
 def test_frame_puts_images_in_the_middle():
@@ -384,7 +384,7 @@ def test_read_cifar_refuses_other_lengths(size):
 
 
 def test_cifar_tar_xz(cifar):
-    assert_tiny_cifar(load("cifar-10", cifar))
+    assert_tiny_cifar(load_dataset("cifar-10", cifar))
 
 
 def test_cifar_tar_gz_in_a_subfolder_with_dotted_member_names(root, monkeypatch):
@@ -392,7 +392,7 @@ def test_cifar_tar_gz_in_a_subfolder_with_dotted_member_names(root, monkeypatch)
     (root / "cifar-10").mkdir()
     archive = cifar_tar("w:gz", blob_bytes(), prefix=f"./{FOLDER}/")
     (root / "cifar-10" / "cifar-10-binary.tar.gz").write_bytes(archive)
-    assert_tiny_cifar(load("cifar-10", root))
+    assert_tiny_cifar(load_dataset("cifar-10", root))
 
 
 def test_cifar_unpacked_folder_needs_no_cache(root, cache, monkeypatch):
@@ -401,15 +401,15 @@ def test_cifar_unpacked_folder_needs_no_cache(root, cache, monkeypatch):
     folder.mkdir()
     for name, blob in blob_bytes().items():
         (folder / name).write_bytes(blob)
-    assert_tiny_cifar(load("cifar-10", root))
-    assert_tiny_cifar(load("cifar-10", folder))
+    assert_tiny_cifar(load_dataset("cifar-10", root))
+    assert_tiny_cifar(load_dataset("cifar-10", folder))
     assert not cache.exists()
     (folder / "data_batch_2.bin").write_bytes(bytes(2 * 3073))
     with pytest.raises(DataError, match=r"data_batch_2\.bin: expected md5 .*\(6146 bytes\)"):
-        load("cifar-10", root)
+        load_dataset("cifar-10", root)
     (folder / "data_batch_2.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"expected data_batch_2\.bin in"):
-        load("cifar-10", root)
+        load_dataset("cifar-10", root)
 
 
 def test_cifar_member_with_another_checksum(root, monkeypatch):
@@ -417,7 +417,7 @@ def test_cifar_member_with_another_checksum(root, monkeypatch):
     members = {**blob_bytes(), "data_batch_3.bin": bytes(3073)}
     (root / "cifar-10-binary.tar.gz").write_bytes(cifar_tar("w:gz", members))
     with pytest.raises(DataError, match=r"tar\.gz.data_batch_3\.bin: expected md5"):
-        load("cifar-10", root)
+        load_dataset("cifar-10", root)
 
 
 def test_cifar_archive_without_a_member(root, monkeypatch):
@@ -426,7 +426,7 @@ def test_cifar_archive_without_a_member(root, monkeypatch):
     del members["test_batch.bin"]
     (root / "cifar-10-binary.tar.xz").write_bytes(cifar_tar("w:xz", members))
     with pytest.raises(DataError, match=r"an archive without \['.*/test_batch\.bin'\]"):
-        load("cifar-10", root)
+        load_dataset("cifar-10", root)
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
@@ -436,15 +436,15 @@ def test_cifar_archive_cut_short(root, cache, monkeypatch, mode, keep):
     path = root / f"cifar-10-binary.tar.{mode[2:]}"
     path.write_bytes(cifar_tar(mode, blob_bytes())[:keep])
     with pytest.raises(DataError, match=f"tar.{mode[2:]}: expected a complete tar archive"):
-        load("cifar-10", root)
+        load_dataset("cifar-10", root)
     assert not cache.exists()
 
 
 def test_cifar_second_load_comes_from_the_cache(cifar, cache, monkeypatch):
-    load("cifar-10", cifar)
+    load_dataset("cifar-10", cifar)
     assert [path.suffix for path in cache.iterdir()] == [".npz"]
     monkeypatch.setattr(_sources, "read_tar", None)
-    assert_tiny_cifar(load("cifar-10", cifar))
+    assert_tiny_cifar(load_dataset("cifar-10", cifar))
 
 
 def flip_last_third(content):
@@ -470,21 +470,21 @@ def npz_of(blobs):
     ],
 )
 def test_damaged_cache_is_rebuilt_with_a_warning(cifar, cache, damage):
-    load("cifar-10", cifar)
+    load_dataset("cifar-10", cifar)
     (file,) = cache.iterdir()
     good = file.read_bytes()
     file.write_bytes(damage(good))
     with pytest.warns(RuntimeWarning, match="damaged one. Rebuilding it"):
-        dataset = load("cifar-10", cifar)
+        dataset = load_dataset("cifar-10", cifar)
     assert_tiny_cifar(dataset)
     assert _formats.read_npz(file, 10**6) == blob_bytes()
-    assert_tiny_cifar(load("cifar-10", cifar))
+    assert_tiny_cifar(load_dataset("cifar-10", cifar))
 
 
 def test_cache_folder_that_cannot_be_made_only_warns(cifar, cache):
     cache.write_text("a file where the folder should be")
     with pytest.warns(RuntimeWarning, match="expected to keep an unpacked copy"):
-        dataset = load("cifar-10", cifar)
+        dataset = load_dataset("cifar-10", cifar)
     assert_tiny_cifar(dataset)
 
 
@@ -495,7 +495,7 @@ def test_full_cache_disk_only_warns_and_leaves_nothing(cifar, cache, monkeypatch
 
     monkeypatch.setattr(np, "savez", savez)
     with pytest.warns(RuntimeWarning, match="No space left on device"):
-        dataset = load("cifar-10", cifar)
+        dataset = load_dataset("cifar-10", cifar)
     assert_tiny_cifar(dataset)
     assert list(cache.iterdir()) == []
 
@@ -505,7 +505,7 @@ def test_cifar_plain_tar(root, monkeypatch, name):
     expect_cifar(monkeypatch)
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_bytes(cifar_tar("w:", blob_bytes()))
-    assert_tiny_cifar(load("cifar-10", root))
+    assert_tiny_cifar(load_dataset("cifar-10", root))
 
 
 # --- layouts of others ----------------------------------------------------------------------
@@ -521,7 +521,7 @@ def test_idx_files_as_others_name_and_place_them(mnist, place, end, mark):
         (mnist / f"{name}.gz").unlink()
         path = mnist / place / f"{name.replace('-idx', f'{mark}idx')}{end}"
         path.write_bytes(content if end else gzip.decompress(content))
-    assert_tiny_mnist(load("mnist", mnist))
+    assert_tiny_mnist(load_dataset("mnist", mnist))
 
 
 def test_the_python_layout_is_read_and_nothing_in_it_carried_out(root, monkeypatch):
@@ -530,18 +530,18 @@ def test_the_python_layout_is_read_and_nothing_in_it_carried_out(root, monkeypat
     folder.mkdir()
     for name, blob in python_bytes().items():
         (folder / name).write_bytes(blob)
-    assert_tiny_cifar(load("cifar-10", root))
-    assert_tiny_cifar(load("cifar-10", folder))
+    assert_tiny_cifar(load_dataset("cifar-10", root))
+    assert_tiny_cifar(load_dataset("cifar-10", folder))
     (folder / "test_batch").write_bytes(b"cos\nsystem\n(U\x04false\x85R.")
     with pytest.raises(DataError, match=r"test_batch: expected md5"):
-        load("cifar-10", root)
+        load_dataset("cifar-10", root)
 
 
 def test_the_archive_of_the_python_layout(root, monkeypatch):
     expect_cifar(monkeypatch)
     archive = cifar_tar("w:gz", python_bytes(), "cifar-10-batches-py/")
     (root / "cifar-10-python.tar.gz").write_bytes(archive)
-    assert_tiny_cifar(load("cifar-10", root))
+    assert_tiny_cifar(load_dataset("cifar-10", root))
 
 
 @pytest.mark.parametrize(
@@ -568,11 +568,11 @@ def test_a_layout_that_is_not_read_is_named(root):
     with pytest.raises(
         FileNotFoundError, match=r"expected cifar-100-binary.tar.gz in .*\(holds cifar-100-p"
     ):
-        load("cifar-100", root)
+        load_dataset("cifar-100", root)
     for i in range(20):
         (root / f"file-{i}").touch()
     with pytest.raises(FileNotFoundError, match=r"holds .*, file-\d+ and 13 more\)"):
-        load("cifar-100", root)
+        load_dataset("cifar-100", root)
 
 
 # --- sizes ----------------------------------------------------------------------------------
@@ -605,7 +605,7 @@ def test_an_idx_file_of_endless_zeros_is_read_to_its_bound(mnist, small, zipped)
 
     def refused():
         with pytest.raises(DataError, match=rf"{path}: expected at most 4000 bytes"):
-            load("mnist", mnist)
+            load_dataset("mnist", mnist)
 
     assert memory_of(refused) < 10**6
 
@@ -620,7 +620,7 @@ def test_an_archive_is_read_to_its_bound(root, small, monkeypatch, mode):
 
     def refused():
         with pytest.raises(DataError, match=rf"{name}: expected at most 60000 bytes"):
-            load("cifar-10", root)
+            load_dataset("cifar-10", root)
 
     assert memory_of(refused) < 2 * 10**7  # xz remembers 8 MiB
 
@@ -642,21 +642,21 @@ def test_a_sparse_member_is_not_blown_up(root, small, monkeypatch):
     with pytest.raises(
         DataError, match=r"members of a size, got .*data_batch_1.bin of 1000000000000 bytes"
     ):
-        load("cifar-10", root)
+        load_dataset("cifar-10", root)
 
 
 def test_an_unpacked_copy_that_blows_up_is_rebuilt(cifar, cache, small):
-    load("cifar-10", cifar)
+    load_dataset("cifar-10", cifar)
     (file,) = cache.iterdir()
     np.savez_compressed(file, **{"data_batch_1.bin": np.zeros(4 * 10**7, np.uint8)})
     with pytest.warns(RuntimeWarning, match="damaged one. Rebuilding it"):
-        assert memory_of(lambda: assert_tiny_cifar(load("cifar-10", cifar))) < 2 * 10**7
+        assert memory_of(lambda: assert_tiny_cifar(load_dataset("cifar-10", cifar))) < 2 * 10**7
 
 
 def test_an_archive_of_another_size_is_refused_before_its_checksum(root, small, monkeypatch):
     hundred(monkeypatch, root, bytes(10**6))
     with pytest.raises(DataError, match=r"cifar-100-binary.tar.gz: expected at most 60000 bytes"):
-        load("cifar-100", root)
+        load_dataset("cifar-100", root)
 
 
 # --- without a home -------------------------------------------------------------------------
@@ -670,12 +670,12 @@ def no_home(project):
 def test_without_a_home_local_files_are_read(cifar, monkeypatch, os_cache):
     monkeypatch.setattr(_sources, "cache_dir", _fetch.cache_dir)
     monkeypatch.setattr("pooch.os_cache", os_cache)
-    assert_tiny_cifar(load("cifar-10", cifar))
+    assert_tiny_cifar(load_dataset("cifar-10", cifar))
     with pytest.raises(FileNotFoundError, match=r"a user without a home. Set HOME .* data_dir"):
-        load("mnist")
+        load_dataset("mnist")
     with pytest.raises(FileNotFoundError, match=r"~/nowhere \(absent\)"):
         monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-        load("mnist", "~/nowhere")
+        load_dataset("mnist", "~/nowhere")
 
 
 # --- download -------------------------------------------------------------------------------
@@ -714,24 +714,24 @@ def served_mnist(server, monkeypatch):
 
 
 def test_download_fills_the_cache_once(served_mnist, cache):
-    assert_tiny_mnist(load("mnist"))
+    assert_tiny_mnist(load_dataset("mnist"))
     assert len(list((cache / "mnist").iterdir())) == 4
     for path in served_mnist.iterdir():
         path.unlink()
-    assert_tiny_mnist(load("mnist"))
+    assert_tiny_mnist(load_dataset("mnist"))
 
 
 def test_download_with_another_checksum(served_mnist, cache):
     (served_mnist / "train-labels-idx1-ubyte.gz").write_bytes(b"not what was published")
     with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz: expected md5"):
-        load("mnist")
+        load_dataset("mnist")
     assert [path.name for path in (cache / "mnist").iterdir()] == ["train-images-idx3-ubyte.gz"]
 
 
 def test_a_download_that_does_not_end_is_stopped(served_mnist, cache, small):
     (served_mnist / "train-images-idx3-ubyte.gz").write_bytes(bytes(10**6))
     with pytest.raises(DataError, match=r"train-images.*expected md5 .*more bytes than the file"):
-        load("mnist")
+        load_dataset("mnist")
     assert list((cache / "mnist").iterdir()) == []
 
 
@@ -740,7 +740,7 @@ def test_download_that_fails_says_what_to_do(served_mnist):
     with pytest.raises(
         FileNotFoundError, match=r"(?s)from http.*404.*Check the connection.*--data"
     ):
-        load("mnist")
+        load_dataset("mnist")
 
 
 def test_download_to_a_folder_that_cannot_be_made(served_mnist, cache):
@@ -748,7 +748,7 @@ def test_download_to_a_folder_that_cannot_be_made(served_mnist, cache):
     with pytest.raises(
         FileNotFoundError, match=r"to .*cache.*Check the connection and that folder"
     ):
-        load("mnist")
+        load_dataset("mnist")
 
 
 def test_cifar_download(server, cache, monkeypatch):
@@ -756,10 +756,10 @@ def test_cifar_download(server, cache, monkeypatch):
     archive = cifar_tar("w:gz", blob_bytes())
     (folder / "tiny.tar.gz").write_bytes(archive)
     expect_cifar(monkeypatch, url=f"{url}tiny.tar.gz", archive_md5=md5(archive))
-    assert_tiny_cifar(load("cifar-10"))
+    assert_tiny_cifar(load_dataset("cifar-10"))
     (cache / "cifar-10" / "tiny.tar.gz").unlink()
     (folder / "tiny.tar.gz").unlink()
-    assert_tiny_cifar(load("cifar-10"))
+    assert_tiny_cifar(load_dataset("cifar-10"))
 
 
 # --- names, check, split_validation ---------------------------------------------------------
@@ -780,12 +780,12 @@ def test_names():
 @pytest.mark.parametrize(("name", "close"), [("MNIST", "mnist"), ("cifar10", "cifar-10")])
 def test_unknown_name_suggests_a_close_one(name, close):
     with pytest.raises(ValueError, match=f"digits, mnist.*got '{name}'.*Did you mean '{close}'"):
-        load(name)
+        load_dataset(name)
 
 
 def test_unknown_name_without_a_close_one():
     with pytest.raises(ValueError, match=r"got 'imagenet-22k'\.$"):
-        load("imagenet-22k")
+        load_dataset("imagenet-22k")
 
 
 def a_split(n=4, dtype=np.uint8):
@@ -799,7 +799,7 @@ def test_what_check_accepts_becomes_the_same_batch(dtype, labels):
     images = np.arange(48).reshape(2, 4, 3, 2).astype(dtype).transpose(1, 0, 2, 3)[::-1, :, :, :1]
     y = np.arange(8, dtype=labels)[::-2] // 2
     check(Split(images, y), 4)
-    given = Images(jnp.asarray(images), jnp.asarray(y), 2.0, 4)
+    given = Examples(jnp.asarray(images), jnp.asarray(y), 2.0, 4)
     x, one_hot = given.batch(given.x, given.y, None)
     np.testing.assert_array_equal(x, images.astype(float) / 2)
     np.testing.assert_array_equal(np.argmax(one_hot, 1), [3, 2, 1, 0])
@@ -907,7 +907,7 @@ def test_split_validation_refuses_empty_parts(n):
 
 
 def test_digits_values():
-    digits = load("digits", data_dir="ignored")
+    digits = load_dataset("digits", data_dir="ignored")
     assert digits.train.x.shape == (1437, 8, 8, 1) and digits.test.x.shape == (360, 8, 8, 1)
     assert digits.train.x.dtype == np.uint8 and digits.train.y.dtype == np.int32
     assert (digits.classes, digits.scale, digits.image_shape) == (10, 16, (8, 8, 1))
@@ -920,7 +920,7 @@ def test_digits_values():
 
 
 def test_digits_split_is_the_published_one():
-    digits = load("digits")
+    digits = load_dataset("digits")
     assert digits.train.y[:10].tolist() == [8, 7, 8, 7, 7, 8, 1, 7, 8, 3]
     assert digits.test.y[:10].tolist() == [6, 6, 6, 2, 5, 6, 6, 2, 2, 1]
     assert md5(digits.test.x.tobytes()) == "8d88ec880ac09baa80f91e35b117942d"
@@ -928,7 +928,7 @@ def test_digits_split_is_the_published_one():
 
 def test_digits_are_those_of_sklearn():
     bunch = pytest.importorskip("sklearn.datasets").load_digits()
-    digits = load("digits")
+    digits = load_dataset("digits")
     mine = [
         (int(y), x.tobytes())
         for part in (digits.train, digits.test)
@@ -940,7 +940,7 @@ def test_digits_are_those_of_sklearn():
 
 def test_digits_need_neither_sklearn_nor_pooch():
     program = (
-        "import sys; from eqprop.training.data.datasets import load; load('digits');"
+        "import sys; from eqprop.training.data.datasets import load_dataset; load_dataset('digits');"
         "print(sorted({'sklearn', 'pooch'} & set(sys.modules)))"
     )
     run = subprocess.run(
@@ -962,7 +962,7 @@ def moments(images):
 
 @needs("mnist")
 def test_real_mnist():
-    mnist = load("mnist", REAL_DATA)
+    mnist = load_dataset("mnist", REAL_DATA)
     assert mnist.train.x.shape == (60000, 28, 28, 1) and mnist.test.x.shape == (10000, 28, 28, 1)
     train, test = np.bincount(mnist.train.y).tolist(), np.bincount(mnist.test.y).tolist()
     assert train == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -973,7 +973,9 @@ def test_real_mnist():
 
 @needs("mnist")
 def test_real_mnist_100_is_the_first_of_each_class():
-    whole, small, all_tests = (load(n, REAL_DATA) for n in ("mnist", "mnist-100", "mnist-1000"))
+    whole, small, all_tests = (
+        load_dataset(n, REAL_DATA) for n in ("mnist", "mnist-100", "mnist-1000")
+    )
     assert np.bincount(small.train.y).tolist() == [100] * 10
     assert np.bincount(small.test.y).tolist() == [10] * 10
     threes = whole.train.x[whole.train.y == 3][:100]
@@ -984,7 +986,7 @@ def test_real_mnist_100_is_the_first_of_each_class():
 
 @needs("fashion-mnist")
 def test_real_fashion_mnist():
-    fashion = load("fashion-mnist", REAL_DATA / "fashion-mnist")
+    fashion = load_dataset("fashion-mnist", REAL_DATA / "fashion-mnist")
     assert fashion.train.x.shape == (60000, 28, 28, 1)
     assert np.bincount(fashion.train.y).tolist() == [6000] * 10
     assert np.bincount(fashion.test.y).tolist() == [1000] * 10
@@ -995,7 +997,7 @@ def test_real_fashion_mnist():
 @needs("fashion-mnist")
 def test_real_mnist_is_not_taken_for_fashion_mnist():
     with pytest.raises(DataError, match="expected md5 f4a8712d7a061bf5bd6d2ca38dc4d50a"):
-        load("fashion-mnist", REAL_DATA / "mnist")
+        load_dataset("fashion-mnist", REAL_DATA / "mnist")
 
 
 @needs("mnist")
@@ -1003,12 +1005,12 @@ def test_real_mnist_unzipped(root):
     for name in _sources.IDX_NAMES:
         packed = (REAL_DATA / "mnist" / f"{name}.gz").read_bytes()
         (root / name).write_bytes(gzip.decompress(packed))
-    assert load("mnist", root).train.x.shape == (60000, 28, 28, 1)
+    assert load_dataset("mnist", root).train.x.shape == (60000, 28, 28, 1)
 
 
 @needs("cifar-10")
 def test_real_cifar(cache, monkeypatch):
-    cifar = load("cifar-10", REAL_DATA)
+    cifar = load_dataset("cifar-10", REAL_DATA)
     assert cifar.train.x.shape == (50000, 32, 32, 3) and cifar.test.x.shape == (10000, 32, 32, 3)
     assert np.bincount(cifar.train.y).tolist() == [5000] * 10
     assert np.bincount(cifar.test.y).tolist() == [1000] * 10
@@ -1016,7 +1018,7 @@ def test_real_cifar(cache, monkeypatch):
     np.testing.assert_allclose(mean, [0.49139968, 0.48215841, 0.44653091], atol=1e-7)
     np.testing.assert_allclose(std, [0.24703223, 0.24348513, 0.26158784], atol=1e-7)
     monkeypatch.setattr(_sources, "read_tar", None)
-    again = load("cifar-10", REAL_DATA)
+    again = load_dataset("cifar-10", REAL_DATA)
     np.testing.assert_array_equal(again.train.x, cifar.train.x)
     np.testing.assert_array_equal(again.test.y, cifar.test.y)
     for path in cache.iterdir():

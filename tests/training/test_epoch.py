@@ -40,7 +40,7 @@ from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.epoch import (
     DivergedError,
-    Images,
+    Examples,
     evaluate,
     keep_best,
     require_finite,
@@ -72,7 +72,7 @@ def toy(seed=0, examples=12, size=2, classes=3):
 
 
 def on_device(data):
-    return Images(jnp.asarray(data.train.x), jnp.asarray(data.train.y), data.scale, data.classes)
+    return Examples(jnp.asarray(data.train.x), jnp.asarray(data.train.y), data.scale, data.classes)
 
 
 def named(tree):
@@ -102,7 +102,7 @@ def count(examples, batch, key=KEY, epoch=0):
     """Each compiled call of an epoch: how often every example was seen in it, and its progress."""
     model = Model(FunctionEnergy(nothing, jnp.zeros(examples), {"out": (2,)}), SquaredError())
     begin = start(model, IDENTITY)._replace(epoch=jnp.asarray(epoch, jnp.int32))
-    images = Images(jnp.arange(examples)[:, None], jnp.zeros(examples, jnp.int32), 1.0, 2)
+    images = Examples(jnp.arange(examples)[:, None], jnp.zeros(examples, jnp.int32), 1.0, 2)
     before, calls = np.zeros(examples), []
     for state, progress in train_epoch(begin, images, Count(), IDENTITY, batch, key):
         after = np.asarray(state.model.energy.params)

@@ -550,7 +550,7 @@ def test_what_ends_a_run_and_which_epoch_is_tested(tmp_path, monkeypatch, change
     metrics = {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0}
 
     def idle(state, *unused):
-        yield state, train.Progress(int(state.epoch), 1, 1, metrics)
+        yield state, train.StepReport(int(state.epoch), 1, 1, metrics)
 
     def same(*unused):
         return train.Evaluation(0.9, 1.0, {})
@@ -568,7 +568,7 @@ def idle(rows):
         at = int(state.epoch)
         model = jax.tree.map(lambda a: jnp.full_like(a, at) if eqx.is_array(a) else a, state.model)
         seen = {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0} | rows[at]
-        yield state._replace(model=model), train.Progress(at, 1, 1, seen)
+        yield state._replace(model=model), train.StepReport(at, 1, 1, seen)
 
     return epoch
 
@@ -606,7 +606,7 @@ def test_a_run_is_evaluated_on_its_device(tmp_path, monkeypatch):
     def still(state, *unused):
         yield (
             state,
-            train.Progress(0, 1, 1, dict.fromkeys(("loss", "gradient_norm", "saturated"), 0.0)),
+            train.StepReport(0, 1, 1, dict.fromkeys(("loss", "gradient_norm", "saturated"), 0.0)),
         )
 
     monkeypatch.setattr(fit_module, "train_epoch", still)

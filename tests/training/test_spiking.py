@@ -16,7 +16,7 @@ from eqprop.energies.model import Model
 from eqprop.energies.units.noise import uniform
 from eqprop.estimators.audit import compare
 from eqprop.spiking import (
-    Bernoulli,
+    Drawn,
     Probabilities,
     Rates,
     SigmaDelta,
@@ -124,7 +124,7 @@ def test_every_field_builds_what_it_says():
     assert free.firing == SigmaDelta() and free.leak == 0.7 and free.graded == ("out",)
     crowds = dataclasses.replace(recipe, population=2, layer_populations=(1, 8))
     crowds.check()
-    assert crowds.free_phase().firing == {"h1": Bernoulli(2), "out": Bernoulli(16)}
+    assert crowds.free_phase().firing == {"h1": Drawn(2), "out": Drawn(16)}
 
 
 def test_silent_and_busy_neurons_are_warned_of():
@@ -225,7 +225,7 @@ def test_sigma_delta_is_within_one_spike_of_its_rate(p):
 
 
 def test_bernoulli_fires_at_its_rate():
-    spikes = constant_current(0.3, Spiking(1.0, 4000, Rates(1), Bernoulli()), 4000)
+    spikes = constant_current(0.3, Spiking(1.0, 4000, Rates(1), Drawn()), 4000)
     np.testing.assert_allclose(spikes.mean(), 0.3, atol=4 * (0.21 / 4000) ** 0.5)
 
 

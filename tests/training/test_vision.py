@@ -22,11 +22,11 @@ from eqprop.training.assemble import (
     make_solver,
     make_source,
 )
-from eqprop.training.data.augment import Flip, InTurn, RandomCrop
+from eqprop.training.data.augment import Compose, Flip, RandomCrop
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.randaugment import RandAugment
 from eqprop.training.data.sources import Split
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError
 from eqprop.training.predict import longest
@@ -86,7 +86,7 @@ def test_published_recipe():
     assert (FULL.learning_rate, FULL.beta, FULL.weight_decay) == (0.03, 0.1, 2.5e-4)
     assert (FULL.epochs, FULL.batch_size, FULL.final_rate) == (300, 128, 2e-6)
     augment = make_augment(FULL)
-    assert augment == InTurn((Flip(), RandAugment(3, 9), RandomCrop(4)))
+    assert augment == Compose((Flip(), RandAugment(3, 9), RandomCrop(4)))
     for recipe in (r for r in RECIPES.values() if isinstance(r, VisionRecipe)):
         recipe.check()
 
@@ -109,7 +109,7 @@ def test_images_of_28_pixels_are_framed():
 
 def test_normalisation_is_by_channel():
     x = jnp.asarray(OWN.train.x[:4])
-    images = Images(x, jnp.asarray(OWN.train.y[:4]), 255.0, 3, (0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
+    images = Examples(x, jnp.asarray(OWN.train.y[:4]), 255.0, 3, (0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
     got, _ = images.batch(x, images.y, (6, 6, 3))
     wanted = (np.asarray(x) / 255 - [0.1, 0.2, 0.3]) / [0.5, 1.0, 2.0]
     np.testing.assert_allclose(got, wanted, rtol=1e-12)

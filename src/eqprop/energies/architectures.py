@@ -16,8 +16,8 @@ from eqprop._arguments import Count, checked
 from eqprop.energies.costs import CrossEntropy, SquaredError
 from eqprop.energies.feedback import Enlarged
 from eqprop.energies.model import Model
-from eqprop.energies.network import INPUT, Layer, Network, Op
-from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, MaxPool, uniform
+from eqprop.energies.network import INPUT, Layer, Network
+from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, MaxPool, Op, uniform_weights
 from eqprop.energies.units.interval import Box, Linear, relu6
 from eqprop.energies.units.oscillator import Oscillator
 from eqprop.energies.units.unit import Unit
@@ -142,7 +142,7 @@ def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
 
     keys = jax.random.split(key, len(fan_in))
     drawn = [
-        uniform(k, network.layers[name].bias.shape, fan_in[name], gain)
+        uniform_weights(k, network.layers[name].bias.shape, fan_in[name], gain)
         for k, name in zip(keys, fan_in, strict=True)
     ]
     biased: Model = eqx.tree_at(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
 from eqprop._arguments import Checked, Count, checked
-from eqprop.energies.ops import uniform
+from eqprop.energies.ops import uniform_weights
 from eqprop.energies.units.unit import State
 
 
@@ -82,7 +82,7 @@ class CrossEntropy(Cost):
     def init(
         cls, key: PRNGKeyArray, features: Count, classes: Count, output: str, gain: float = 1.0
     ) -> "CrossEntropy":
-        weight = uniform(key, (features, classes), features, gain)
+        weight = uniform_weights(key, (features, classes), features, gain)
         return cls(weight=weight, bias=jnp.zeros(classes), output=output)
 
     def predict(self, shown: State) -> Array:

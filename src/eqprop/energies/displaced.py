@@ -147,7 +147,7 @@ def about(phase: Clamped, origin: State, fields: State, scale: Array, dtype: Any
     return cast(dataclasses.replace(network, units=units, drive=drive), dtype)
 
 
-def nothing(like: State, dtype: Any) -> State:
+def no_difference(like: State, dtype: Any) -> State:
     """No difference."""
     return {name: jnp.zeros(z.shape, dtype) for name, z in like.items()}
 

@@ -24,8 +24,8 @@ from jaxtyping import Array, Inexact
 from eqprop._arguments import checked
 from eqprop.energies.costs import Cost
 from eqprop.energies.model import Model
-from eqprop.energies.network import INPUT, Layer, Network, Op
-from eqprop.energies.ops import Scaled, is_homogeneous
+from eqprop.energies.network import INPUT, Layer, Network
+from eqprop.energies.ops import Op, Scaled, is_homogeneous
 from eqprop.energies.units.interval import Box, Linear
 from eqprop.energies.units.oscillator import Oscillator
 from eqprop.energies.units.stiff import Stiff

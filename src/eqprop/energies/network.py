@@ -9,7 +9,7 @@ couple component by component to their like, and by what they `read` to everythi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +19,7 @@ from jaxtyping import Array
 
 from eqprop._arguments import Checked, Count
 from eqprop.energies.energy import Clamped, Energy
+from eqprop.energies.ops import Op
 from eqprop.energies.units.unit import State, Unit, Units, read
 
 
@@ -56,8 +57,6 @@ def alternate(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 INPUT, COST = "x", "cost"
-
-Op = Callable[[Array], Array]
 
 
 class Layer(Checked):

@@ -22,7 +22,7 @@ from eqprop.energies.derivatives import constant
 T = TypeVar("T")
 
 
-def uniform(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, gain: float) -> Array:
+def uniform_weights(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, gain: float) -> Array:
     """``U(-gain / sqrt(fan_in), +gain / sqrt(fan_in))``."""
     bound = gain / fan_in**0.5
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
@@ -36,7 +36,7 @@ class Dense(Checked):
     @classmethod
     @checked
     def init(cls, key: PRNGKeyArray, inputs: Count, outputs: Count, gain: float = 1.0) -> Dense:
-        return cls(uniform(key, (inputs, outputs), inputs, gain))
+        return cls(uniform_weights(key, (inputs, outputs), inputs, gain))
 
     def __call__(self, u: Array) -> Array:
         return u.reshape(-1) @ self.weight
@@ -50,7 +50,7 @@ class Lateral(Checked):
     @classmethod
     @checked
     def init(cls, key: PRNGKeyArray, size: Count, gain: float = 0.1) -> Lateral:
-        return cls(uniform(key, (size, size), size, gain))
+        return cls(uniform_weights(key, (size, size), size, gain))
 
     @property
     def matrix(self) -> Array:
@@ -87,7 +87,7 @@ class Conv(Checked):
         """``padding`` keeps the image size at stride 1 unless given."""
         shape = (kernel, kernel, inputs, outputs)
         padding = (kernel - 1) // 2 if padding is None else padding
-        return cls(uniform(key, shape, inputs * kernel * kernel, gain), stride, padding)
+        return cls(uniform_weights(key, shape, inputs * kernel * kernel, gain), stride, padding)
 
     def __call__(self, u: Array) -> Array:
         return conv(u[None], self.kernel, self.stride, self.padding)[0]

@@ -72,7 +72,7 @@ def asymmetry(displacements: State) -> Array:
     return jnp.abs(first - last) / jnp.where(both > 0, both, 1.0)
 
 
-def response(
+def relative_response(
     model: Model, x: Array, y: Array, betas: Array, free: State, displacements: State
 ) -> Array:
     """``|last - first|`` over what the output layer alone would answer from the free state (batch, ...)."""

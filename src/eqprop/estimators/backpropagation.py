@@ -52,10 +52,10 @@ class Backpropagation(Estimator):
         return Estimate(value, gradient, end, Report())
 
     def rival(self) -> Rival:
-        return through_time(self.solver)
+        return rival_of(self.solver)
 
 
-def through_time(solver: Solver) -> Rival:
+def rival_of(solver: Solver) -> Rival:
     """The exact gradient where a solver takes a number of steps, and not to an equilibrium."""
     if isinstance(solver, Iterative) and solver.tolerance is None:
         return Rival("back-propagation through time", Backpropagation(solver, solver.max_steps))

@@ -21,7 +21,7 @@ from jaxtyping import Array, Inexact, PRNGKeyArray
 
 from eqprop._arguments import Checked, checked, concrete
 
-Phases = Inexact[Array, " phases"]
+PerPhase = Inexact[Array, " phases"]
 
 LOUD = 0.1
 
@@ -30,7 +30,7 @@ class Contrast(Checked):
     """A source of ``(betas, coefficients)``, both of shape (phases,)."""
 
     @abstractmethod
-    def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
+    def draw(self, key: PRNGKeyArray) -> tuple[PerPhase, PerPhase]:
         """The nudges and the weights of one gradient."""
 
     @property
@@ -51,7 +51,7 @@ class Fixed(Contrast):
     def opposed(self) -> bool:
         return self.pair
 
-    def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
+    def draw(self, key: PRNGKeyArray) -> tuple[PerPhase, PerPhase]:
         return jnp.asarray(self.betas), jnp.asarray(self.coefficients)
 
 
@@ -64,7 +64,7 @@ class RandomSign(Contrast):
     def __check_init__(self) -> None:
         _nonzero(self.beta)
 
-    def draw(self, key: PRNGKeyArray) -> tuple[Phases, Phases]:
+    def draw(self, key: PRNGKeyArray) -> tuple[PerPhase, PerPhase]:
         beta = jax.random.rademacher(key, (), jnp.result_type(float)) * self.beta
         return jnp.stack([jnp.zeros_like(beta), beta]), jnp.stack([-1 / beta, 1 / beta])
 

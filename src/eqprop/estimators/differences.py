@@ -20,7 +20,7 @@ from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 from eqprop._arguments import FloatType, checked
 from eqprop.energies.costs import Cost
 from eqprop.energies.derivatives import stopped, with_own_gradient
-from eqprop.energies.displaced import about, nothing, require_affine, require_quadratic
+from eqprop.energies.displaced import about, no_difference, require_affine, require_quadratic
 from eqprop.energies.energy import Clamped, field, finite, norm
 from eqprop.energies.model import Batch, Model, Nudged, require_examples
 from eqprop.energies.network import ClampedNetwork, Edge
@@ -28,9 +28,15 @@ from eqprop.energies.ops import freeze, near
 from eqprop.energies.slopes import require_slopes
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State, embed, read
-from eqprop.estimators.answer import Answer, asked, asymmetry, reached, warn_of_answer
-from eqprop.estimators.answer import response as response_of
-from eqprop.estimators.backpropagation import through_time
+from eqprop.estimators.answer import (
+    Answer,
+    asked,
+    asymmetry,
+    reached,
+    relative_response,
+    warn_of_answer,
+)
+from eqprop.estimators.backpropagation import rival_of
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.equilibrium import Phases
 from eqprop.estimators.estimator import Estimate, Estimator, Report, Rival, by_phase, mean_loss
@@ -89,7 +95,7 @@ def response(
         y=y,
         beta=jnp.sign(beta).astype(dtype),
     )
-    found, info = solver.settle(nudged, nothing(origin, dtype))
+    found, info = solver.settle(nudged, no_difference(origin, dtype))
     info = lost_unless(finite(fields), info)
     return origin, {name: scale * e.astype(scale.dtype) for name, e in found.items()}, info
 
@@ -210,7 +216,7 @@ class DeltaPropagation(Estimator):
         answer = Answer(
             reached(d, asked(model, y, origin)),
             asymmetry(d) if self.contrast.opposed else None,
-            response_of(frozen, x, y, betas, origin, d),
+            relative_response(frozen, x, y, betas, origin, d),
         )
         report = Report(free_info, nudged_info, answer=answer)
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
@@ -219,4 +225,4 @@ class DeltaPropagation(Estimator):
         return with_own_gradient(given, phases, surrogate)
 
     def rival(self) -> Rival:
-        return through_time(self.solver)
+        return rival_of(self.solver)

@@ -27,10 +27,10 @@ from eqprop.estimators.answer import (
     asymmetry,
     bend,
     reached,
-    response,
+    relative_response,
     warn_of_answer,
 )
-from eqprop.estimators.backpropagation import through_time
+from eqprop.estimators.backpropagation import rival_of
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.estimator import (
     Estimate,
@@ -142,7 +142,7 @@ class EquilibriumPropagation(Estimator):
         answer = Answer(
             reached(states, asked(model, y, free)),
             asymmetry(moved) if self.contrast.opposed and not solver.noisy else None,
-            None if silent else response(frozen, inputs, y, betas, starts, moved),
+            None if silent else relative_response(frozen, inputs, y, betas, starts, moved),
             None if silent else bend(frozen, inputs, betas, starts, states),
         )
         report = Report(free_info, nudged_info, answer=answer)
@@ -156,7 +156,7 @@ class EquilibriumPropagation(Estimator):
         return with_own_gradient(given, Phases(estimate, free, states), surrogate)
 
     def rival(self) -> Rival:
-        return through_time(self.solver)
+        return rival_of(self.solver)
 
     def _read(self, model: Model, state: State, key: PRNGKeyArray) -> State:
         read_out = self.read_out

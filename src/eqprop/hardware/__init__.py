@@ -4,15 +4,15 @@ shows of a settled state (`ReadOut`), and how it takes an update (Optax transfor
 from eqprop.hardware.faults import Detuned, Stuck, detuned, stuck
 from eqprop.hardware.grid import Ranges, to_circle, to_grid
 from eqprop.hardware.instance import Instance
-from eqprop.hardware.machine import gradient, programmed, read_back
+from eqprop.hardware.machine import gradient_from_phases, programmed, read_back
 from eqprop.hardware.program import (
     Asymmetry,
     Limit,
     Mismatch,
     Program,
     Programmed,
+    Programs,
     Quantise,
-    Sequence,
     couplings,
     fields,
     injections,
@@ -28,18 +28,18 @@ __all__ = [
     "Mismatch",
     "Program",
     "Programmed",
+    "Programs",
     "Quantise",
     "Ranges",
     "ReadBits",
     "ReadNoise",
     "ReadOut",
-    "Sequence",
     "Stuck",
     "clipped",
     "couplings",
     "detuned",
     "fields",
-    "gradient",
+    "gradient_from_phases",
     "injections",
     "on_grid",
     "programmed",

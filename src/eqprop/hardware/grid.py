@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop._arguments import require
+from eqprop._arguments import require_types
 from eqprop.energies.derivatives import stopped, without_derivative
 
 
@@ -28,7 +28,7 @@ class Ranges:
     factors: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self):
-        require(self)
+        require_types(self)
 
     def __call__(self, name: str) -> float:
         return self.limit * dict(self.factors).get(_layer(name), 1.0)

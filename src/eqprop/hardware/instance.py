@@ -15,8 +15,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-Numbers = np.ndarray
-
 _ARRAYS = ("rows", "columns", "couplings", "fields", "injections")
 
 _HEADER = "# oscillators {} couplings {}"
@@ -34,11 +32,11 @@ class Instance:
     numbers that are not finite.
     """
 
-    rows: Numbers
-    columns: Numbers
-    couplings: Numbers
-    fields: Numbers
-    injections: Numbers
+    rows: np.ndarray
+    columns: np.ndarray
+    couplings: np.ndarray
+    fields: np.ndarray
+    injections: np.ndarray
     offset: float = 0.0
 
     def __post_init__(self):
@@ -85,7 +83,7 @@ class Instance:
         return cls(rows, columns, matrix[rows, columns], fields, injections, offset)
 
     @property
-    def matrix(self) -> Numbers:
+    def matrix(self) -> np.ndarray:
         """The symmetric ``J``, dense."""
         full = np.zeros((len(self.fields),) * 2, self.couplings.dtype)
         full[self.rows, self.columns] = self.couplings
@@ -213,7 +211,7 @@ def _head(path: Path) -> bytes:
         return file.read(4096)
 
 
-def _numbers(name: str, value: Any, whole: bool = False) -> Numbers:
+def _numbers(name: str, value: Any, whole: bool = False) -> np.ndarray:
     """One axis of finite numbers, as floats or as indices."""
     found = np.asarray(value)
     if found.ndim != 1 or found.dtype.kind not in ("iu" if whole else "iuf"):

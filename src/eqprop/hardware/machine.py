@@ -4,7 +4,8 @@
 
 A squared error's nudge needs no new hardware: ``beta/2 (cos phi - t)^2`` is ``h -> h + beta t`` and
 ``S -> S - beta / 2`` on the outputs, up to the constant ``beta (1/4 + t^2/2)``. `programmed` gives the
-numbers of one phase, `read_back` takes the phases that were read, `gradient` makes the update of them.
+numbers of one phase, `read_back` takes the phases that were read, `gradient_from_phases` makes the update
+of them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from jaxtyping import Array, PyTree
 from eqprop._arguments import checked
 from eqprop.energies.costs import SquaredError
 from eqprop.energies.model import Model
-from eqprop.energies.network import INPUT, Network, Op
+from eqprop.energies.network import INPUT, Network
+from eqprop.energies.ops import Op
 from eqprop.energies.units.oscillator import Oscillator, from_phases
 from eqprop.energies.units.unit import State
 from eqprop.estimators.equilibrium import contrast_gradient
 from eqprop.hardware.faults import Faulty, bare
-from eqprop.hardware.instance import Instance, Numbers
+from eqprop.hardware.instance import Instance
 from eqprop.hardware.program import one_way
 
 
@@ -84,14 +86,16 @@ def read_back(model: Model, phi: Any) -> State:
 
 
 @checked
-def gradient(model: Model, x: Array, y: Array, betas: Any, coefficients: Any, phi: Any) -> PyTree:
+def gradient_from_phases(
+    model: Model, x: Array, y: Array, betas: Any, coefficients: Any, phi: Any
+) -> PyTree:
     """The update from phases read at each nudge: ``phi`` of shape (phases, batch, N), and a contrast's
     ``betas`` and ``coefficients``, of shape (phases,)."""
     read = [read_back(model, part) for part in phi]
     if not len(read) == len(betas) == len(coefficients):
         raise ValueError(
-            f"gradient: expected a phase and a coefficient for each of {len(betas)} nudges, got "
-            f"{len(read)} and {len(coefficients)}."
+            "gradient_from_phases: expected a phase and a coefficient for each of "
+            f"{len(betas)} nudges, got {len(read)} and {len(coefficients)}."
         )
     model.require_batch(x, read[0], y)
     states = jax.tree.map(lambda *parts: jnp.stack(parts), *read)
@@ -122,7 +126,7 @@ def _places(network: Network) -> dict[str, slice]:
     return places
 
 
-def _injection(network: Network, name: str) -> Numbers:
+def _injection(network: Network, name: str) -> np.ndarray:
     injection = _oscillator(network, name).injection
     return np.ravel(np.broadcast_to(injection, network.layers[name].shape))
 
@@ -152,7 +156,7 @@ def _nudge(model: Model, places, fields, injections, y: Array, beta: float):
     return fields, injections, beta * float(np.sum(0.25 + 0.5 * target**2))
 
 
-def _matrix(op: Op, shape: tuple[int, ...]) -> Numbers:
+def _matrix(op: Op, shape: tuple[int, ...]) -> np.ndarray:
     """The matrix of a linear operator, (targets, sources)."""
     size = int(np.prod(shape))
 

@@ -18,8 +18,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop._arguments import Checked, checked
 from eqprop.energies.model import Batch, Model
-from eqprop.energies.network import INPUT, Edge, Network, Op
-from eqprop.energies.ops import Lateral
+from eqprop.energies.network import INPUT, Edge, Network
+from eqprop.energies.ops import Lateral, Op
 from eqprop.energies.parameters import parameter_names
 from eqprop.energies.units.unit import State
 from eqprop.estimators.equilibrium import EquilibriumPropagation
@@ -69,10 +69,10 @@ class Program(Checked):
 
     def then(self, after: Program) -> Program:
         """This program followed by another."""
-        return Sequence((self, after))
+        return Programs((self, after))
 
 
-class Sequence(Program):
+class Programs(Program):
     """One program after another; none at all is a perfect device."""
 
     programs: tuple[Program, ...] = ()

@@ -14,7 +14,7 @@ from eqprop.energies.parameters import parameter_names
 from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
 
 
-class Draws(NamedTuple):
+class WritingState(NamedTuple):
     """The random numbers still to come, as the key's plain numbers, which checkpoints keep."""
 
     key: Array
@@ -89,7 +89,9 @@ def _at_once(written: Any, limit: float | Ranges) -> optax.GradientTransformatio
 def _with_draws(
     written: Any, limit: float | Ranges, key: PRNGKeyArray
 ) -> optax.GradientTransformation:
-    def update(updates: PyTree, state: Draws, params: PyTree = None) -> tuple[PyTree, Draws]:
+    def update(
+        updates: PyTree, state: WritingState, params: PyTree = None
+    ) -> tuple[PyTree, WritingState]:
         names, limits = _named(params, limit)
         now, later = jax.random.split(jax.random.wrap_key_data(state.key))
         draws = optax.tree.split_key_like(now, updates)
@@ -100,6 +102,8 @@ def _with_draws(
             params,
             draws,
         )
-        return made, Draws(jax.random.key_data(later))
+        return made, WritingState(jax.random.key_data(later))
 
-    return optax.GradientTransformation(lambda params: Draws(jax.random.key_data(key)), update)
+    return optax.GradientTransformation(
+        lambda params: WritingState(jax.random.key_data(key)), update
+    )

@@ -31,7 +31,7 @@ from eqprop.lagrangian.stationary import (
 
 Lagrangian = Callable[[Array, Array, Array], Array]
 
-Rule = Callable[[Lagrangian, Array, Array, Array, float], Array]
+Discretisation = Callable[[Lagrangian, Array, Array, Array, float], Array]
 
 
 def midpoint(lagrangian: Lagrangian, start: Array, end: Array, t: Array, dt: float) -> Array:
@@ -65,7 +65,7 @@ class Action(Energy):
     steps: int = eqx.field(static=True)
     dt: float = eqx.field(static=True)
     boundary: Boundary
-    rule: Rule = eqx.field(static=True)
+    rule: Discretisation = eqx.field(static=True)
     input_shape: tuple[int, ...] | None = eqx.field(static=True)
 
     def __init__(
@@ -77,7 +77,7 @@ class Action(Energy):
         steps: SupportsIndex,
         dt: SupportsFloat,
         boundary: Boundary | None = None,
-        rule: Rule = verlet,
+        rule: Discretisation = verlet,
     ):
         self.size, self.steps, self.dt = whole(size), whole(steps), float(dt)
         if not self.size >= 1 or not self.steps >= 3 or not 0 < self.dt < np.inf:

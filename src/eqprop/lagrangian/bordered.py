@@ -17,7 +17,7 @@ from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Inexact
 
 
-def one_by_one(function: Callable[..., Array]) -> Callable[..., Array]:
+def looped_on_cpu(function: Callable[..., Array]) -> Callable[..., Array]:
     """The function of some matrices, which `jax.vmap` makes a loop on CPUs."""
     alone = sequential_vmap(function)
 
@@ -27,13 +27,13 @@ def one_by_one(function: Callable[..., Array]) -> Callable[..., Array]:
     return call
 
 
-inverse = one_by_one(lambda matrix: jnp.linalg.inv(matrix))
+inverse = looped_on_cpu(lambda matrix: jnp.linalg.inv(matrix))
 
-determinant = one_by_one(lambda matrix: jnp.linalg.det(matrix))
+determinant = looped_on_cpu(lambda matrix: jnp.linalg.det(matrix))
 
-spectrum = one_by_one(lambda matrix: jnp.linalg.eigvalsh(matrix))
+spectrum = looped_on_cpu(lambda matrix: jnp.linalg.eigvalsh(matrix))
 
-solution = one_by_one(lambda matrix, right: jnp.linalg.solve(matrix, right))
+solution = looped_on_cpu(lambda matrix, right: jnp.linalg.solve(matrix, right))
 
 
 class Inertia(NamedTuple):

@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Array, PyTree
 
 from eqprop._arguments import Checked, checked
-from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase, check, unroll
+from eqprop.lagrangian.hamiltonian import Hamiltonian, PhasePoint, check, unroll
 from eqprop.lagrangian.warn import warn_if
 
 
@@ -59,7 +59,7 @@ class Response(Checked):
         """The derivative of a place in the nudge."""
 
 
-class Limit(Response):
+class LinearResponse(Response):
     """The echo, and its linear response."""
 
     def begin(self, z: Array) -> Array:
@@ -83,7 +83,7 @@ class Limit(Response):
         return pair[1]
 
 
-class Pair(Response):
+class CentralDifference(Response):
     """Two echoes, nudged either way by ``size`` times the slopes."""
 
     size: Array
@@ -117,12 +117,12 @@ Slopes = tuple[Array | None, Array | None]
 @checked
 def evolve(
     hamiltonian: Hamiltonian,
-    start: Phase,
+    start: PhasePoint,
     inputs: Array,
     dt: float,
     damping: float | Array = 0.0,
     nudge: float | None = None,
-) -> tuple[Phase, Array]:
+) -> tuple[PhasePoint, Array]:
     """The same path as `unroll`, differentiated by its echo: memory does not grow with the number of steps.
 
     ``nudge`` is what the nudges of the momenta add up to over the echo; gradients are wrong by its square
@@ -151,7 +151,9 @@ def evolve(
 
 
 @eqx.filter_custom_vjp
-def _evolve(system: Any, *, dt: float, damping: float, nudge: float | None) -> tuple[Phase, Array]:
+def _evolve(
+    system: Any, *, dt: float, damping: float, nudge: float | None
+) -> tuple[PhasePoint, Array]:
     hamiltonian, start, inputs = system
     return unroll(hamiltonian, start, inputs, dt, damping)
 
@@ -165,7 +167,7 @@ def _(perturbed: PyTree, system: Any, *, dt: float, damping: float, nudge: float
 
 @_evolve.def_bwd
 def _(
-    end: Phase,
+    end: PhasePoint,
     slopes: Any,
     perturbed: PyTree,
     system: Any,
@@ -178,12 +180,12 @@ def _(
     (hamiltonian, start, inputs), ((end_q, end_p), along) = system, slopes
     a = math.exp(-0.5 * damping * dt)
     size = None if nudge is None else nudge / _total((end_q, end_p), along, damping * dt)
-    response: Response = Limit() if size is None else Pair(size)
+    response: Response = LinearResponse() if size is None else CentralDifference(size)
 
     def drift(q: Array, p: Array) -> Array:
         return q + 0.5 * dt * hamiltonian.inverse_mass() * p
 
-    def step(carry: tuple[Phase, Array, PyTree], now: Any) -> tuple[Any, Array | None]:
+    def step(carry: tuple[PhasePoint, Array, PyTree], now: Any) -> tuple[Any, Array | None]:
         (q, p), gain, total = carry
         u, slope = now
         first = response.nudged(p, slope, gain)
@@ -215,7 +217,7 @@ def _(
     return total, (-response.difference(p) / gain, -response.difference(q) / gain), by_input
 
 
-def _missed(q: Array, p: Array, start: Phase, end: Phase) -> Array:
+def _missed(q: Array, p: Array, start: PhasePoint, end: PhasePoint) -> Array:
     """By how much the echo misses where the path began, in proportion to the path's size."""
     size = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in (*start, *end)]))
     missed = jnp.maximum(jnp.max(jnp.abs(q - start[0])), jnp.max(jnp.abs(p - start[1])))

@@ -14,7 +14,7 @@ from eqprop.energies.energy import displacement, norm
 from eqprop.energies.model import Nudged
 from eqprop.energies.units.unit import State
 from eqprop.lagrangian.action import ClampedAction
-from eqprop.lagrangian.bordered import Factor, determinant, one_by_one
+from eqprop.lagrangian.bordered import Factor, determinant, looped_on_cpu
 from eqprop.lagrangian.boundary import NAIVE, InitialValue, Periodic
 from eqprop.lagrangian.curvature import softest, solve
 from eqprop.lagrangian.harmonic import ClampedHarmonics
@@ -260,7 +260,7 @@ def margin_of(phase: Extremal, factor: Factor, path: Array, rounds: int) -> Arra
     return softest(factor, scale, path, rounds) / ((math.pi / phase.duration) ** 2 * phase.weight)
 
 
-@one_by_one
+@looped_on_cpu
 def _lost_sign(mass: Array, curve: Array) -> Array:
     """Whether a curvature has lost the sign of the mass in some direction; of a mass that is positive in
     some and negative in others, as in doubled variables, in the mean with its transpose."""

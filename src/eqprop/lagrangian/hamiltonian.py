@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from eqprop._arguments import Checked, checked
 
-Phase = tuple[Array, Array]
+PhasePoint = tuple[Array, Array]
 
 ROUNDS = 12
 
@@ -52,11 +52,11 @@ class Hamiltonian(Checked):
 @checked
 def unroll(
     hamiltonian: Hamiltonian,
-    start: Phase,
+    start: PhasePoint,
     inputs: Array,
     dt: float,
     damping: float | Array = 0.0,
-) -> tuple[Phase, Array]:
+) -> tuple[PhasePoint, Array]:
     """The end ``(q, p)`` and the positions after every step, (steps, ..., size), for inputs (steps, ...),
     by
 
@@ -74,7 +74,7 @@ def unroll(
             f"{start[0].dtype} and {start[1].dtype}; cast it."
         )
 
-    def step(z: Phase, u: Array) -> tuple[Phase, Array]:
+    def step(z: PhasePoint, u: Array) -> tuple[PhasePoint, Array]:
         q, p = z
         q = q + 0.5 * dt * hamiltonian.inverse_mass() * p
         p = a * (a * p - dt * jax.grad(hamiltonian.potential)(q, u))
@@ -102,7 +102,7 @@ def unroll(
     return (q, p), positions
 
 
-def check(start: Phase, inputs: Array, dt: float, damping: float | Array) -> float:
+def check(start: PhasePoint, inputs: Array, dt: float, damping: float | Array) -> float:
     """The damping, unless something is wrong with the arguments."""
     if not isinstance(damping, (int, float, np.floating)) or not damping >= 0:
         raise ValueError(

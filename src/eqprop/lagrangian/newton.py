@@ -47,7 +47,7 @@ class _Point(NamedTuple):
     residual: Array
 
 
-class _Carry(NamedTuple):
+class _Iterate(NamedTuple):
     point: _Point
     size: Array
     steps: Array
@@ -113,7 +113,7 @@ class Newton(Solver):
             force = displacement(phase, {PATH: path})
             return _Point(path, force[PATH], relative(force, {PATH: path}))
 
-        def advance(carry: _Carry) -> _Carry:
+        def advance(carry: _Iterate) -> _Iterate:
             point, size = carry.point, carry.size
             factor = second_variation(phase, {PATH: point.path}).factor()
             step = solve(factor, point.force)
@@ -122,7 +122,7 @@ class Newton(Solver):
             left = norm({PATH: solve(factor, ahead.force)})
             nearer = left <= (1.0 - 0.25 * size) * length
             kept = _Point(*(jnp.where(nearer, *pair) for pair in zip(ahead, point, strict=True)))
-            return _Carry(
+            return _Iterate(
                 kept,
                 jnp.where(nearer, jnp.minimum(2.0 * size, 1.0), 0.5 * size),
                 carry.steps + 1,
@@ -137,7 +137,7 @@ class Newton(Solver):
         unknown = eqx.filter_eval_shape(lambda: second_variation(phase, {PATH: start}).factor())
         unknown = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), unknown)
         lost = ~jnp.isfinite(point.residual)
-        begin = _Carry(
+        begin = _Iterate(
             point, zero + 1.0, jnp.zeros((), jnp.int32), lost, zero, unknown.left, unknown
         )
         end = lax.while_loop(

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
 from eqprop._arguments import Count, NotNegative, checked
-from eqprop.energies.ops import uniform
+from eqprop.energies.ops import uniform_weights
 from eqprop.lagrangian.echo import evolve
-from eqprop.lagrangian.hamiltonian import Hamiltonian, Phase
+from eqprop.lagrangian.hamiltonian import Hamiltonian, PhasePoint
 
-Passage = Callable[..., tuple[Phase, Array]]
+Passage = Callable[..., tuple[PhasePoint, Array]]
 
 
 class Oscillators(Hamiltonian):
@@ -37,7 +37,7 @@ class Oscillators(Hamiltonian):
     def inverse_mass(self) -> Array:
         return jnp.exp(self.log_rate)
 
-    def run(self, inputs: Inexact[Array, "steps ... features"]) -> tuple[Phase, Array]:
+    def run(self, inputs: Inexact[Array, "steps ... features"]) -> tuple[PhasePoint, Array]:
         """The last positions and momenta, and the positions after every step."""
         if inputs.ndim < 2 or inputs.shape[-1] != self.weight.shape[1]:
             raise ValueError(
@@ -128,7 +128,7 @@ def _initial(
             f"Oscillators: expected rates 0 < slow <= fast < 2 per step, got {rates}: leapfrog is "
             "unstable where a rate times the root of the stiffness reaches 2."
         )
-    weight = uniform(key, (size, features), features, 1.0)
+    weight = uniform_weights(key, (size, features), features, 1.0)
     return weight, jnp.linspace(jnp.log(slow), jnp.log(fast), size)
 
 

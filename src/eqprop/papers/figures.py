@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from eqprop.training.figures.canvas import Numbers, dress, finite, require, sheet
+from eqprop.training.figures.canvas import Numbers, drawable, dress, require, sheet
 
 
 def sweep(rows: Sequence[Mapping[str, Any]], axis: str) -> Figure:
@@ -24,7 +24,7 @@ def sweep(rows: Sequence[Mapping[str, Any]], axis: str) -> Figure:
     for name in dict.fromkeys(row["line"] for row in rows):
         line = sorted((row for row in rows if row["line"] == name), key=lambda row: row["value"])
         errors = [row["test_error_percent"] for row in line]
-        mean, std = (finite([error[key] for error in errors]) for key in ("mean", "std"))
+        mean, std = (drawable([error[key] for error in errors]) for key in ("mean", "std"))
         at = [places[row["value"]] for row in line]
         axes.errorbar(at, mean, std, fmt="o-", ms=4, capsize=2, label=name)
         shown.append(mean)
@@ -42,7 +42,7 @@ def accuracies(rows: Sequence[Mapping[str, Any]]) -> Figure:
     figure, (axes,) = sheet(6.4, 4.6)
     shown = []
     for row in rows:
-        seen = 100 * np.atleast_2d(finite(row["validation_accuracy"]))
+        seen = 100 * np.atleast_2d(drawable(row["validation_accuracy"]))
         epochs = np.arange(1, seen.shape[1] + 1)
         (line,) = axes.plot(epochs, seen.mean(0), marker=".", label=row["line"])
         axes.fill_between(epochs, seen.min(0), seen.max(0), color=line.get_color(), alpha=0.2, lw=0)
@@ -68,7 +68,7 @@ def curves(
         axes.set(xscale=scales[0], yscale=scales[1])
         shown = []
         for name, (places, values) in lines.items():
-            shown.append(finite(values, scales[1]))
+            shown.append(drawable(values, scales[1]))
             axes.plot(places, shown[-1], ".-", label=name)
         dress(axes, label, y, *shown, title=title)
     return figure

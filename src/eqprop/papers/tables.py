@@ -74,7 +74,7 @@ def seeds(result: Result) -> str:
     return f"{count} seed" + "s" * (count > 1)
 
 
-def spread(found: Mapping[str, float], runs: int, digits: int = 2) -> str:
+def plus_minus(found: Mapping[str, float], runs: int, digits: int = 2) -> str:
     """A mean, with its deviation over several runs."""
     deviation = f" ± {found['std']:.{digits}f}" if runs > 1 else ""
     return f"{found['mean']:.{digits}f}{deviation}"
@@ -82,10 +82,10 @@ def spread(found: Mapping[str, float], runs: int, digits: int = 2) -> str:
 
 def accuracy(error: Mapping[str, float], runs: int, digits: int = 2) -> str:
     """The same of an accuracy, from the error in percent."""
-    return spread({**error, "mean": 100 - error["mean"]}, runs, digits)
+    return plus_minus({**error, "mean": 100 - error["mean"]}, runs, digits)
 
 
-def over_seeds(shown: str, result: Result) -> str:
+def with_seeds(shown: str, result: Result) -> str:
     """A number, and over how many seeds it is."""
     count = len(result["seeds"])
     return f"{shown} ({count} seeds)" if count > 1 else f"{shown} (one seed)"
@@ -125,7 +125,7 @@ def _trained(result: Result) -> tuple[object, ...]:
     return (
         f"`eqprop reproduce {result['name']}`",
         f"{kind} {'-'.join(map(str, inner))}",
-        spread(result["test_error_percent"], count),
+        plus_minus(result["test_error_percent"], count),
         count,
         recipe["epochs"],
         f"{result['seconds']['mean']:.0f} ({longest:.0f})",

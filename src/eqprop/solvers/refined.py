@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count, FloatType
 from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
-from eqprop.energies.displaced import about, nothing, require_quadratic
+from eqprop.energies.displaced import about, no_difference, require_quadratic
 from eqprop.energies.energy import Clamped, field, norm, relative
 from eqprop.energies.units.interval import Box, Linear
 from eqprop.energies.units.unit import State, embed, retract
@@ -59,7 +59,7 @@ class Refined(Solver):
             scale = norm(move)
             scale = jnp.where(scale > 0, scale, 1.0)
             landscape = about(phase, state, fields, scale, narrow)
-            found, info = self.solver.settle(landscape, nothing(state, narrow))
+            found, info = self.solver.settle(landscape, no_difference(state, narrow))
             moved = {name: z + scale * found[name].astype(z.dtype) for name, z in state.items()}
             state = retract(phase.units, moved)
             return state, look(state), steps + info.steps, rounds + 1

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from eqprop.solvers import Info
-from eqprop.spiking.dynamics import Carry
+from eqprop.spiking.dynamics import SpikingCarry
 
 RARE, MOST = 0.01, 0.9
 
@@ -39,7 +39,7 @@ class SpikingReport(NamedTuple):
         return seen | self.activity._asdict()
 
 
-def activity(carry: Carry) -> Activity:
+def activity(carry: SpikingCarry) -> Activity:
     """Of a batch, where it ended."""
     means = [jnp.mean(carry.own[name], 0).ravel() for name in carry.spikes]
     p = jnp.concatenate(means)

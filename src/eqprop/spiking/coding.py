@@ -13,21 +13,21 @@ from eqprop._arguments import Checked
 from eqprop.energies.energy import Clamped
 from eqprop.energies.units.noise import uniform
 
-Landscape = Callable[[Array], Clamped]
+Clamp = Callable[[Array], Clamped]
 
 
 class Coding(Checked):
     """From ``x`` of one example to what the network sees of it in each step."""
 
     @abstractmethod
-    def phases(self, clamp: Landscape, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
+    def phases(self, clamp: Clamp, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
         """The landscape of a step, given the step's key."""
 
 
 class Analog(Coding):
     """Constant currents, computed once."""
 
-    def phases(self, clamp: Landscape, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
+    def phases(self, clamp: Clamp, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
         phase = clamp(x)
         return lambda key: phase
 
@@ -38,7 +38,7 @@ class BernoulliCoded(Coding):
     The learning rule takes an input's probability ``x`` itself.
     """
 
-    def phases(self, clamp: Landscape, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
+    def phases(self, clamp: Clamp, x: Array) -> Callable[[PRNGKeyArray], Clamped]:
         x = eqx.error_if(
             x,
             jnp.any(~((x >= 0) & (x <= 1))),

@@ -1,4 +1,4 @@
-"""What a spiking run costs: synaptic operations, random draws, and an estimate of energy."""
+"""The price of a spiking run: synaptic operations, random draws, and an estimate of energy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PICOJOULES_ACCUMULATE, PICOJOULES_MULTIPLY_ACCUMULATE = 0.9, 4.6
 """One 32-bit operation at 45 nm (Horowitz, ISSCC 2014)."""
 
 
-class Cost(NamedTuple):
+class Price(NamedTuple):
     """Per example: additions of a weight at a spike, random numbers, and what a network that shows real
     numbers would multiply in as many steps."""
 
@@ -64,7 +64,7 @@ def fan_out(model: Model) -> State:
 
 
 @checked
-def cost(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Cost:
+def price(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Price:
     """Of recorded spikes, booleans of (time, batch, ...) by phase and layer: mean over the batch, all
     phases together. Inputs, graded layers, soft resets and a read-out of the cost are not counted.
 
@@ -79,7 +79,7 @@ def cost(model: Model, solver: Spiking, phases: Mapping[str, State]) -> Cost:
             operations += float(jnp.sum(spread)) / batch
             draws += steps * solver.rule(name).draws * reached[name].size
             products += steps * float(jnp.sum(reached[name]))
-    return Cost(operations, draws, products)
+    return Price(operations, draws, products)
 
 
 def _check(phase: str, spikes: State, reached: State, solver: Spiking) -> None:
@@ -87,7 +87,7 @@ def _check(phase: str, spikes: State, reached: State, solver: Spiking) -> None:
     expected = [name for name in reached if name not in solver.graded]
     if not isinstance(spikes, Mapping) or sorted(spikes) != sorted(expected):
         raise ValueError(
-            f"cost: phase {phase!r} expected spikes of the layers {expected}, got "
+            f"price: phase {phase!r} expected spikes of the layers {expected}, got "
             f"{sorted(spikes) if isinstance(spikes, Mapping) else type(spikes).__name__}; give what "
             "`record` returns."
         )
@@ -96,7 +96,7 @@ def _check(phase: str, spikes: State, reached: State, solver: Spiking) -> None:
         population = math.prod(fired.shape[2:]) / reached[name].size
         if population != solver.rule(name).population:
             raise ValueError(
-                f"cost: phase {phase!r} expected {solver.rule(name).population} neurons a membrane of "
+                f"price: phase {phase!r} expected {solver.rule(name).population} neurons a membrane of "
                 f"layer {name!r}, got spikes of shape {fired.shape}, {population:g} a membrane."
             )
 
@@ -126,7 +126,7 @@ def rates(spikes: State) -> dict[str, Array]:
 def summary(model: Model, solver: Spiking, phases: dict[str, State]) -> dict[str, Any]:
     """Of recorded phases: mean rates by phase and layer; and of an example, synaptic operations, random
     draws, and energy in microjoules, of spikes and of the same steps with real numbers."""
-    found = cost(model, solver, phases)
+    found = price(model, solver, phases)
     rates: dict[str, dict[str, float]] = {
         phase: {name: _mean(fired) for name, fired in spikes.items()}
         for phase, spikes in phases.items()

@@ -34,11 +34,11 @@ from eqprop.energies.units.noise import typed, uniform
 from eqprop.energies.units.unit import State, Units, read
 from eqprop.solvers import Info, Solver
 from eqprop.solvers.solver import judge
-from eqprop.spiking.firing import Bernoulli, Firing, check_units, numbers, probability
+from eqprop.spiking.firing import Drawn, Firing, check_units, numbers, probability
 from eqprop.spiking.reading import Probabilities, Reading
 
 
-class Carry(NamedTuple):
+class SpikingCarry(NamedTuple):
     """Where the dynamics of one example are: all that goes on from here.
 
     ``membrane`` ``u`` of every layer, and what each neuron knows of itself, ``own``: its probability, or
@@ -56,10 +56,10 @@ class Carry(NamedTuple):
     step: Array
 
 
-Hook = Callable[[Carry], PyTree]
+Hook = Callable[[SpikingCarry], PyTree]
 
 
-def nothing(carry: Carry) -> None:
+def no_hook(carry: SpikingCarry) -> None:
     """The hook of one who does not ask."""
 
 
@@ -83,7 +83,7 @@ class Spiking(Solver):
     leak: float = eqx.field(default=0.3, static=True)
     steps: Count = eqx.field(default=100, static=True)
     reading: Reading = Probabilities(15)
-    firing: Firing | dict[str, Firing] = Bernoulli()
+    firing: Firing | dict[str, Firing] = Drawn()
     graded: tuple[str, ...] = eqx.field(default=(), static=True)
 
     def __check_init__(self):
@@ -125,24 +125,26 @@ class Spiking(Solver):
         carry, _ = self.run(lambda _: phase, self.start(phase, state, key))
         return self.conclude(phase, carry)
 
-    def start(self, phase: Clamped, state: State, key: PRNGKeyArray) -> Carry:
+    def start(self, phase: Clamped, state: State, key: PRNGKeyArray) -> SpikingCarry:
         """Membranes as the state's pre-activations, and spikes drawn from them."""
         self.check(phase)
         spiking = [name for name in state if name not in self.graded]
         silent = {name: jnp.zeros(state[name].shape, bool) for name in spiking}
         memory = {name: self.rule(name).rest(state[name]) for name in spiking}
         total = jax.tree.map(jnp.zeros_like, state)
-        carry = Carry(state, state, silent, memory, total, typed(key), jnp.zeros((), jnp.int32))
+        carry = SpikingCarry(
+            state, state, silent, memory, total, typed(key), jnp.zeros((), jnp.int32)
+        )
         return self._fire(phase.units, carry)
 
     def run(
-        self, phases: Callable[[PRNGKeyArray], Clamped], carry: Carry, hook: Hook = nothing
-    ) -> tuple[Carry, Any]:
+        self, phases: Callable[[PRNGKeyArray], Clamped], carry: SpikingCarry, hook: Hook = no_hook
+    ) -> tuple[SpikingCarry, Any]:
         """``steps`` steps, each in a landscape that may have draws of its own, and what ``hook`` makes of
         the carry after each, along a leading axis of time."""
         check_spikes(self.neurons(carry.spikes))
 
-        def advance(carry: Carry, index: Array) -> tuple[Carry, Any]:
+        def advance(carry: SpikingCarry, index: Array) -> tuple[SpikingCarry, Any]:
             noise = jax.random.fold_in(jax.random.fold_in(carry.key, 1), carry.step)
             phase = phases(noise)
             carry = self.step(phase, carry)
@@ -157,7 +159,7 @@ class Spiking(Solver):
         carry = carry._replace(total=jax.tree.map(jnp.zeros_like, carry.total))
         return lax.scan(advance, carry, jnp.arange(self.steps))
 
-    def step(self, phase: Clamped, carry: Carry) -> Carry:
+    def step(self, phase: Clamped, carry: SpikingCarry) -> SpikingCarry:
         """One step of all layers."""
         fields = self._currents(phase, carry)
         membrane = {
@@ -166,25 +168,25 @@ class Spiking(Solver):
         }
         return self._fire(phase.units, carry._replace(membrane=membrane, step=carry.step + 1))
 
-    def conclude(self, phase: Clamped, carry: Carry) -> tuple[State, Info]:
+    def conclude(self, phase: Clamped, carry: SpikingCarry) -> tuple[State, Info]:
         """The state that shows what was read, and the report of it."""
         shown = self.read_out(carry)
         state = {name: phase.units[name].invert(u) for name, u in shown.items()}
         return state, judge(_residual(phase, shown), jnp.asarray(self.steps, jnp.int32), None)
 
-    def read_out(self, carry: Carry) -> State:
+    def read_out(self, carry: SpikingCarry) -> State:
         """What was read of every layer over the last phase, as its neighbours would see it. A spike is true
         or false whatever its membrane, so that one that is not finite is told apart here."""
         finite = jnp.stack([jnp.all(jnp.isfinite(u)) for u in carry.membrane.values()])
         shown = jax.tree.map(lambda total: total / self.reading.steps, carry.total)
         return jax.tree.map(lambda u: jnp.where(jnp.all(finite), u, jnp.nan), shown)
 
-    def measured(self, carry: Carry) -> State:
+    def measured(self, carry: SpikingCarry) -> State:
         """What the reading takes of this step; of graded layers the membrane."""
         own = carry.own
         return own | {name: self.reading.of(u, own[name]) for name, u in self._shown(carry).items()}
 
-    def _shown(self, carry: Carry) -> State:
+    def _shown(self, carry: SpikingCarry) -> State:
         """The spikes of each layer as its neighbours see them."""
         return {
             name: numbers(spikes, carry.own[name], self.rule(name).population)
@@ -214,11 +216,11 @@ class Spiking(Solver):
         for rule in (rule for rule in self.rules if not rule.follows_energy):
             raise ValueError(
                 f"Spiking: expected firing that follows an energy in nudged phases, got {rule}, whose "
-                "hard reset forgets what drove the neuron; use Bernoulli, and with_soft_reset where a "
+                "hard reset forgets what drove the neuron; use Drawn, and with_soft_reset where a "
                 "reset is wanted."
             )
 
-    def _currents(self, phase: Clamped, carry: Carry) -> State:
+    def _currents(self, phase: Clamped, carry: SpikingCarry) -> State:
         """The field of every layer: of its neighbours' spikes, and of a nudge at its own probability."""
         own = carry.own
         shown = own | self._shown(carry)
@@ -233,7 +235,7 @@ class Spiking(Solver):
             fields = fields | {output: fields[output] - jax.grad(nudge)(own[output])}
         return fields
 
-    def _fire(self, units: Units, carry: Carry) -> Carry:
+    def _fire(self, units: Units, carry: SpikingCarry) -> SpikingCarry:
         """Spikes of all layers; one draw of numbers serves them all."""
         names = tuple(carry.spikes)
         sizes = [carry.membrane[name].size * self.rule(name).draws for name in names]

@@ -30,7 +30,7 @@ from eqprop.solvers import Info
 from eqprop.solvers.relax import Forecast
 from eqprop.spiking.activity import SpikingReport, activity
 from eqprop.spiking.coding import Analog, BernoulliCoded, Coding
-from eqprop.spiking.dynamics import Carry, Hook, Spiking, check_pooling, nothing
+from eqprop.spiking.dynamics import Hook, Spiking, SpikingCarry, check_pooling, no_hook
 
 FEW = 8
 
@@ -38,7 +38,7 @@ FEW = 8
 class Phase(NamedTuple):
     """Where a spiking phase ended, what was read there, the report, and what a hook kept of each step."""
 
-    carry: Carry
+    carry: SpikingCarry
     state: State
     info: Info
     records: Any
@@ -93,18 +93,24 @@ class SpikingPropagation(Estimator):
         return with_own_gradient(given, Estimate(value, gradient, free.state, report), surrogate)
 
     def free(
-        self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = nothing
+        self, model: Model, x: Batch, state: State, key: PRNGKeyArray, hook: Hook = no_hook
     ) -> Phase:
         """The free phase of a batch, from membranes at ``state``; nothing is differentiated."""
         return free_phase(self.solver, self.coding, freeze(model), x, state, key, hook)
 
     def nudged(
-        self, model: Model, x: Batch, y: Batch, betas: Array, start: Carry, hook: Hook = nothing
+        self,
+        model: Model,
+        x: Batch,
+        y: Batch,
+        betas: Array,
+        start: SpikingCarry,
+        hook: Hook = no_hook,
     ) -> Phase:
         """The phases at ``betas``, all from where the free one ended; arrays of (phases, batch, ...)."""
         frozen, solver = freeze(model), self.nudged_solver or self.solver
 
-        def settle(beta: Array, index: Array, x: Array, y: Array, carry: Carry) -> Phase:
+        def settle(beta: Array, index: Array, x: Array, y: Array, carry: SpikingCarry) -> Phase:
             def clamp(x: Array) -> Clamped:
                 return frozen.nudged(x, y, beta)
 
@@ -141,7 +147,7 @@ def free_phase(
     x: Batch,
     state: State,
     key: PRNGKeyArray,
-    hook: Hook = nothing,
+    hook: Hook = no_hook,
 ) -> Phase:
     """The free phase of a batch, from membranes at ``state``."""
     if isinstance(coding, BernoulliCoded):

@@ -111,7 +111,7 @@ class Firing(Checked):
         [0, 1)."""
 
 
-class Bernoulli(Firing):
+class Drawn(Firing):
     """A spike with probability ``p``, independent of all others given the membranes.
 
     ``population`` neurons share each membrane and draw for themselves; their spikes lie on a leading axis,
@@ -142,7 +142,7 @@ class Staggered(Firing):
     ``(m + uniform) / M < p``, with probability ``clip(M p - m, 0, 1)``.
 
     The share that fires has the mean ``p`` and a deviation of at most ``1 / (2 M)``, for one draw a
-    membrane and the cost of one neuron: how many fired says which. No energy tells it from a `Bernoulli`
+    membrane and the cost of one neuron: how many fired says which. No energy tells it from a `Drawn`
     population.
 
     Raises ``ValueError`` for a population outside 1 to 65535.

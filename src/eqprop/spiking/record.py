@@ -11,16 +11,16 @@ from eqprop._arguments import checked
 from eqprop.energies.model import Model
 from eqprop.energies.ops import freeze
 from eqprop.energies.units.unit import State
-from eqprop.spiking.dynamics import Carry, Hook
+from eqprop.spiking.dynamics import Hook, SpikingCarry
 from eqprop.spiking.estimator import SpikingPropagation, SurrogateBackpropagation, free_phase
 
 
-def spikes(carry: Carry) -> State:
+def spikes(carry: SpikingCarry) -> State:
     """The hook that keeps spikes: booleans, of the layers that fire."""
     return carry.spikes
 
 
-def membranes(carry: Carry) -> State:
+def membranes(carry: SpikingCarry) -> State:
     """The hook that keeps membranes, of all layers."""
     return carry.membrane
 

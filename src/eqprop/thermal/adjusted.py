@@ -13,7 +13,7 @@ from eqprop._arguments import Count, Positive
 from eqprop.energies.energy import Clamped
 from eqprop.energies.units.unit import State
 from eqprop.thermal.langevin import _require_numbers
-from eqprop.thermal.sampler import Carry, Sampler, log_density
+from eqprop.thermal.sampler import ChainCarry, Sampler, log_density
 
 
 class _Adjusted(eqx.Module):
@@ -47,12 +47,12 @@ class Adjusted(Sampler):
 
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+    ) -> ChainCarry:
         return _Adjusted(self._target(phase, state, temperature).init(state), jnp.ones(()))
 
     def step(
-        self, phase: Clamped, carry: Carry, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+        self, phase: Clamped, carry: ChainCarry, key: PRNGKeyArray, temperature: Array | float
+    ) -> ChainCarry:
         assert isinstance(carry, _Adjusted)
         algorithm = self._target(phase, carry.state, temperature)
         kernel, info = algorithm.step(key, carry.kernel)

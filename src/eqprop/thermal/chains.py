@@ -24,7 +24,7 @@ from eqprop.thermal.ensemble import (
     Statistic,
     costs_of,
     extremes,
-    nothing,
+    no_statistic,
     require_confining,
 )
 from eqprop.thermal.sampler import Sampler, check_temperature
@@ -91,7 +91,7 @@ class Chains(Source):
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
-        record: Statistic = nothing,
+        record: Statistic = no_statistic,
     ) -> Average:
         frozen, x, y = freeze((model, x, y))
         key = typed(key)

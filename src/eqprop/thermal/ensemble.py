@@ -32,7 +32,7 @@ Statistic = Callable[[State, Array], PyTree]
 Numbers = Array | np.ndarray | float
 
 
-def nothing(states: State, weights: Array) -> None:
+def no_statistic(states: State, weights: Array) -> None:
     """The statistic of one who does not ask."""
 
 
@@ -70,7 +70,7 @@ class Source(Checked):
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
-        record: Statistic = nothing,
+        record: Statistic = no_statistic,
     ) -> Average:
         """The mean of ``statistic(states, weights)`` over the phases at ``betas``, and what ``record``
         makes of each moment."""

@@ -32,11 +32,11 @@ from eqprop.energies.units.unit import State, embed
 from eqprop.estimators.estimator import Estimate, Estimator, Rival
 from eqprop.solvers.relax import Forecast
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, nothing, over_ensemble
+from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, no_statistic, over_ensemble
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.mixing import mixing, warn_if_unmixed
-from eqprop.thermal.readings import Draws, Reading
-from eqprop.thermal.rules import Contrast, Loads, Rule
+from eqprop.thermal.readings import Draws, EnsembleReading
+from eqprop.thermal.rules import ContrastRule, Loads, Rule
 
 MORE, FEW = 16, 8
 
@@ -87,7 +87,7 @@ class Thermal(Estimator):
     drawn: ClassVar[bool] = True
     source: Source
     rule: Rule
-    reading: Reading = Draws()
+    reading: EnsembleReading = Draws()
 
     def check(self, model: Model, x: Batch, y: Batch) -> None:
         """Raise ``ValueError``, with its remedy, where the phases of this model cannot be had: what a call
@@ -118,7 +118,7 @@ class Thermal(Estimator):
         found = self.source.average(model, x, y, betas, state, key, statistic)
         gradient, moved = found.mean
         temperature = self.source.temperature
-        if isinstance(self.rule, Contrast) and isinstance(self.source, Enumeration | Gaussian):
+        if isinstance(self.rule, ContrastRule) and isinstance(self.source, Enumeration | Gaussian):
             free_energies = self.source.free_energy(freeze(model), x, y, betas)
             objective = jnp.asarray(self.rule.contrast.coefficients, x.dtype) @ free_energies
         else:
@@ -197,7 +197,7 @@ class Thermal(Estimator):
 
         zero = jnp.zeros(1, x.dtype)
         source.check(model, x, y, np.zeros(1))
-        found = source.average(model, x, y, zero, model.rest(x), key, nothing, record)
+        found = source.average(model, x, y, zero, model.rest(x), key, no_statistic, record)
         likelihood = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
         costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), 0)[0]
         moved = drift(found)

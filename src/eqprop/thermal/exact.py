@@ -27,7 +27,7 @@ from eqprop.thermal.ensemble import (
     energies_of,
     exact_average,
     extremes,
-    nothing,
+    no_statistic,
     require_confining,
 )
 from eqprop.thermal.sampler import check_temperature, stand_in
@@ -58,7 +58,7 @@ class Enumeration(Source):
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
-        record: Statistic = nothing,
+        record: Statistic = no_statistic,
     ) -> Average:
         states = self._members(model, x, betas)
         energies = energies_of(freeze(model), x, y, betas, states)
@@ -125,7 +125,7 @@ class Gaussian(Source):
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
-        record: Statistic = nothing,
+        record: Statistic = no_statistic,
     ) -> Average:
         self.check(model, x, y, betas)
         frozen = freeze(model)

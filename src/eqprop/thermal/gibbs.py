@@ -12,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop._arguments import concrete
 from eqprop.energies.energy import Clamped, curvature, field
 from eqprop.energies.units.unit import State, embed
-from eqprop.thermal.sampler import Carry, Link, Sampler, stand_in
+from eqprop.thermal.sampler import ChainCarry, Link, Sampler, stand_in
 
 MOVES = 16
 
@@ -58,12 +58,12 @@ class Gibbs(Sampler):
 
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+    ) -> ChainCarry:
         return Link(state)
 
     def step(
-        self, phase: Clamped, carry: Carry, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+        self, phase: Clamped, carry: ChainCarry, key: PRNGKeyArray, temperature: Array | float
+    ) -> ChainCarry:
         state = carry.state
         shown = embed(phase.units, state)
         keys = dict(zip(state, jax.random.split(key, len(state)), strict=True))

@@ -14,7 +14,7 @@ from eqprop.energies.energy import Clamped
 from eqprop.energies.units.noise import normal
 from eqprop.energies.units.unit import State
 from eqprop.solvers.langevin import langevin
-from eqprop.thermal.sampler import Carry, Link, Sampler
+from eqprop.thermal.sampler import ChainCarry, Link, Sampler
 
 
 class UnadjustedLangevin(Sampler):
@@ -25,12 +25,12 @@ class UnadjustedLangevin(Sampler):
 
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+    ) -> ChainCarry:
         return Link(state)
 
     def step(
-        self, phase: Clamped, carry: Carry, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+        self, phase: Clamped, carry: ChainCarry, key: PRNGKeyArray, temperature: Array | float
+    ) -> ChainCarry:
         return Link(langevin(phase, carry.state, key, self.step_size, temperature))
 
 
@@ -60,12 +60,12 @@ class Underdamped(Sampler):
 
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+    ) -> ChainCarry:
         return _Moving(state, _normal(key, state, jnp.sqrt(temperature)))
 
     def step(
-        self, phase: Clamped, carry: Carry, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+        self, phase: Clamped, carry: ChainCarry, key: PRNGKeyArray, temperature: Array | float
+    ) -> ChainCarry:
         assert isinstance(carry, _Moving)
         half, decay = 0.5 * self.step_size, jnp.exp(-self.friction * self.step_size)
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop._arguments import Count, checked
 from eqprop.energies.model import Model
 from eqprop.thermal.chains import Chains, scatter
-from eqprop.thermal.ensemble import costs_of, energies_of, nothing
+from eqprop.thermal.ensemble import costs_of, energies_of, no_statistic
 
 LARGEST = 1.05
 
@@ -69,7 +69,7 @@ def mixing(
 
         start = scatter(model, x, chains, jax.random.fold_in(key, 0))
         draw = jax.random.fold_in(key, 1)
-        return apart.average(model, x, y, betas, start, draw, nothing, record).records
+        return apart.average(model, x, y, betas, start, draw, no_statistic, record).records
 
     with jax.numpy_dtype_promotion("standard"):
         seen = {

@@ -22,7 +22,7 @@ from eqprop.thermal.ensemble import over_ensemble
 from eqprop.thermal.gibbs import Gibbs
 
 
-class Reading(Checked):
+class EnsembleReading(Checked):
     """What of each member, (phases, batch, members, ...), enters the gradient."""
 
     @abstractmethod
@@ -36,7 +36,7 @@ class Reading(Checked):
         """Raise ``ValueError`` where a phase has nothing of the kind to read."""
 
 
-class Draws(Reading):
+class Draws(EnsembleReading):
     """The members as they are."""
 
     def __call__(
@@ -48,7 +48,7 @@ class Draws(Reading):
         pass
 
 
-class ConditionalMeans(Reading):
+class ConditionalMeans(EnsembleReading):
     """The members with one block, the largest that the cost does not see, at its mean given the others.
 
     Exact where Gibbs sampling is, and where parameters couple to what each neuron shows: in networks.

@@ -56,7 +56,7 @@ class Rule(Checked):
         """``J_beta`` of each example, from costs (moments, phases, batch, members)."""
 
 
-class Contrast(Rule):
+class ContrastRule(Rule):
     """``sum_k c_k <dF_{b_k}>_{b_k}``; for nudges 0 and beta exact at any beta (Theorem 3.1)."""
 
     contrast: Fixed
@@ -148,17 +148,17 @@ class Reweighting(Rule):
 
 
 @checked
-def finite_nudge(beta: float | Array = 1.0) -> Contrast:
+def finite_nudge(beta: float | Array = 1.0) -> ContrastRule:
     """The free phase against the one nudged by ``beta``."""
     _check_nudge("finite_nudge", beta)
-    return Contrast(contrast=one_sided(beta), beta=_data(beta), finite=True)
+    return ContrastRule(contrast=one_sided(beta), beta=_data(beta), finite=True)
 
 
 @checked
-def symmetric_nudge(beta: float | Array) -> Contrast:
+def symmetric_nudge(beta: float | Array) -> ContrastRule:
     """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines."""
     _check_nudge("symmetric_nudge", beta)
-    return Contrast(contrast=symmetric_contrast(beta), beta=_data(beta), finite=False)
+    return ContrastRule(contrast=symmetric_contrast(beta), beta=_data(beta), finite=False)
 
 
 @checked

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @runtime_checkable
-class Carry(Protocol):
+class ChainCarry(Protocol):
     """What a chain hands on: its state, and the probability with which its last step was accepted."""
 
     @property
@@ -58,13 +58,13 @@ class Sampler(Checked):
     @abstractmethod
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+    ) -> ChainCarry:
         """The chain before its first step."""
 
     @abstractmethod
     def step(
-        self, phase: Clamped, carry: Carry, key: PRNGKeyArray, temperature: Array | float
-    ) -> Carry:
+        self, phase: Clamped, carry: ChainCarry, key: PRNGKeyArray, temperature: Array | float
+    ) -> ChainCarry:
         """One step."""
 
 

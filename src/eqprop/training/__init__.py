@@ -16,9 +16,9 @@ from eqprop.training.optimisers import (
     Adam,
     Constant,
     Cosine,
-    Momentum,
     Optimiser,
     Sgd,
+    SgdMomentum,
     Writing,
 )
 from eqprop.training.training import Preprocessing
@@ -37,10 +37,10 @@ __all__ = [
     "Cosine",
     "Dataset",
     "EarlyStopping",
-    "Momentum",
     "Optimiser",
     "Preprocessing",
     "Sgd",
+    "SgdMomentum",
     "Split",
     "TensorBoard",
     "Wandb",

@@ -20,7 +20,7 @@ from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.implicit import ImplicitDifferentiation
 from eqprop.estimators.warm_start import WarmStart
-from eqprop.hardware import Program, Programmed, Quantise, ReadBits, Sequence
+from eqprop.hardware import Program, Programmed, Programs, Quantise, ReadBits
 from eqprop.solvers import (
     Blockwise,
     Flow,
@@ -35,7 +35,7 @@ from eqprop.spiking import SpikingPropagation, SurrogateBackpropagation
 from eqprop.thermal import estimator as thermal
 from eqprop.thermal import rules
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.readings import ConditionalMeans, Draws, Reading
+from eqprop.thermal.readings import ConditionalMeans, Draws, EnsembleReading
 from eqprop.thermal.sampler import Sampler
 from eqprop.training import optimisers
 from eqprop.training.chain_recipes import ThermalRecipe
@@ -48,12 +48,12 @@ from eqprop.training.choices import (
     SamplerName,
     SolverName,
 )
-from eqprop.training.data.augment import Augment, Flip, InTurn, RandomCrop, random_shift
+from eqprop.training.data.augment import Augment, Compose, Flip, RandomCrop, random_shift
 from eqprop.training.data.randaugment import RandAugment
 from eqprop.training.optimisers import Adam, Constant, Cosine, Optimiser, Sgd, Writing
 from eqprop.training.precision import at_precision, for_differences
 from eqprop.training.recipe import Recipe
-from eqprop.training.spiking_recipes import CODINGS, Spikes
+from eqprop.training.spiking_recipes import CODINGS, SpikingOptions
 from eqprop.training.vision import VisionRecipe
 
 SOLVERS: dict[SolverName, Callable[[Recipe, int], Solver]] = {
@@ -104,9 +104,9 @@ RULES: dict[RuleName, Callable[[float, int], rules.Rule]] = {
     "reweighting": lambda beta, nodes: rules.Reweighting(np.asarray(beta)),
 }
 
-READINGS: dict[ReadingName, Reading] = {"draws": Draws(), "means": ConditionalMeans()}
+READINGS: dict[ReadingName, EnsembleReading] = {"draws": Draws(), "means": ConditionalMeans()}
 
-Learner: TypeAlias = EquilibriumPropagation | DeltaPropagation
+Propagation: TypeAlias = EquilibriumPropagation | DeltaPropagation
 
 SHARP, MANY = 1e-5, 1000
 
@@ -134,7 +134,7 @@ def _nudged_solver(recipe: Recipe) -> Solver:
 def make_program(recipe: Recipe) -> Program:
     """What the recipe's device makes of the parameters."""
     if not recipe.parameter_bits:
-        return Sequence()
+        return Programs()
     return Quantise(recipe.parameter_bits, recipe.ranges)
 
 
@@ -155,7 +155,7 @@ def make_augment(recipe: Recipe) -> Augment | None:
     parts += [random_shift(recipe.shift)] if recipe.shift else []
     if len(parts) < 2:
         return parts[0] if parts else None
-    return InTurn(tuple(parts))
+    return Compose(tuple(parts))
 
 
 def make_estimator(recipe: Recipe) -> Estimator:
@@ -185,7 +185,7 @@ def make_thermal(recipe: Recipe, beta: float | None = None) -> thermal.Thermal:
 
 def make_spiking(recipe: Recipe) -> SpikingPropagation:
     """The spiking phases of a spiking network's recipe, and their contrast."""
-    assert isinstance(recipe, Spikes)
+    assert isinstance(recipe, SpikingOptions)
     return SpikingPropagation(
         recipe.free_phase(),
         make_contrast(recipe),
@@ -196,7 +196,7 @@ def make_spiking(recipe: Recipe) -> SpikingPropagation:
 
 
 def _surrogate(recipe: Recipe) -> SurrogateBackpropagation:
-    assert isinstance(recipe, Spikes)
+    assert isinstance(recipe, SpikingOptions)
     return SurrogateBackpropagation(recipe.free_phase(), CODINGS[recipe.coding])
 
 
@@ -209,7 +209,7 @@ def make_source(recipe: Recipe) -> Any:
     return make_thermal(recipe) if recipe.estimator == "thermal" else make_solver(recipe)
 
 
-def make_learner(recipe: Recipe) -> Callable[[Solver, Contrast], Learner]:
+def make_learner(recipe: Recipe) -> Callable[[Solver, Contrast], Propagation]:
     """The form of equilibrium propagation that a recipe asks for, from a free solver and a contrast."""
     if not recipe.differences:
         return EquilibriumPropagation
@@ -224,7 +224,7 @@ def _propagation(recipe: Recipe) -> Estimator:
     return WarmStart(learner, recipe.warm_start == "nudged")
 
 
-def _from_rest(recipe: Recipe) -> Learner:
+def _from_rest(recipe: Recipe) -> Propagation:
     if recipe.differences:
         return make_learner(recipe)(make_solver(recipe), make_contrast(recipe))
     return EquilibriumPropagation(
@@ -257,10 +257,10 @@ ESTIMATORS: dict[EstimatorName, Callable[[Recipe], Estimator]] = {
 }
 
 
-RULES_OF_MOMENTUM: dict[str, Adam | optimisers.Momentum | Sgd] = {
+RULES_OF_MOMENTUM: dict[str, Adam | optimisers.SgdMomentum | Sgd] = {
     "adam": Adam(),
-    "momentum": optimisers.Momentum(),
-    "heavy-ball": optimisers.Momentum(nesterov=False),
+    "momentum": optimisers.SgdMomentum(),
+    "heavy-ball": optimisers.SgdMomentum(nesterov=False),
     "sgd": Sgd(),
 }
 

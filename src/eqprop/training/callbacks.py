@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eqprop.training.epoch import Progress
+from eqprop.training.epoch import StepReport
 
 
 class Callback:
     """Does nothing; own ones override what they need."""
 
-    def step(self, progress: Progress) -> None:
+    def step(self, progress: StepReport) -> None:
         """After each compiled call of many steps."""
 
     def epoch(self, row: Mapping[str, float]) -> bool | None:

@@ -35,7 +35,7 @@ class DivergedError(RuntimeError):
     """Training met a number that is not finite."""
 
 
-class Images(NamedTuple):
+class Examples(NamedTuple):
     """Examples on the device: ``x`` (N, ...) of any dtype, ``y`` (N,) labels, and their meaning; with
     ``classes`` of 0, targets (N, ...) of a regression.
 
@@ -72,7 +72,7 @@ class TrainState(NamedTuple):
     best_epoch: Array
 
 
-class Progress(NamedTuple):
+class StepReport(NamedTuple):
     """After each compiled call: where the run is, and the means over that call's steps."""
 
     epoch: int
@@ -103,13 +103,13 @@ def epoch_length(examples: int, batch_size: int) -> tuple[int, int]:
 
 def train_epoch(
     state: TrainState,
-    images: Images,
+    images: Examples,
     estimator: Estimator,
     optimiser: optax.GradientTransformation,
     batch_size: int,
     key: PRNGKeyArray,
     augment: Augment | None = None,
-) -> Iterator[tuple[TrainState, Progress]]:
+) -> Iterator[tuple[TrainState, StepReport]]:
     """One pass over shuffled ``images``; yields the state after each compiled call.
 
     The random numbers of a step follow from ``key`` and the step's number alone, so that a repeated
@@ -139,7 +139,7 @@ def train_epoch(
         )
         metrics = {name: float(value) for name, value in logs.items()}
         state = state._replace(model=model, optimiser=opt_state)
-        yield state, Progress(int(state.epoch), (call + 1) * length, calls * length, metrics)
+        yield state, StepReport(int(state.epoch), (call + 1) * length, calls * length, metrics)
 
 
 @eqx.filter_jit
@@ -186,7 +186,7 @@ def _apart(logs: Mapping[str, Array], seen: dict[str, Array]) -> dict[str, Array
     return seen
 
 
-def _accuracy(images: Images, scores: Array, labels: Array) -> dict[str, Array]:
+def _accuracy(images: Examples, scores: Array, labels: Array) -> dict[str, Array]:
     """The share of right answers; of a regression, nothing."""
     return {"accuracy": _hits(scores, labels).mean()} if images.classes else {}
 
@@ -224,7 +224,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     model: Model,
-    images: Images,
+    images: Examples,
     source: Any,
     batch_size: int = 500,
     key: PRNGKeyArray | None = None,
@@ -244,7 +244,7 @@ def evaluate(
 
 
 @eqx.filter_jit
-def _evaluate(model: Model, images: Images, source: Any, key: PRNGKeyArray) -> dict[str, Array]:
+def _evaluate(model: Model, images: Examples, source: Any, key: PRNGKeyArray) -> dict[str, Array]:
     examples, devices = len(images.y), images.devices
     x, labels = devices.split(devices.filled((images.x, images.y)))
     x, y = images.batch(x, labels, model.energy.input_shape)

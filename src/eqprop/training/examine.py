@@ -23,7 +23,7 @@ from eqprop.training.chain_recipes import ThermalRecipe
 from eqprop.training.choices import SPIKING, RuleName
 from eqprop.training.epoch import Evaluation, evaluate
 from eqprop.training.recipe import Recipe
-from eqprop.training.spiking_recipes import Spikes
+from eqprop.training.spiking_recipes import SpikingOptions
 from eqprop.training.task import Task
 
 AUDITED = 32
@@ -41,7 +41,7 @@ DRAWN = ("thermal", "spiking")
 def test_often(task: Task, model: Model) -> list[Evaluation]:
     """The test: once, or of spikes several times, each with noise of its own."""
     recipe = task.recipe
-    spikes = isinstance(recipe, Spikes) and recipe.estimator in SPIKING
+    spikes = isinstance(recipe, SpikingOptions) and recipe.estimator in SPIKING
     seeds = range(recipe.test_seeds if spikes else 1)  # type: ignore[attr-defined]
     source = make_source(recipe)
     return [evaluate(model, task.test, source, key=jax.random.key(seed)) for seed in seeds]

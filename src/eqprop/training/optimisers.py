@@ -30,7 +30,7 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class Momentum:
+class SgdMomentum:
     """``m <- decay m + g``; Nesterov's looks one step ahead."""
 
     decay: float = 0.9
@@ -99,7 +99,7 @@ class Optimiser(Checked):
     """
 
     learning_rate: Positive = 1e-3
-    rule: Adam | Momentum | Sgd = Adam()
+    rule: Adam | SgdMomentum | Sgd = Adam()
     schedule: Cosine | Constant = Cosine()
     warmup: NotNegative = 0.0
     layer_rates: tuple[float, ...] = ()

@@ -12,7 +12,7 @@ from eqprop.energies.network import INPUT, Network
 from eqprop.energies.ops import Conv, Dense, Scaled
 from eqprop.solvers import Blockwise
 from eqprop.solvers.relax import relax
-from eqprop.training.data.datasets import Dataset, load
+from eqprop.training.data.datasets import Dataset, load_dataset
 from eqprop.training.epoch import epoch_length
 from eqprop.training.files import AnyPath
 from eqprop.training.recipe import Recipe
@@ -66,4 +66,4 @@ def predicted(recipe: Recipe, data_dir: AnyPath | None) -> float | None:
     """`longest` of the recipe with its data; of other kinds of recipe, nothing."""
     if not isinstance(recipe, VisionRecipe):
         return None
-    return longest(recipe, recipe.framed(load(recipe.data, data_dir)))
+    return longest(recipe, recipe.framed(load_dataset(recipe.data, data_dir)))

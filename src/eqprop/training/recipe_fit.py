@@ -30,7 +30,7 @@ from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import (
     DivergedError,
     Evaluation,
-    Progress,
+    StepReport,
     TrainState,
     epoch_length,
     evaluate,
@@ -48,7 +48,7 @@ from eqprop.training.recipes import to_config
 from eqprop.training.results import read_result
 from eqprop.training.runs import Folder, latest, require_same
 from eqprop.training.surroundings import surroundings
-from eqprop.training.task import Source, Task, prepare
+from eqprop.training.task import DataSource, Task, prepare
 
 SHUFFLES = 1
 
@@ -65,7 +65,7 @@ NOT_AUDITED: dict[str, Any] = {
 
 WATCHED = ("loss", "gradient_norm")
 
-Observe = Callable[[Progress], None]
+Observe = Callable[[StepReport], None]
 
 EpochObserve = Callable[[Mapping[str, float]], None]
 
@@ -74,7 +74,7 @@ def fit(
     name: str,
     recipe: Recipe,
     folder: AnyPath,
-    source: Source = None,
+    source: DataSource = None,
     resume: bool = False,
     observe: Observe = lambda progress: None,
     observe_epoch: EpochObserve = lambda row: None,

@@ -10,9 +10,9 @@ from eqprop.energies.feedback import with_stiff_layers
 from eqprop.energies.model import Model
 from eqprop.spiking import (
     Analog,
-    Bernoulli,
     BernoulliCoded,
     Coding,
+    Drawn,
     Firing,
     Probabilities,
     Rates,
@@ -36,7 +36,7 @@ CodingName = Literal["analog", "bernoulli"]
 GRADED, PROBABLE = "linear", ("logistic", "clip", "half-clip")
 
 FIRINGS: dict[FiringName, Callable[[int], Firing]] = {
-    "bernoulli": Bernoulli,
+    "bernoulli": Drawn,
     "staggered": Staggered,
     "sigma-delta": lambda population: SigmaDelta(),
 }
@@ -47,7 +47,7 @@ CODINGS: dict[CodingName, Coding] = {"analog": Analog(), "bernoulli": BernoulliC
 
 
 @dataclass(frozen=True)
-class Spikes:
+class SpikingOptions:
     """Neurons that fire with a probability; the unit, logistic, clip or half-clip (clip(u / 2)), says with
     which."""
 
@@ -168,12 +168,12 @@ class Spikes:
 
 
 @dataclass(frozen=True)
-class SpikingRecipe(Spikes, DenseRecipe):
+class SpikingRecipe(SpikingOptions, DenseRecipe):
     """A chain of dense layers of neurons that spike."""
 
 
 @dataclass(frozen=True)
-class SpikingConvRecipe(Spikes, ConvRecipe):
+class SpikingConvRecipe(SpikingOptions, ConvRecipe):
     """Convolutions of neurons that spike, each pooled 2x2, then dense layers."""
 
     dense: tuple[int, ...] = (128,)

@@ -11,12 +11,12 @@ from eqprop.training.data import datasets as data_sets
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.devices import ONE, Devices
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath, RunError, read_json
 from eqprop.training.recipe import Recipe
 from eqprop.training.recipes import OWN_DATA, from_config
 
-Source = AnyPath | Dataset | None
+DataSource = AnyPath | Dataset | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Task:
 
     recipe: Recipe
     data: Dataset
-    train: Images
-    validation: Images
-    test: Images
+    train: Examples
+    validation: Examples
+    test: Examples
     devices: Devices = ONE
 
 
-def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
+def recipe_of(folder: AnyPath, source: DataSource = None) -> Recipe:
     """The recipe of a run folder. Raises `RunError` where the run has a data set of its own, and ``source``
     is another."""
     path = Path(folder) / "config.json"
@@ -47,25 +47,25 @@ def recipe_of(folder: AnyPath, source: Source = None) -> Recipe:
     return from_config(config, f"{path}:1")
 
 
-def prepare_run(folder: AnyPath, source: Source = None) -> Task:
+def prepare_run(folder: AnyPath, source: DataSource = None) -> Task:
     """The task of a run folder."""
     return prepare(recipe_of(folder, source), source)
 
 
-def prepare(recipe: Recipe, source: Source = None, devices: Devices = ONE) -> Task:
+def prepare(recipe: Recipe, source: DataSource = None, devices: Devices = ONE) -> Task:
     """Check the recipe; load, check and split the data."""
     recipe.check()
     devices.check_batch(recipe.batch_size)
-    data = source if isinstance(source, Dataset) else data_sets.load(recipe.data, source)
+    data = source if isinstance(source, Dataset) else data_sets.load_dataset(recipe.data, source)
     data_sets.check_both(data)
     data = recipe.framed(data)
     train, validation = data_sets.split_validation(data.train, recipe.validation, seed=0)
     count = recipe.examples or len(train.y)
     train = Split(train.x[:count], train.y[:count])
 
-    def on_device(split: Split) -> Images:
+    def on_device(split: Split) -> Examples:
         x, y = (jnp.asarray(a) for a in devices.place((split.x, split.y)))
-        return Images(x, y, data.scale, data.classes, *recipe.normalisation, devices)
+        return Examples(x, y, data.scale, data.classes, *recipe.normalisation, devices)
 
     held_out, test = on_device(validation), on_device(data.test)
     return Task(recipe, data, on_device(train), held_out, test, devices)

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from eqprop.estimators.audit import Agreement
 from eqprop.training.callbacks import Callback
-from eqprop.training.epoch import Progress as Step
+from eqprop.training.epoch import StepReport
 
 SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
 
@@ -62,7 +62,7 @@ class TrainingBar(Callback):
     def __exit__(self, *unused: object) -> None:
         self.bar.stop()
 
-    def step(self, step: Step) -> None:
+    def step(self, step: StepReport) -> None:
         total = step.steps * self.epochs
         metrics = step.metrics
         now = f"loss {metrics['loss']:.4f}"

@@ -17,7 +17,7 @@ from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.training import checkpoints, structure
 from eqprop.training.data.datasets import framed_images
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath, RunError, read_json
 from eqprop.training.runs import identity, read_rows
 from eqprop.training.structure import StructureError
@@ -56,12 +56,12 @@ class Trained(NamedTuple):
         )
         framed = framed_images(part, multiple)
         labels = jnp.zeros(len(part), jnp.int32)
-        images = Images(jnp.asarray(framed), labels, self.scale, self.classes, mean, std)
+        images = Examples(jnp.asarray(framed), labels, self.scale, self.classes, mean, std)
         return np.asarray(_scores(self.model, images, self.estimator, key))
 
 
 @eqx.filter_jit
-def _scores(model: Model, images: Images, estimator: Estimator, key: Array) -> Array:
+def _scores(model: Model, images: Examples, estimator: Estimator, key: Array) -> Array:
     x, y = images.batch(images.x, images.y, model.energy.input_shape)
     if not images.classes:
         shown = jax.eval_shape(jax.vmap(model.predict), jax.eval_shape(model.rest, x))

@@ -19,7 +19,7 @@ from eqprop.training.data.datasets import Dataset, frame
 from eqprop.training.data.named import Named
 from eqprop.training.data.sources import Split
 from eqprop.training.devices import ONE, Devices
-from eqprop.training.epoch import Images
+from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath
 from eqprop.training.optimisers import Optimiser
 
@@ -106,9 +106,9 @@ class Prepared(NamedTuple):
     """The data of a training, divided, on the devices."""
 
     data: Dataset
-    train: Images
-    validation: Images
-    test: Images
+    train: Examples
+    validation: Examples
+    test: Examples
     devices: Devices = ONE
 
 
@@ -123,15 +123,15 @@ def prepare(training: Training, folder: AnyPath | None = None, devices: Devices 
     train, held_out = datasets.split_validation(data.train, training.validation, seed=0)
     count = training.examples or len(train.y)
 
-    def placed(split: Split) -> Images:
+    def placed(split: Split) -> Examples:
         x, y = (jnp.asarray(a) for a in devices.place((split.x, split.y)))
-        return Images(x, y, data.scale, data.classes, processing.mean, processing.std, devices)
+        return Examples(x, y, data.scale, data.classes, processing.mean, processing.std, devices)
 
     first = Split(train.x[:count], train.y[:count])
     return Prepared(data, placed(first), placed(held_out), placed(data.test), devices)
 
 
-def batch_of(images: Images, model: Model, count: int) -> tuple[Array, Array]:
+def batch_of(images: Examples, model: Model, count: int) -> tuple[Array, Array]:
     """The first ``count`` examples, as the model sees them."""
     x, y = images.devices.fetch((images.x[:count], images.y[:count]))
     return images.batch(x, y, model.energy.input_shape)

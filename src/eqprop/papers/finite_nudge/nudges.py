@@ -25,7 +25,7 @@ from eqprop.training.assemble import make_thermal
 from eqprop.training.chain_recipes import ThermalRecipe
 from eqprop.training.examine import audit_batch
 from eqprop.training.figures import plots
-from eqprop.training.figures.canvas import Numbers, dress, finite, require, sheet
+from eqprop.training.figures.canvas import Numbers, drawable, dress, require, sheet
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.surroundings import surroundings
 from eqprop.training.task import prepare
@@ -39,7 +39,7 @@ def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
     ``lines``: label -> ``beta``, ``cosine_free``, ``cosine``, ``gradient_snr`` and ``displacement_snr``,
     each (nudges,).
     """
-    require(lines, "nudges: lines", "at least one line", lines, "see diagnose.spread")
+    require(lines, "nudges: lines", "at least one line", lines, "see eqprop.estimators.spread")
     wanted = {
         "cosine_free": "cosine with the gradient of ⟨C⟩ at β = 0",
         "cosine": "cosine with the gradient of J",
@@ -52,7 +52,7 @@ def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
         if key.endswith("snr"):
             axes.set_yscale("log")
         scale = axes.get_yscale()
-        shown = [finite(line[key], scale) for line in lines.values()]
+        shown = [drawable(line[key], scale) for line in lines.values()]
         for (name, line), values in zip(lines.items(), shown, strict=True):
             label_once = name if axes is all_axes[0] else None
             axes.plot(np.asarray(line["beta"]), values, ".-", label=label_once)

@@ -23,13 +23,13 @@ from eqprop.training.data.named import DIGITS, FASHION_MNIST, MNIST, Named
 from eqprop.training.optimisers import Optimiser
 from eqprop.training.training import Training
 
-Dense = Blockwise | Momentum | Spectral | GradientDescent
+DenseSolver = Blockwise | Momentum | Spectral | GradientDescent
 
 
 def digits(
     hidden: tuple[int, ...] = (256,),
     beta: float = 0.1,
-    solver: Dense = Blockwise(1e-3, 60),
+    solver: DenseSolver = Blockwise(1e-3, 60),
     epochs: int = 60,
     learning_rate: float = 2e-3,
     seed: int = 0,
@@ -51,7 +51,7 @@ def digits(
 def mnist_dense(
     hidden: tuple[int, ...] = (2048,),
     beta: float = 0.3,
-    solver: Dense = Blockwise(1e-3, 60),
+    solver: DenseSolver = Blockwise(1e-3, 60),
     epochs: int = 25,
     learning_rate: float = 4e-4,
     weight_decay: float = 0.1,
@@ -77,7 +77,7 @@ def mnist_dense(
 def fashion_mnist_dense(
     hidden: tuple[int, ...] = (2048,),
     beta: float = 0.3,
-    solver: Dense = Blockwise(1e-3, 60),
+    solver: DenseSolver = Blockwise(1e-3, 60),
     epochs: int = 25,
     learning_rate: float = 4e-4,
     weight_decay: float = 0.1,
@@ -164,7 +164,7 @@ def _dense(
     data: Named,
     hidden: tuple[int, ...],
     beta: float,
-    solver: Dense,
+    solver: DenseSolver,
     optimiser: Optimiser,
     epochs: int,
     batch_size: int,

@@ -21,7 +21,7 @@ from eqprop.energies.network import alternate, one_by_one
 from eqprop.energies.ops import MaxPool
 from eqprop.energies.units.interval import Box, relu6
 from eqprop.solvers import Blockwise, Momentum, Solver
-from eqprop.training.data.augment import Augment, Flip, InTurn, RandomCrop
+from eqprop.training.data.augment import Augment, Compose, Flip, RandomCrop
 from eqprop.training.data.named import Named
 from eqprop.training.data.randaugment import RandAugment
 
@@ -92,7 +92,7 @@ class Augmentation:
         parts += [RandomCrop(self.crop)] if self.crop else []
         if len(parts) < 2:
             return parts[0] if parts else None
-        return InTurn(tuple(parts))
+        return Compose(tuple(parts))
 
 
 @dataclass(frozen=True)

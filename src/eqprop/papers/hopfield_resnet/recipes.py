@@ -24,7 +24,7 @@ from eqprop.training.training import Preprocessing, Training
 
 NESTEROV = Optimiser(
     0.03,
-    optimisers.Momentum(),
+    optimisers.SgdMomentum(),
     Cosine(2e-6),
     weight_decay=2.5e-4,
     coupled=True,
@@ -81,7 +81,7 @@ def cifar_100_hopfield_resnet(
     nudged_steps: int = 50,
     optimiser: Optimiser = Optimiser(
         0.03,
-        optimisers.Momentum(),
+        optimisers.SgdMomentum(),
         Cosine(2e-6),
         weight_decay=3.5e-4,
         coupled=True,
@@ -126,7 +126,7 @@ def fashion_mnist_hopfield_resnet(
     nudged_steps: int = 50,
     optimiser: Optimiser = Optimiser(
         0.03,
-        optimisers.Momentum(),
+        optimisers.SgdMomentum(),
         Cosine(2e-6),
         weight_decay=3.5e-4,
         coupled=True,

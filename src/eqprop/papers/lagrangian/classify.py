@@ -30,7 +30,7 @@ from eqprop.papers import figures
 from eqprop.papers.study import RUNS, command, mean_and_std, over_seeds
 from eqprop.training.data import datasets as data_sets
 from eqprop.training.data.datasets import Dataset
-from eqprop.training.epoch import Images, evaluate, keep_best, require_finite, start, train_epoch
+from eqprop.training.epoch import Examples, evaluate, keep_best, require_finite, start, train_epoch
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, read_json, write_json
 from eqprop.training.runs import Folder, require_same
@@ -154,7 +154,7 @@ class ResponseLearning:
 
     def _reproduce(self, out: AnyPath, data_dir: AnyPath | None, asked: str) -> dict[str, Any]:
         about, cases = surroundings(), []
-        source = data_sets.load(self.data_set, data_dir)
+        source = data_sets.load_dataset(self.data_set, data_dir)
         with jax.enable_x64(True):
             for way in self.ways:
                 runs = [self._run(way, seed, source) for seed in self.seeds]
@@ -177,7 +177,7 @@ class ResponseLearning:
         run = Folder(folder, config, resume=(folder / "config.json").exists())
         train, held_out = data_sets.split_validation(source.train, self.validation, seed=0)
         images, validation, test = (
-            Images(
+            Examples(
                 jnp.asarray(part.x[:end]), jnp.asarray(part.y[:end]), source.scale, source.classes
             )
             for part, end in (
@@ -227,7 +227,7 @@ class ResponseLearning:
             result["gradient_error"] = self._error(best, validation, key)
         return read_json(write_json(folder / "result.json", result))
 
-    def _error(self, model: Model, images: Images, key: PRNGKeyArray) -> float:
+    def _error(self, model: Model, images: Examples, key: PRNGKeyArray) -> float:
         """Of the gradient by equilibrium propagation against the adjoint, relative."""
         x, y = images.batch(images.x[: self.audited], images.y[: self.audited], None)
         ways = _ways(self.beta)

@@ -134,7 +134,7 @@ def launched() -> Problem:
     return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
 
 
-class Chain(Hamiltonian):
+class DuffingChain(Hamiltonian):
     """The same with an initial value: ``H = p^2 / 2 + V(q) - q_0 u_0 - q_2 u_1 - beta (q - u_2..4)^2 / 2``,
     with inputs (steps, 5) that hold the drives and the target."""
 
@@ -148,7 +148,7 @@ class Chain(Hamiltonian):
 
 
 def inputs(steps: int, dt: float) -> Array:
-    """Drives in the middle of each step, where the kick is, and targets of `Chain`: (steps, 5)."""
+    """Drives in the middle of each step, where the kick is, and targets of `DuffingChain`: (steps, 5)."""
     t = dt * (np.arange(steps) + 0.5)
     target = np.cos(dt * np.arange(steps))
     drives = [0.6 * np.cos(OMEGA * t), 0.3 * np.sin(OMEGA * t)]

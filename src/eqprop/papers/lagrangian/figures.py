@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from eqprop.training.figures.canvas import Numbers, dress, finite, require, sheet
+from eqprop.training.figures.canvas import Numbers, drawable, dress, require, sheet
 
 
 def errors(lines: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -21,7 +21,7 @@ def errors(lines: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.set(xscale="log", yscale="log")
     shown = []
     for name, line in lines.items():
-        values = finite(line["error"], "log")
+        values = drawable(line["error"], "log")
         axes.plot(line["beta"], values, "o-", ms=4, label=f"{name}: order {line['order']:.2f}")
         shown.append(values)
     dress(axes, "nudge", "relative error of the gradient", *shown)
@@ -38,7 +38,7 @@ def levels(lines: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.set(xscale="log", yscale="log")
     shown = []
     for name, line in lines.items():
-        values = finite(line["error"], "log")
+        values = drawable(line["error"], "log")
         half = 0.5 + np.asarray(line["level"])
         axes.plot(half, values, "o-", ms=4, label=f"{name}: order {line['order']:.2f}")
         shown.append(values)
@@ -59,9 +59,9 @@ def trajectories(paths: Mapping[str, np.ndarray], wanted: np.ndarray, x: str, y:
         require(right, "trajectories", f"paths of shape {np.shape(wanted)}", got, "pass all nodes")
         for path in wanted:
             axes.plot(*path.T, "-", color="0.75", lw=3)
-        for path in finite(shown):
+        for path in drawable(shown):
             axes.plot(*path.T, "-", lw=1)
-        dress(axes, x, y, finite(shown), title=stage)
+        dress(axes, x, y, drawable(shown), title=stage)
     return figure
 
 
@@ -70,7 +70,7 @@ def losses(lines: Mapping[str, Numbers]) -> Figure:
     require(lines, "losses: lines", "at least one line", lines, "train something")
     figure, (axes,) = sheet(5.6, 4.0)
     axes.set_yscale("log")
-    shown = [finite(line, "log") for line in lines.values()]
+    shown = [drawable(line, "log") for line in lines.values()]
     for i, (name, values) in enumerate(zip(lines, shown, strict=True)):
         axes.plot(
             values, ("-", "--")[i % 2], lw=(4, 1.5)[i % 2], alpha=(0.4, 1.0)[i % 2], label=name
@@ -92,12 +92,12 @@ def costs(
     for axes in (first, second, third):
         axes.set(xscale="log", yscale="log")
     for axes, line, x in ((first, by_steps, "steps"), (second, by_size, "size")):
-        values = finite(line["step_seconds"], "log")
+        values = drawable(line["step_seconds"], "log")
         axes.plot(line[x], values, "o-", label=f"order {line['order']:.2f}")
         dress(axes, f"{x} of the path", "seconds a step of Newton's method", values)
     second.set_xticks([], minor=True)
     second.set_xticks(by_size["size"], [str(size) for size in by_size["size"]])
-    shown = [finite(values, "log") for values in memory["bytes"].values()]
+    shown = [drawable(values, "log") for values in memory["bytes"].values()]
     for label, values in zip(memory["bytes"], shown, strict=True):
         third.plot(memory["lengths"], values, "o-", label=label)
     dress(third, "length of the sequence", "bytes of a gradient", *shown)

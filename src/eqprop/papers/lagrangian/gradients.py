@@ -21,7 +21,7 @@ from eqprop.estimators.contrast import Contrast, holomorphic, one_sided, symmetr
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator
 from eqprop.lagrangian import Adjoint, Hamiltonian, Newton, ReversedNudge, evolve, unroll
-from eqprop.lagrangian.hamiltonian import Phase
+from eqprop.lagrangian.hamiltonian import PhasePoint
 from eqprop.papers.lagrangian import duffing as chain
 from eqprop.papers.lagrangian import figures as own
 from eqprop.papers.lagrangian import pendulum
@@ -165,13 +165,13 @@ def _fixed(betas: Sequence[float]) -> Found:
     return _contrasts("fixed ends", problem, exact, cases), {"fixed ends, symmetric": line}
 
 
-Motion = tuple[Callable[[PyTree], Hamiltonian], PyTree, Phase, Array]
+Motion = tuple[Callable[[PyTree], Hamiltonian], PyTree, PhasePoint, Array]
 """A system of some parameters, these, a start, and inputs that end with the target."""
 
 
 def duffing() -> Motion:
     start = tuple(map(jnp.array, chain.START))
-    return chain.Chain, chain.parameters(), start, chain.inputs(LENGTH, DT)  # type: ignore[return-value]
+    return chain.DuffingChain, chain.parameters(), start, chain.inputs(LENGTH, DT)  # type: ignore[return-value]
 
 
 def _pendulums() -> Motion:
@@ -252,11 +252,11 @@ def nudged_motion(inputs: Array, damping: float, echo: bool, nudge: float = 1e-4
     """
     _, params, start, _ = duffing()
     if echo:
-        (q, p), _ = unroll(chain.Chain(params), start, inputs, DT, damping)
+        (q, p), _ = unroll(chain.DuffingChain(params), start, inputs, DT, damping)
         start, inputs = (q, -p), inputs[::-1]
 
     def pull(beta: float) -> PyTree:
-        system = chain.Chain(params, beta)
+        system = chain.DuffingChain(params, beta)
         _, positions = unroll(system, start, inputs, DT, damping)
         return jax.grad(lambda params: DT * chain.potential(positions, params))(params)
 

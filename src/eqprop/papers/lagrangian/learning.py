@@ -39,7 +39,7 @@ Built = tuple[Model, Array, Array]
 
 
 @dataclass(frozen=True)
-class Task:
+class PathTask:
     """What is learnt: a system, targets, and how long and how fast."""
 
     build: Callable[[PRNGKeyArray], Built]
@@ -57,7 +57,7 @@ class PathLearning:
 
     name: str
     about: str
-    tasks: dict[str, Task]
+    tasks: dict[str, PathTask]
     beta: float = 1e-3
     seed: int = 0
 
@@ -91,7 +91,7 @@ class PathLearning:
         tell(f"{name}: {path}")
         return summary
 
-    def _learn(self, label: str, task: Task, folder: Path, steps: int) -> dict[str, Any]:
+    def _learn(self, label: str, task: PathTask, folder: Path, steps: int) -> dict[str, Any]:
         model, x, y = task.build(jax.random.key(self.seed))
         newton = Newton()
         estimators = {
@@ -177,7 +177,7 @@ def _labels(axes: tuple[int | None, int]) -> list[str]:
     return ["time" if axis is None else f"q{axis}" for axis in axes]
 
 
-def response(key: PRNGKeyArray) -> Built:
+def periodic_response(key: PRNGKeyArray) -> Built:
     """Duffing oscillators, and what others of their kind answer to four drives."""
     dt = chain.PERIOD / chain.STEPS
     x = jnp.array([[0.3, 0.15], [0.1, -0.3], [-0.2, 0.2], [0.0, 0.35]])
@@ -226,6 +226,6 @@ def _observed(teacher: Action, x: Array) -> Array:
 
 
 TASKS = {
-    "periodic response": Task(response, (None, 2), 150, 0.02, -0.3),
-    "potential": Task(potential, (0, 1), 300, 0.02, 2.5),
+    "periodic response": PathTask(periodic_response, (None, 2), 150, 0.02, -0.3),
+    "potential": PathTask(potential, (0, 1), 300, 0.02, 2.5),
 }

@@ -94,11 +94,11 @@ class CostStudy:
         return summary
 
 
-Programs = tuple[Callable[[Model], Any], Callable[[Model], Any], Model]
+Compared = tuple[Callable[[Model], Any], Callable[[Model], Any], Model]
 """A free solution from rest, the gradient with its free solution, and what both are given."""
 
 
-def programs(compiled: Callable[..., Any], shape: tuple[int, int]) -> Programs:
+def programs(compiled: Callable[..., Any], shape: tuple[int, int]) -> Compared:
     with jax.enable_x64(True):
         model, x, y = problem(*shape)
         newton, rest, key = Newton(), model.rest(x), jax.random.key(0)
@@ -108,7 +108,7 @@ def programs(compiled: Callable[..., Any], shape: tuple[int, int]) -> Programs:
         return free.lower(model).compile(), whole.lower(model).compile(), model
 
 
-def times(asked: Programs, repeats: int) -> Mapping[str, float]:
+def times(asked: Compared, repeats: int) -> Mapping[str, float]:
     """Seconds of a free solution from rest, of one of its steps, and of the gradient after it."""
     free, whole, model = asked
     count = int(free(model)[1].steps[0])

@@ -34,7 +34,7 @@ from eqprop.training.terminal import tell
 STIFFNESS, HARDENING = 1.0, 0.3
 
 
-class Slopes(NamedTuple):
+class Level(NamedTuple):
     """An energy, and its derivatives ``<q^2> / 2`` and ``<q^4> / 4``."""
 
     energy: float
@@ -90,7 +90,7 @@ class Semiclassics:
             found[way] = here._asdict() | {"answer": answer}
         return {"level": level, **found}
 
-    def _orbit(self, level: int, stiffness: float) -> Slopes:
+    def _orbit(self, level: int, stiffness: float) -> Level:
         """The orbit whose loop is ``2 pi (n + 1/2)``: by bisection of its period, from the sine of that
         loop which balances the forces at its own frequency."""
         target, square = 2 * np.pi * (level + 0.5), 1.0
@@ -104,7 +104,7 @@ class Semiclassics:
             path, loop, slopes = orbit(jnp.asarray([period, stiffness, HARDENING]), path)
             low, high = (period, high) if loop > target else (low, period)
         energy, *others = (float(slope) for slope in slopes)
-        return Slopes(energy, *others)
+        return Level(energy, *others)
 
 
 def _line(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def orbit(params: Array, guess: Array) -> tuple[Array, Array, Array]:
     return path, loop, -slopes / jnp.stack([jnp.ones_like(period), period, period])
 
 
-def state(level: int, stiffness: float, size: int = 300) -> Slopes:
+def state(level: int, stiffness: float, size: int = 300) -> Level:
     """The stationary state, in the basis of ``size`` states of the harmonic oscillator."""
     lower = np.diag(np.sqrt(np.arange(1, size)), 1)
     q = (lower + lower.T) / np.sqrt(2)
@@ -152,4 +152,4 @@ def state(level: int, stiffness: float, size: int = 300) -> Slopes:
     q2, q4 = q @ q, q @ q @ q @ q
     values, vectors = np.linalg.eigh(kinetic + 0.5 * stiffness * q2 + 0.25 * HARDENING * q4)
     way = vectors[:, level]
-    return Slopes(float(values[level]), float(0.5 * way @ q2 @ way), float(0.25 * way @ q4 @ way))
+    return Level(float(values[level]), float(0.5 * way @ q2 @ way), float(0.25 * way @ q4 @ way))

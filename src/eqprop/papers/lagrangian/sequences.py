@@ -87,7 +87,7 @@ class Images(NamedTuple):
         return jnp.swapaxes(steps, 0, 1).astype(jnp.result_type(float)) / self.scale
 
 
-class Trained(eqx.Module):
+class SequenceState(eqx.Module):
     """What a checkpoint holds: the model, the optimiser's memory, the epochs done, and the best model so
     far by its accuracy on the validation images."""
 
@@ -99,18 +99,18 @@ class Trained(eqx.Module):
     best_epoch: Array
 
     @classmethod
-    def start(cls, model: Classifier, optimiser: optax.GradientTransformation) -> Trained:
+    def start(cls, model: Classifier, optimiser: optax.GradientTransformation) -> SequenceState:
         memory = optimiser.init(eqx.filter(model, eqx.is_inexact_array))
         none = jnp.zeros((), jnp.int32)
         return cls(model, memory, none, model, jnp.zeros(()) - 1.0, none)
 
-    def after_epoch(self, accuracy: float) -> Trained:
+    def after_epoch(self, accuracy: float) -> SequenceState:
         """With one more epoch done."""
         epoch = self.epoch + 1
         better = accuracy > float(self.best_accuracy)
         best = (self.model, jnp.asarray(accuracy, self.best_accuracy.dtype), epoch)
         kept = best if better else (self.best, self.best_accuracy, self.best_epoch)
-        return Trained(self.model, self.memory, epoch, *kept)
+        return SequenceState(self.model, self.memory, epoch, *kept)
 
 
 def cross_entropy(model: Classifier, x: Array, y: Array) -> tuple[Array, Array]:
@@ -123,8 +123,8 @@ def cross_entropy(model: Classifier, x: Array, y: Array) -> tuple[Array, Array]:
 
 @eqx.filter_jit
 def step(
-    state: Trained, optimiser: optax.GradientTransformation, batch: Images, features: int
-) -> tuple[Trained, Array, Array]:
+    state: SequenceState, optimiser: optax.GradientTransformation, batch: Images, features: int
+) -> tuple[SequenceState, Array, Array]:
     """One batch: the state after it, its loss and accuracy."""
     value = eqx.filter_value_and_grad(cross_entropy, has_aux=True)
     (loss, right), slope = value(state.model, batch.sequence(features), batch.y)
@@ -147,13 +147,13 @@ def evaluate(model: Classifier, images: Images, batch_size: int, features: int) 
 
 
 def run_epoch(
-    state: Trained,
+    state: SequenceState,
     optimiser: optax.GradientTransformation,
     images: Images,
     batch_size: int,
     features: int,
     seed: int,
-) -> tuple[Trained, float, float]:
+) -> tuple[SequenceState, float, float]:
     """All images once, in an order that follows from the seed and the epoch: the state, and mean loss and
     accuracy over the batches. The last images, fewer than a batch, are left out.
 

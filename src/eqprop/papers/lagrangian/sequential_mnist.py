@@ -22,7 +22,7 @@ from eqprop.papers import figures
 from eqprop.papers.lagrangian.sequences import (
     Classifier,
     Images,
-    Trained,
+    SequenceState,
     cross_entropy,
     evaluate,
     optimiser_of,
@@ -46,7 +46,7 @@ HELD_OUT = 500
 
 
 @dataclass(frozen=True)
-class Reading:
+class SequenceSetup:
     """How images are read, and by what: ``features`` numbers a step (28 a row, 1 a pixel), layers of these
     ``widths``, ``rates`` of the slowest and the fastest oscillator, trained by `optimiser_of`."""
 
@@ -67,7 +67,7 @@ class SequenceLearning:
 
     name: str
     about: str
-    readings: Mapping[str, Reading]
+    readings: Mapping[str, SequenceSetup]
     seeds: tuple[int, ...] = (0,)
     data_set: str = "mnist"
     passages: Mapping[str, Passage] = field(default_factory=lambda: PASSAGES)
@@ -79,7 +79,7 @@ class SequenceLearning:
         figure beside the runs."""
         about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
         name = f"{self.name}-quick" if quick else self.name
-        source = data_sets.load(self.data_set, data_dir)
+        source = data_sets.load_dataset(self.data_set, data_dir)
         cases = []
         for label, reading in list(self.readings.items())[: 1 if quick else None]:
             asked = _in_short(reading) if quick else reading
@@ -103,7 +103,7 @@ class SequenceLearning:
     def _run(
         self,
         parent: Path,
-        reading: Reading,
+        reading: SequenceSetup,
         passage: str,
         seed: int,
         source: data_sets.Dataset,
@@ -132,7 +132,7 @@ class SequenceLearning:
             reading.rates,
             self.passages[passage],
         )
-        state = run.restore(Trained.start(model, optimiser))
+        state = run.restore(SequenceState.start(model, optimiser))
         run.keep_rows(int(state.epoch))
         rows = run.rows()
         began = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
@@ -190,13 +190,13 @@ def _gradient(model: Classifier, x: Array, y: Array) -> Classifier:
     return eqx.filter_grad(lambda model: cross_entropy(model, x, y)[0])(model)
 
 
-def _in_short(reading: Reading) -> Reading:
+def _in_short(reading: SequenceSetup) -> SequenceSetup:
     held_out = min(reading.validation, HELD_OUT)
     short = QUICK if reading.features > 1 else QUICK // 8
     return dataclasses.replace(reading, epochs=1, examples=short, validation=held_out)
 
 
-def _case(line: str, reading: Reading, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _case(line: str, reading: SequenceSetup, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "line": line,
         "reading": dataclasses.asdict(reading),
@@ -208,6 +208,6 @@ def _case(line: str, reading: Reading, runs: Sequence[Mapping[str, Any]]) -> dic
 
 
 READINGS = {
-    "row-wise": Reading(features=28, widths=(128, 128), rates=(0.05, 1.0), epochs=12),
-    "pixel-wise": Reading(features=1, widths=(128, 128), rates=(0.005, 0.2), epochs=8),
+    "row-wise": SequenceSetup(features=28, widths=(128, 128), rates=(0.05, 1.0), epochs=12),
+    "pixel-wise": SequenceSetup(features=1, widths=(128, 128), rates=(0.005, 0.2), epochs=8),
 }

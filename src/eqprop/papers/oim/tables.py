@@ -10,11 +10,11 @@ from eqprop.papers.tables import (
     cells,
     of,
     of_each,
-    over_seeds,
     results,
     swept,
     table,
     trained,
+    with_seeds,
 )
 
 RESULTS = results("oim")
@@ -45,7 +45,7 @@ def reported() -> list[str]:
     rows = []
     for name, result in of_each("oim", REPORTED):
         setting, theirs, hours = REPORTED[name]
-        ours = over_seeds(accuracy(result["test_error_percent"], len(result["seeds"])), result)
+        ours = with_seeds(accuracy(result["test_error_percent"], len(result["seeds"])), result)
         seconds = f"{result['seconds']['mean']:.0f} s a seed"
         rows.append((setting, theirs, ours, hours, seconds, f"`eqprop reproduce {name}`"))
     return table(

@@ -16,7 +16,7 @@ from eqprop.solvers import GradientDescent, Iterative
 from eqprop.training.assemble import make_contrast, make_solver
 from eqprop.training.examine import audit_batch
 from eqprop.training.figures import plots
-from eqprop.training.figures.canvas import Numbers, dress, finite, require, sheet
+from eqprop.training.figures.canvas import Numbers, drawable, dress, require, sheet
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.recipe import Recipe
 from eqprop.training.surroundings import surroundings
@@ -26,10 +26,10 @@ from eqprop.training.terminal import tell
 
 def updates(steps: Numbers, ep: Numbers, bptt: Numbers) -> Figure:
     """Norm of EP's update after each number of nudged steps, and of BPTT's through as many."""
-    ep, bptt = finite(ep), finite(bptt)
+    ep, bptt = drawable(ep), drawable(bptt)
     count = len(np.asarray(steps))
     wanted, got = f"{count} norms, one a step", f"{len(ep)} and {len(bptt)}"
-    require(len(ep) == len(bptt) == count, "updates", wanted, got, "see diagnose.follow_updates")
+    require(len(ep) == len(bptt) == count, "updates", wanted, got, "see follow_updates")
     figure, (axes,) = sheet(5.6, 4.0)
     axes.plot(steps, bptt, "-", lw=4, alpha=0.4, label="back-propagation through time")
     axes.plot(steps, ep, "o--", ms=4, label="equilibrium propagation")

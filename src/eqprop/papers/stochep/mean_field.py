@@ -23,7 +23,7 @@ from eqprop.papers import figures
 from eqprop.papers.study import command
 from eqprop.solvers import Momentum
 from eqprop.solvers.relax import relax
-from eqprop.spiking import Carry, Probabilities, Spiking, SpikingPropagation
+from eqprop.spiking import Probabilities, Spiking, SpikingCarry, SpikingPropagation
 from eqprop.training.figures import plots
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.surroundings import surroundings
@@ -125,7 +125,7 @@ class MeanField:
 def _hidden(model: Model, x: Array, solver: Spiking) -> Array:
     """Probabilities of the measured layer after every step: (chains, steps, neurons)."""
 
-    def hidden(carry: Carry) -> Array:
+    def hidden(carry: SpikingCarry) -> Array:
         return carry.own[MEASURED]
 
     spiking = SpikingPropagation(solver, symmetric(0.5))

@@ -17,7 +17,7 @@ from eqprop.energies.units.unit import Unit
 from eqprop.estimators.contrast import symmetric
 from eqprop.estimators.estimator import Estimator
 from eqprop.spiking import (
-    Bernoulli,
+    Drawn,
     Firing,
     Probabilities,
     Rates,
@@ -28,7 +28,7 @@ from eqprop.spiking import (
 )
 from eqprop.training.data.augment import random_shift
 from eqprop.training.data.named import CIFAR_10, FASHION_MNIST, MNIST, Named
-from eqprop.training.optimisers import Momentum, Optimiser
+from eqprop.training.optimisers import Optimiser, SgdMomentum
 from eqprop.training.training import Training
 
 TESTS = 5
@@ -55,7 +55,7 @@ class Spikes:
     predicted: int = 15
     nudged_steps: int = 10
     averaged: int = 5
-    firing: Bernoulli | Staggered | SigmaDelta = field(default_factory=Bernoulli)
+    firing: Drawn | Staggered | SigmaDelta = field(default_factory=Drawn)
     factors: tuple[int, ...] = ()
     rates: bool = False
     common_noise: bool = True
@@ -287,7 +287,7 @@ def _conv(
         with_stiff_layers(Model(model.energy, SquaredError(OUTPUT)), feedback),
         learner,
         data,
-        Optimiser(learning_rate, Momentum(), layer_rates=rates),
+        Optimiser(learning_rate, SgdMomentum(), layer_rates=rates),
         epochs,
         50,
         random_shift(1),

@@ -9,12 +9,12 @@ from eqprop.papers.tables import (
     by_case,
     of,
     of_each,
-    over_seeds,
+    plus_minus,
     results,
     seeds,
-    spread,
     table,
     trained,
+    with_seeds,
 )
 
 RESULTS = results("stochep")
@@ -30,7 +30,7 @@ REPORTED = {
 @of(RESULTS / "stochep-mnist-conv/result.json")
 def headline(result: Result) -> list[str]:
     setting, reported = REPORTED["stochep-mnist-conv"]
-    shown = spread(result["test_error_percent"], len(result["seeds"]))
+    shown = plus_minus(result["test_error_percent"], len(result["seeds"]))
     return [f"{setting}, test error % (reported: of sigma-delta spikes)", reported, shown]
 
 
@@ -38,12 +38,12 @@ def reported() -> list[str]:
     """Test errors with spikes, beside what is published of the nearest spiking networks."""
     rows = []
     for name, result in of_each("stochep", REPORTED):
-        shown = spread(result["test_error_percent"], len(result["seeds"]))
+        shown = plus_minus(result["test_error_percent"], len(result["seeds"]))
         noise = max(run["test_error_std_over_noise"] for run in result["runs"])
         rows.append(
             (
                 *REPORTED[name],
-                over_seeds(shown, result),
+                with_seeds(shown, result),
                 f"{noise:.2f}",
                 f"{result['seconds']['mean']:.0f}",
                 f"`eqprop reproduce {name}`",
@@ -133,7 +133,7 @@ def baselines(result: Result) -> list[str]:
     rows = []
     for case in result["cases"]:
         tested = (case["accuracy_without_spikes"], *case["accuracy_by_steps"])
-        rows.append((case["line"], *(spread(one, runs) for one in tested)))
+        rows.append((case["line"], *(plus_minus(one, runs) for one in tested)))
     return table(
         f"MNIST 784-{recipe['hidden'][0]}-10, {recipe['epochs']} epochs, {seeds(result)}: "
         "test accuracy % without spikes, and with spikes after T steps, whatever it was trained with "

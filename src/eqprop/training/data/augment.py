@@ -53,7 +53,7 @@ def random_shift(pixels: int) -> RandomCrop:
     return RandomCrop(pixels, "constant")
 
 
-class InTurn(Checked):
+class Compose(Checked):
     """One augmentation after another, each with a key of its own."""
 
     parts: tuple[Augment, ...]

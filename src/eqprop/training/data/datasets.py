@@ -26,7 +26,7 @@ __all__ = [
     "check_both",
     "first_of_each",
     "frame",
-    "load",
+    "load_dataset",
     "read_idx",
     "split_validation",
 ]
@@ -64,7 +64,7 @@ class Dataset(NamedTuple):
         return math.prod(self.train.x.shape[1:])
 
 
-def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Load one of `NAMES`.
 
     `digits` comes with the package.  The files of the others are taken from `data_dir`, else

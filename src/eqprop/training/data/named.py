@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from eqprop.training.data.datasets import Dataset, load
+from eqprop.training.data.datasets import Dataset, load_dataset
 
 
 @dataclass(frozen=True)
 class Named:
-    """A data set that is loaded when it is needed: ``eqprop.training.data.load(name)``."""
+    """A data set that is loaded when it is needed: ``load_dataset(name)``."""
 
     name: Any
     image_shape: tuple[int, int, int]
@@ -24,8 +24,8 @@ class Named:
         return math.prod(self.image_shape)
 
     def load(self, folder: Any = None) -> Dataset:
-        """The arrays, from ``folder`` or where else `load` looks for them."""
-        return load(self.name, folder)
+        """The arrays, from ``folder`` or where else `load_dataset` looks for them."""
+        return load_dataset(self.name, folder)
 
 
 DIGITS = Named("digits", (8, 8, 1), scale=16.0)

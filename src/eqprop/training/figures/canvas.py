@@ -86,7 +86,7 @@ def _in_plain_numbers(axis: Axis) -> None:
         axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
-def finite(values: Any, scale: str = "linear") -> np.ndarray:
+def drawable(values: Any, scale: str = "linear") -> np.ndarray:
     """An array with NaN where a value cannot be shown."""
     values = np.asarray(values, float)
     return np.where(np.isfinite(values) & ((scale != "log") | (values > 0)), values, np.nan)

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eqprop.training.figures.canvas import Numbers, band, dress, finite, require, save, sheet
+from eqprop.training.figures.canvas import Numbers, band, drawable, dress, require, save, sheet
 
 Number = float | None
 
@@ -52,12 +52,14 @@ def learning_curves(rows: Sequence[Mapping[str, SupportsFloat | None]]) -> Figur
     for index, row in enumerate(rows):
         name, missing = f"learning_curves: rows[{index}]", sorted(REQUIRED - row.keys())
         require(not missing, name, f"the keys {sorted(REQUIRED)}", f"no {missing}", "log them")
-    table = {key: finite([row.get(key) for row in rows]) for key in set().union(*rows)}
+    table = {key: drawable([row.get(key) for row in rows]) for key in set().union(*rows)}
     table |= {f"{p}error": 100 * (1 - table[f"{p}accuracy"]) for p in SPLITS.values()}
     curves = [c for c in CURVES if any(prefix + c[0] in table for prefix in c[3].values())]
     figure, panels = sheet(3.4, 2.7, len(curves), 3)
     for axes, (key, label, scale, prefixes) in zip(panels, curves, strict=True):
-        shown = {n: finite(table[p + key], scale) for n, p in prefixes.items() if p + key in table}
+        shown = {
+            n: drawable(table[p + key], scale) for n, p in prefixes.items() if p + key in table
+        }
         for name, values in shown.items():
             axes.plot(table["epoch"], values, "o-", ms=3, label=name)
         axes.set_yscale(scale)
@@ -72,7 +74,7 @@ def objective(rows: Sequence[Mapping[str, SupportsFloat | None]]) -> Figure:
     require(rows, "objective: rows", "at least one epoch", rows, "train first")
     figure, (axes,) = sheet(5.6, 4.0)
     epochs = [row["epoch"] for row in rows]
-    shown = [finite([row[key] for row in rows]) for key in OBJECTIVE.values()]
+    shown = [drawable([row[key] for row in rows]) for key in OBJECTIVE.values()]
     for label, values in zip(OBJECTIVE, shown, strict=True):
         axes.plot(epochs, values, ".-", label=label)
     dress(axes, "epoch", "cost", *shown)
@@ -111,7 +113,7 @@ def agreement(rows: Sequence[Any]) -> Figure:
     """
     require(rows, "agreement: rows", "at least one parameter", rows, "compare two gradients")
     figure, panels = sheet(4.5, min(1.0 + 0.28 * len(rows), 40.0), 2, 2)
-    shown = (finite([1 - r.cosine for r in rows]), finite([r.relative_error for r in rows]))
+    shown = (drawable([1 - r.cosine for r in rows]), drawable([r.relative_error for r in rows]))
     for axes, label, values in zip(panels, ("1 − cosine", "relative error"), shown, strict=True):
         axes.set(xscale="log", ylim=(len(rows) - 0.4, -0.6))
         axes.plot(np.maximum(values, np.finfo(float).eps), range(len(rows)), "o")
@@ -129,7 +131,7 @@ def beta_sweep(
     and the ``best`` nudge, ringed; or a mapping label -> (betas, errors, order, best) to overlay.
     """
     sweeps = betas if isinstance(betas, Mapping) else {label: (betas, errors, order, best)}
-    require(sweeps, "beta_sweep: betas", "at least one sweep", sweeps, "see diagnose.sweep_beta")
+    require(sweeps, "beta_sweep: betas", "at least one sweep", sweeps, "see eqprop.sweep_beta")
     figure, (axes,) = sheet(5.6, 4.0)
     axes.set(xscale="log", yscale="log")
     shown = [_sweep(axes, name, *sweep) for name, sweep in sweeps.items()]
@@ -143,7 +145,7 @@ def first_layer_weights(weight: Numbers, image_shape: tuple[int, ...], count: in
     ``weight``: (height * width * channels, outputs) or (k, k, channels, outputs); ``image_shape``:
     (height, width, channels). Three channels are shown as colours (grey is 0), others by their mean.
     """
-    fields = _fields(finite(weight), image_shape)
+    fields = _fields(drawable(weight), image_shape)
     require(count > 0, "first_layer_weights: count", "at least 1", count, "raise it")
     tiles = fields[np.argsort(-np.nansum(fields**2, axis=(1, 2, 3)), kind="stable")[:count]]
     colours, title = tiles.shape[3] == 3, f"{len(tiles)} of {len(fields)} units, largest norm first"
@@ -168,7 +170,7 @@ def activity(shown: Mapping[str, Numbers]) -> Figure:
     names = list(shown)[:12]
     figure, panels = sheet(2.8, 2.4, len(names), min(4, len(names)))
     for axes, name in zip(panels, names, strict=True):
-        _histogram(axes, name, finite(shown[name]).ravel())
+        _histogram(axes, name, drawable(shown[name]).ravel())
     if len(shown) > len(names):
         figure.suptitle(f"The first {len(names)} of {len(shown)} layers", fontsize=10)
     return figure
@@ -180,7 +182,7 @@ def _trace(label: str, energy: Numbers, residual: Numbers) -> tuple[np.ndarray, 
     proper = got[0] == got[1] and len(got[0]) in (1, 2) and np.size(energy)
     require(proper, name, "two of (steps,) or (batch, steps)", got, "see Iterative.trace")
     eps = np.finfo(np.result_type(np.asarray(energy), np.float16)).eps
-    energies, residuals = np.atleast_2d(finite(energy), finite(residual))
+    energies, residuals = np.atleast_2d(drawable(energy), drawable(residual))
     floor = eps * np.fmax.reduce(np.abs(energies), axis=None, initial=1.0)
     excess = energies - np.fmin.reduce(energies, axis=1, keepdims=True)
     return np.maximum(excess, floor), np.maximum(residuals, eps)
@@ -188,10 +190,10 @@ def _trace(label: str, energy: Numbers, residual: Numbers) -> tuple[np.ndarray, 
 
 def _sweep(axes: Axes, label: str, betas: Any, errors: Any, order: Number, best: Number) -> Any:
     """Draw one sweep, and its order where the nudge is small but not too small; give the errors."""
-    sizes, found = np.abs(finite(betas)), finite(errors, "log")
+    sizes, found = np.abs(drawable(betas)), drawable(errors, "log")
     proper = sizes.ndim == 1 and sizes.shape == found.shape and sizes.size and np.all(sizes > 0)
     name, got = f"beta_sweep: {label}", f"{betas} and {errors}"
-    require(proper, name, "nonzero betas with an error each", got, "see diagnose.sweep_beta")
+    require(proper, name, "nonzero betas with an error each", got, "see eqprop.sweep_beta")
     sizes, found = sizes[np.argsort(sizes)], found[np.argsort(sizes)]
     (line,) = axes.plot(sizes, found, "o-", ms=4)
     if best:

@@ -40,14 +40,14 @@ from eqprop.training.files import AnyPath
 from eqprop.training.recipe_fit import load_state
 from eqprop.training.results import read_result
 from eqprop.training.runs import read_rows, require_rows
-from eqprop.training.task import Source, Task, prepare_run
+from eqprop.training.task import DataSource, Task, prepare_run
 
 TRACED, FOLLOWED = 60, 40
 
 SEED = 0
 
 
-def draw_run(folder: AnyPath, source: Source = None) -> list[Path]:
+def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
     """The figures of a run folder, finished or not, by its own recipe."""
     folder, task = Path(folder), prepare_run(folder, source)
     result = folder / "result.json"
