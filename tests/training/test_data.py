@@ -812,7 +812,7 @@ NOT_FINITE[1, 0, 0, 0], NOT_FINITE[2, 0, 0, 0] = np.nan, np.inf
 @pytest.mark.parametrize(
     ("x", "y", "pattern"),
     [
-        (np.zeros((4, 6), np.uint8), np.arange(4), r"images: expected non-empty shape.*\(4, 6\)"),
+        (np.zeros(4, np.uint8), np.arange(4), r"images: expected non-empty shape.*\(4,\)"),
         (np.zeros((0, 2, 3, 1), np.uint8), np.arange(0), "images: expected non-empty"),
         (np.zeros((4, 2, 3, 1), np.int32), np.arange(4), "dtype uint8 or floating.*got int32"),
         (NOT_FINITE, np.arange(4), "finite values, got 2 that are not"),
@@ -1063,7 +1063,9 @@ def test_a_data_set_of_ones_own_is_checked():
     for scale in (0.0, 1e-300, 1e300, np.nan, "255", None):
         with pytest.raises(DataError, match="scale: expected a number > 0"):
             data.check_both(own(scale=scale))
-    for classes in (0, 2.0, "2", None):
+    with pytest.raises(DataError, match="targets: expected a floating-point dtype, got int"):
+        data.check_both(own(classes=0))
+    for classes in (-1, 2.0, "2", None):
         with pytest.raises(DataError, match="classes: expected a whole number > 0"):
             data.check_both(own(classes=classes))
     with pytest.raises(DataError, match="name: expected a text, got None"):

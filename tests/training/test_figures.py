@@ -11,6 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from eqprop.papers import figures as charts
+from eqprop.papers.finite_nudge.nudges import nudges
+from eqprop.papers.oim.updates import updates
 from eqprop.training.figures import canvas as panels
 from eqprop.training.figures import plots
 
@@ -66,10 +68,10 @@ FIGURES = {
     "agreement": lambda: plots.agreement([Agreement("w", 0.75, 0.1)]),
     "beta_sweep": lambda: plots.beta_sweep(BETAS, BETAS / 3, 1.0, 0.01),
     "sweep": lambda: charts.sweep([case("a", 2, 5.0), case("b", 4, 3.0)], "bits"),
-    "updates": lambda: charts.updates([1, 2], [0.5, 0.9], [0.5, 1.0]),
+    "updates": lambda: updates([1, 2], [0.5, 0.9], [0.5, 1.0]),
     "objective": lambda: plots.objective([thermal_row(1), thermal_row(2)]),
     "accuracies": lambda: charts.accuracies([way("a"), way("b")]),
-    "nudges": lambda: charts.nudges({"a": nudge_line(), "b": nudge_line()}),
+    "nudges": lambda: nudges({"a": nudge_line(), "b": nudge_line()}),
     "first_layer_weights": lambda: plots.first_layer_weights(np.eye(4), (2, 2, 1)),
     "activity": lambda: plots.activity({"h": np.eye(3)}),
 }
@@ -126,7 +128,7 @@ def test_every_axis_has_labels(name):
         (lambda: plots.beta_sweep({}), "beta_sweep: betas"),
         (lambda: charts.sweep([], "bits"), "sweep: rows"),
         (lambda: charts.accuracies([]), "accuracies: rows"),
-        (lambda: charts.nudges({}), "nudges: lines"),
+        (lambda: nudges({}), "nudges: lines"),
         (lambda: plots.objective([]), "objective: rows"),
         (lambda: plots.activity({}), "activity: shown"),
     ],
@@ -296,7 +298,7 @@ def test_a_short_logarithmic_axis_has_numbers_without_powers(least, plain):
 
 def test_updates_need_a_norm_a_step():
     with pytest.raises(ValueError, match="updates: expected 2 norms, one a step, got 1 and 2"):
-        charts.updates([1, 2], [0.5], [0.5, 1.0])
+        updates([1, 2], [0.5], [0.5, 1.0])
 
 
 def test_beta_sweep_draws_errors_order_and_best():
@@ -513,6 +515,6 @@ def test_accuracies_are_means_over_seeds():
 
 
 def test_nudges_show_each_measure_against_beta():
-    figure = charts.nudges({"a": nudge_line()})
+    figure = nudges({"a": nudge_line()})
     assert [axes.get_xscale() for axes in figure.axes] == ["log"] * 4
     np.testing.assert_array_equal(figure.axes[1].lines[0].get_ydata(), [0.1, 0.5])

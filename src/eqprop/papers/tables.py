@@ -133,7 +133,7 @@ def _trained(result: Result) -> tuple[object, ...]:
     )
 
 
-def how_settled(relaxations: Sequence[Mapping[str, float]], recipe: Result) -> str:
+def how_settled(relaxations: Sequence[Mapping[str, Any]], recipe: Result) -> str:
     """The smallest share of examples that settled; of chains, the largest drift, where all have one."""
     if recipe["estimator"] == "thermal":
         drifts = [one["drift"] for one in relaxations if one.get("drift") is not None]

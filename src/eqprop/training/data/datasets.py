@@ -224,7 +224,7 @@ def first_of_each(split: Split, count: int) -> Split:
 def frame(data: Dataset, multiple: int) -> Dataset:
     """The images in the middle of a black frame, as narrow as makes ``multiple`` divide their sides."""
     train, test = (Split(framed_images(s.x, multiple), s.y) for s in (data.train, data.test))
-    return data._replace(train=train, test=test)
+    return data if train.x is data.train.x else data._replace(train=train, test=test)
 
 
 def framed_images(images: np.ndarray, multiple: int) -> np.ndarray:
