@@ -142,6 +142,29 @@ def test_a_run_warns_of_its_epochs(monkeypatch):
         eq.fit(training(1))
 
 
+class Killed(Exception):
+    """A power cut."""
+
+
+@pytest.mark.parametrize("at", ["epoch", "step"])
+def test_a_killed_run_goes_on_bit_for_bit(at, finished, tmp_path):
+    class Cut(Callback):
+        def epoch(self, row):
+            if at == "epoch":
+                raise Killed
+
+        def step(self, progress):
+            if at == "step" and progress.epoch == 1:
+                raise Killed
+
+    with pytest.raises(Killed):
+        eq.fit(training(), tmp_path / "run", callbacks=[Cut()])
+    run = eq.fit(training(), tmp_path / "run", resume=True)
+    assert equal(run.model, finished[0].model)
+    assert run.history["loss"].tolist() == finished[0].history["loss"].tolist()
+    assert run.accuracy == finished[0].accuracy
+
+
 def test_another_training_is_refused_in_the_folder(finished):
     with pytest.raises(RunError, match="holds a run of another recipe"):
         eq.fit(training(batch_size=10), finished[1], resume=True)
@@ -196,6 +219,24 @@ def test_a_regression_is_chosen_by_its_loss(tmp_path):
     assert run.loss < 1e-2 * run.history["loss"][0]
     assert int(run.result["best_epoch"]) == np.argmin(run.history["validation_loss"]) + 1
     assert eq.load(tmp_path / "run").predict(x[:3]).shape == (3, 1)
+
+
+def test_other_arrays_of_the_same_name_are_refused(finished):
+    other = MOONS._replace(train=moons(260, 7))
+    with pytest.raises(RunError, match="holds a run of another recipe"):
+        eq.fit(training(data=other), finished[1], resume=True)
+
+
+def test_nothing_is_resumed_without_a_folder():
+    with pytest.raises(ValueError, match="expected a folder with resume"):
+        eq.fit(training(), resume=True)
+
+
+def test_a_nudge_that_rounding_swallows_is_warned_of():
+    coarse = eq.Reduced(eq.Blockwise(0.05, 20))
+    learner = eq.EquilibriumPropagation(coarse, eq.symmetric(1e-4))
+    with pytest.warns(UserWarning, match="A nudge of 0.0001 moves layer .* less than bfloat16"):
+        eq.fit(dataclasses.replace(training(1), estimator=learner))
 
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "validation", "seed"])

@@ -16,6 +16,7 @@ from eqprop.energies.model import Model
 from eqprop.energies.units.unit import State, embed, retract
 
 REACHED, LOPSIDED, FAR, BENT = 0.75, 0.7, 4.0, 1.0
+BENDS = 8
 
 
 class Answer(NamedTuple):
@@ -94,8 +95,8 @@ def relative_response(
 
 def bend(model: Model, x: Array, betas: Array, free: State, states: State) -> Array:
     """``|<d, 2 D(half-way) - D(free) - D(end)>| / |<d, D(end) - D(free)>|`` on the straight way ``d`` from
-    the free state (batch, ...) to an outermost phase (phases, batch, ...), sums over the batch; the larger
-    of the two.
+    the free state (batch, ...) to an outermost phase (phases, batch, ...), sums over the first examples of
+    the batch, so that a training step costs no more; the larger of the two.
 
     ``D`` is the `displacement` of the free phase. Where the answer is linear, so is it: 0. Above 1 the
     energy is not convex on the way: half-way, it pulls on and not back, or back more than at the end.
@@ -110,8 +111,9 @@ def bend(model: Model, x: Array, betas: Array, free: State, states: State) -> Ar
         return _along(way, bent), _along(way, jax.tree.map(jnp.subtract, last, first))
 
     ends = jnp.array([0, -1])
+    x, free = jax.tree.map(lambda a: a[:BENDS], (x, free))
     by_end = jax.vmap(jax.vmap(pulls, (None, None, 0)), (0, 0, 1))
-    found = by_end(x, free, jax.tree.map(lambda z: z[ends], states))
+    found = by_end(x, free, jax.tree.map(lambda z: z[ends, :BENDS], states))
     bent, straight = (jnp.sum(jnp.abs(pull), axis=0) for pull in found)
     some = (betas[ends] != 0) & (straight > 0)
     return jnp.max(jnp.where(some, bent / jnp.where(some, straight, 1.0), 0.0))

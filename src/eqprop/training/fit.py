@@ -33,7 +33,8 @@ from eqprop.training.epoch import (
 )
 from eqprop.training.examined import audited
 from eqprop.training.files import AnyPath, read_json
-from eqprop.training.hosts import from_first, in_all, require_agreement
+from eqprop.training.hosts import from_first, in_all, is_first, require_agreement
+from eqprop.training.precision import warn_of_rounding
 from eqprop.training.runs import Folder, Nowhere, require_same
 from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import TrainingBar
@@ -76,6 +77,8 @@ def fit(
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
     """
     place = None if folder is None else Path(folder)
+    if resume and place is None:
+        raise ValueError("fit: expected a folder with resume, which holds what goes on; got none.")
     facts = {**(about or {})}
     config = facts | training.config()
     resume = resume and place is not None and from_first((place / "config.json").exists)
@@ -92,7 +95,8 @@ def fit(
     calls, length = epoch_length(data.train.x.shape[0], training.batch_size)
     optimiser = training.transform(training.epochs * calls * length)
     opened = Nowhere() if place is None else Folder(place, config, resume, from_first)
-    bars = [TrainingBar(training.epochs, training.fixed_steps)] if progress else []
+    shown = progress and is_first()
+    bars = [TrainingBar(training.epochs, training.fixed_steps)] if shown else []
     watching: list[Callback] = [*bars, *callbacks]
     with opened as run, ExitStack() as held:
         for callback in watching:
@@ -114,6 +118,7 @@ def _try_out(training: Training, data: Prepared) -> None:
         )
     warn_if_rising(getattr(estimator, "solver", None), model, x)
     estimator.check(model, x, y)
+    warn_of_rounding(estimator, model, x, y)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
 
 
@@ -173,6 +178,7 @@ def _conclude(
     estimator, rows = training.estimator, run.rows()
     best: Model = data.devices.fetch(end.best_model)
     x, y = batch_of(data.validation, best, AUDITED)
+    warn_if_rising(getattr(estimator, "solver", None), best, x)
     shared = data.devices.place(best)
     validation = evaluate(shared, data.validation, estimator)
     tests = _tests(estimator, shared, data, training.test_seeds)

@@ -14,13 +14,15 @@ from jaxtyping import Array
 
 from eqprop.energies.model import Model
 from eqprop.energies.ops import freeze
-from eqprop.estimators.estimator import by_phase
+from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.estimators.estimator import Estimator, by_phase
 from eqprop.solvers import Iterative, MatmulPrecision, Reduced, Refined, Solver
 from eqprop.solvers.relax import relax
 from eqprop.training.choices import PrecisionName
 from eqprop.training.recipe import Recipe
 
 PROBE = 0.01
+SHARP, MANY = 1e-5, 1000
 
 ROUNDING: dict[PrecisionName, float] = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "tf32": 2.0**-11}
 """Unit roundoff: the largest relative error of a number that is rounded."""
@@ -127,6 +129,28 @@ def warn_if_unresolved(recipe: Recipe, model: Model, x: Array, y: Array, solver:
     if recipe.differences or recipe.precision not in ROUNDING:
         return
     least = smallest_nudge(model, x, y, solver, ROUNDING[recipe.precision])
+    _tell(least, abs(recipe.beta), recipe.precision)
+
+
+def warn_of_rounding(estimator: Estimator, model: Model, x: Array, y: Array) -> None:
+    """The same of equilibrium propagation whose free phases relax in a smaller type."""
+    if not isinstance(estimator, EquilibriumPropagation):
+        return
+    solver = estimator.solver
+    if isinstance(solver, Reduced):
+        kind, rounding = solver.dtype, float(jnp.finfo(solver.dtype).eps) / 2
+    elif isinstance(solver, MatmulPrecision):
+        kind, rounding = solver.precision, ROUNDING["tf32"]
+    else:
+        return
+    steps: Any = {"tolerance": SHARP, "max_steps": max(solver.solver.max_steps, MANY)}
+    precise = dataclasses.replace(solver.solver, **steps)
+    betas, _ = estimator.contrast.draw(jax.random.key(0))
+    least = smallest_nudge(model, x, y, precise, rounding)
+    _tell(least, float(np.max(np.abs(betas))), str(kind))
+
+
+def _tell(least: Resolution, beta: float, kind: str) -> None:
     if least.unmoved:
         warnings.warn(
             f"Nudges of {PROBE:g} move no neuron of the layers {', '.join(least.unmoved)}, which learn "
@@ -134,9 +158,9 @@ def warn_if_unresolved(recipe: Recipe, model: Model, x: Array, y: Array, solver:
             "lower the gain; or the nudged phase met its tolerance before: use a smaller one.",
             stacklevel=2,
         )
-    if abs(recipe.beta) < least.beta < float("inf"):
+    if beta < least.beta < float("inf"):
         warnings.warn(
-            f"A nudge of {recipe.beta:g} moves layer {least.layer!r} by less than {recipe.precision} "
+            f"A nudge of {beta:g} moves layer {least.layer!r} by less than {kind} "
             f"rounds: expected beta of at least {least.beta:.2g}. Use it, or differences (--differences), "
             "which keep the digits of small nudges.",
             stacklevel=2,

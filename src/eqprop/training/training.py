@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array
 
@@ -93,6 +95,8 @@ class Training(Checked):
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         told = {name: structure.tell(value) for name, value in fields.items() if name != "data"}
         data = {"name": self.data.name, "classes": self.data.classes, "scale": self.data.scale}
+        if isinstance(self.data, Dataset):
+            data["sha256"] = _digest(self.data)
         return told | {"model": structure.tell(self.model, values=False), "data": data}
 
     def transform(self, steps: int) -> optax.GradientTransformation:
@@ -100,6 +104,14 @@ class Training(Checked):
         if isinstance(self.optimiser, Optimiser):
             return self.optimiser.transform(self.model, steps, self.epochs)
         return self.optimiser
+
+
+def _digest(data: Dataset) -> str:
+    """Of the arrays of a data set of one's own; what has a name is checked when it is read."""
+    total = hashlib.sha256()
+    for part in (*data.train, *data.test):
+        total.update(f"{part.shape} {part.dtype}".encode() + np.ascontiguousarray(part).tobytes())
+    return total.hexdigest()
 
 
 class Prepared(NamedTuple):
