@@ -559,7 +559,7 @@ def test_version_and_a_reader_that_has_enough():
 
 def test_warnings_of_the_command_are_one_line(here):
     script = (
-        "import warnings; from eqprop import cli, commands; "
+        "import warnings; from eqprop.cli import commands, main as cli; "
         "commands.run = lambda job: warnings.warn('mind the step'); cli.main(['list'])"
     )
     done = subprocess.run(
