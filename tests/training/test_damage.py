@@ -328,7 +328,7 @@ def test_a_folder_into_which_nothing_came_is_taken_back(tmp_path):
 
 HOLD = """
 import sys
-from eqprop.runs import Run
+from eqprop.training.runs import Folder
 run = Folder(sys.argv[1], {}, resume=False)
 print("held", flush=True)
 sys.stdin.read()

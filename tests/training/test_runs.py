@@ -429,11 +429,11 @@ SCRIPT = f"""
     from pathlib import Path
     import jax
     jax.config.update("jax_enable_x64", True)
-    from eqprop import train
-    from eqprop.fit import fit
-    from eqprop.recipes import RECIPES
+    from eqprop.training import epoch
+    from eqprop.training.recipe_fit import fit
+    from eqprop.training.recipes import RECIPES
 
-    train.STEPS_A_CALL = {A_CALL}
+    epoch.STEPS_A_CALL = {A_CALL}
 
     def observe(progress):
         if progress.epoch == 2 and progress.step > {A_CALL}:
