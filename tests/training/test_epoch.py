@@ -516,7 +516,9 @@ def test_one_step_of_everything(case):
     model = recipe.build(data)
     state, progress = step(recipe, model, data)
     known = {name: value for name, value in progress.metrics.items() if name != "drift"}
-    require_finite(known, "here")  # six examples of three spins may not move, and have no drift then
+    require_finite(
+        known, "here"
+    )  # six examples of three spins may not move, and have no drift then
     before, after = named(model), named(state.model)
     for name, value in after.items():
         assert np.isfinite(value).all(), name
