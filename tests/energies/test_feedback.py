@@ -235,7 +235,7 @@ def test_stiff_layers_hear_those_above_as_softly_as_asked(unit):
     )
     state, info = eq.relax(weak, x, weak.rest(x), MANY)
     assert np.all(info.residual < 1e-12)
-    u = jax.vmap(lambda z: eq.units.embed(weak.energy.units, z))(state)
+    u = jax.vmap(lambda z: eq.energies.units.unit.embed(weak.energy.units, z))(state)
     first, second, third = (
         model.energy.edges[name].op.weight for name in ("x-h1", "h1-h2", "h2-out")
     )

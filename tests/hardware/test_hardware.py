@@ -679,9 +679,11 @@ def test_a_recipe_runs_on_its_device(change, tmp_path):
 
 
 def test_oscillators_learn(tmp_path):
-    """Digits, three epochs: far better than chance."""
+    """Digits, three epochs: far better than chance, though ten sweeps do not settle, which is said: the
+    gradient of the trained network is 40 to 100 % wrong."""
     recipe = dataclasses.replace(SMALL, hidden=(64,), epochs=3, batch_size=20, learning_rate=5e-3)
-    with jax.numpy_dtype_promotion("standard"):
+    far = pytest.warns(UserWarning, match="lie too far apart for answers in proportion")
+    with jax.numpy_dtype_promotion("standard"), far:
         result = fit("small", recipe, tmp_path / "run")
     assert result["validation_accuracy"] > 0.7
 
@@ -702,6 +704,7 @@ def test_an_animation_needs_the_same_layers():
         animate.phases({"free": {"h": angles}, "nudged": {"out": angles}})
 
 
+@pytest.mark.filterwarnings("ignore:Epoch")
 def test_a_step_too_large_is_said(tmp_path):
     recipe = dataclasses.replace(SMALL, solver="gradient", step_size=8.0, gain=(5.0, 1.0))
     with (
