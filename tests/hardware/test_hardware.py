@@ -704,7 +704,7 @@ def test_an_animation_needs_the_same_layers():
         animate.phases({"free": {"h": angles}, "nudged": {"out": angles}})
 
 
-@pytest.mark.filterwarnings("ignore:Epoch")
+@pytest.mark.filterwarnings("ignore:.*hases of opposite or no nudge")
 def test_a_step_too_large_is_said(tmp_path):
     recipe = dataclasses.replace(SMALL, solver="gradient", step_size=8.0, gain=(5.0, 1.0))
     with (
