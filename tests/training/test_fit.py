@@ -232,6 +232,7 @@ def test_nothing_is_resumed_without_a_folder():
         eq.fit(training(), resume=True)
 
 
+@pytest.mark.filterwarnings("ignore:Epoch")
 def test_a_nudge_that_rounding_swallows_is_warned_of():
     coarse = eq.Reduced(eq.Blockwise(0.05, 20))
     learner = eq.EquilibriumPropagation(coarse, eq.symmetric(1e-4))
