@@ -13,9 +13,7 @@ from eqprop.lagrangian import (
     PathError,
     freidlin_wentzell,
     midpoint,
-)
-from eqprop.lagrangian import (
-    noisy as onsager_machlup,
+    onsager_machlup,
 )
 from eqprop.thermal import Chains, Gaussian, Hmc, Thermal, finite_nudge
 from helpers.paths import KEY, PARAMS, apply, flat, potential, quickly, refused
