@@ -3,7 +3,8 @@
 What XLA names ``__ynn_fusion`` joins a product with what follows it into one kernel, and such kernels
 return garbage for some programs (`PROGRAMS`) without a word. Kernels of one product, convolution or
 reduction alone are right, and all that 0.10.1 makes. `disarm` asks the same of later
-releases, by XLA_FLAGS, before XLA reads them. Releases after `LAST_TRIED` are tried once, by the programs that fail.
+releases, by XLA_FLAGS, before XLA reads them. Releases after `LAST_TRIED` are tried once, by the
+programs that fail.
 """
 
 from __future__ import annotations
