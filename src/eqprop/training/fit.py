@@ -86,7 +86,9 @@ def fit(
     if resume and place is not None and from_first((place / "result.json").exists):
         from_first(lambda: require_same(place, config))
         finished = from_first(lambda: read_json(place / "result.json"))
-        if finished["epochs"] >= training.epochs or finished.get("stopped"):
+        asked = from_first(lambda: read_json(place / "config.json"))["epochs"]
+        done = asked if finished.get("stopped") else finished["epochs"]
+        if done >= training.epochs:
             return load(place)
     facts |= surroundings()
     data = in_all(lambda: prepare(training, data_dir, devices))

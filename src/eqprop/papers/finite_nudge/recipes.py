@@ -21,7 +21,6 @@ from eqprop.thermal.rules import (
     finite_nudge,
     free_covariance,
     path_integral,
-    symmetric_nudge,
 )
 from eqprop.training.data.named import DIGITS, FASHION_MNIST, Named
 from eqprop.training.optimisers import Optimiser
@@ -86,11 +85,11 @@ def digits_thermal(
     return _dense(DIGITS, hidden, hard_tanh(), estimator, epochs, 32, learning_rate, 200, seed)
 
 
-def rule_of(beta: float, nodes: int | None, symmetric: bool = False) -> Rule:
+def rule_of(beta: float, nodes: int | None) -> Rule:
     """The finite nudge; the path integral of so many nodes; of none, the covariance."""
-    if nodes is not None:
-        return path_integral(beta, nodes) if nodes else free_covariance(beta)
-    return symmetric_nudge(beta) if symmetric else finite_nudge(beta)
+    if nodes is None:
+        return finite_nudge(beta)
+    return path_integral(beta, nodes) if nodes else free_covariance(beta)
 
 
 def _dense(
