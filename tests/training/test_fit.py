@@ -170,7 +170,7 @@ def test_another_training_is_refused_in_the_folder(finished):
         eq.fit(training(batch_size=10), finished[1], resume=True)
 
 
-def test_callbacks_see_all_and_may_end_a_run():
+def test_callbacks_see_all_and_may_end_a_run(tmp_path):
     seen = Seen()
     run = eq.fit(training(3), callbacks=[seen])
     assert seen.epochs == [1, 2, 3] and seen.steps == 3
@@ -180,8 +180,11 @@ def test_callbacks_see_all_and_may_end_a_run():
         def epoch(self, row):
             return row["epoch"] == 1
 
-    run = eq.fit(training(3), callbacks=[Enough()])
+    folder = tmp_path / "run"
+    run = eq.fit(training(3), folder, callbacks=[Enough()])
     assert len(run.history["loss"]) == 1 and run.result["stopped"] is True
+    assert len(eq.fit(training(3), folder, resume=True).rows) == 1
+    assert len(eq.fit(training(4), folder, resume=True).rows) == 4
 
 
 def test_progress_is_shown_unless_it_is_not_wanted(capsys):
