@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test mutants bench check tables clean
+.PHONY: train test test-all mutants bench check tables clean
 
 train: $(VENV)/installed
 	$(BIN)/eqprop train digits
@@ -15,6 +15,9 @@ test: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-all: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "long or not long"
 
 mutants: $(VENV)/installed-dev
 	$(BIN)/python tests/mutants.py $(if $(ONLY),--only $(ONLY))
