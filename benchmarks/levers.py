@@ -30,13 +30,14 @@ from eqprop.estimators.contrast import Fixed
 from eqprop.solvers import MatmulPrecision
 from eqprop.solvers.blockwise import sweep
 from eqprop.training.files import write_json
-from eqprop.training.precision import ROUNDING, smallest_nudge
+from eqprop.training.rounding import smallest_nudge
 from eqprop.training.surroundings import surroundings
 
 SWEEPS = 20
 STEPS = (10, 100, 1000)
 BETAS = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.9)
 KEY = jax.random.key(0)
+ROUNDING = float(jnp.finfo("bfloat16").eps) / 2
 BF16, COARSE, FIXED = "bfloat16", eq.Blockwise(0.04, 200), eq.Blockwise(None, 40)
 WAYS: dict[str, Callable[[eq.Contrast], Any]] = {
     "float32, plain": lambda c: eq.EquilibriumPropagation(eq.Blockwise(1e-5, 500), c),
@@ -74,7 +75,7 @@ def cosines(model: eq.Model, x: jax.Array, y: jax.Array) -> dict[str, Any]:
         found = estimate(model, x, y, way(eq.symmetric(beta)), KEY)
         return compare(found.gradient, exact)[-1].cosine
 
-    least = smallest_nudge(model, x, y, eq.Momentum(1e-6, 1000), ROUNDING["bfloat16"])
+    least = smallest_nudge(model, x, y, eq.Momentum(1e-6, 1000), ROUNDING)
     rows = {name: [at(way, beta) for beta in BETAS] for name, way in WAYS.items()}
     return {"rows": rows, "least": least._asdict()}
 

@@ -15,20 +15,18 @@ import eqprop as eq
 from eqprop import hardware, lagrangian, spiking, training
 from eqprop import thermal as samplers
 from eqprop._arguments import Count, fits, require_types
-from eqprop.cli.options import Audit, Train
 from eqprop.energies import ops
 from eqprop.energies.parameters import parameter_names
 from eqprop.estimators.audit import ALL, compare
+from eqprop.estimators.backpropagation import FeedForward
 from eqprop.estimators.spread import spread
+from eqprop.estimators.warm_start import WarmStart
 from eqprop.spiking.record import _named
 from eqprop.thermal import exact
 from eqprop.thermal.chains import scatter
 from eqprop.thermal.mixing import mixing
 from eqprop.training.data import augment, randaugment
 from eqprop.training.epoch import _apart
-from eqprop.training.hosts import Hosts
-from eqprop.training.recipe_uses import USES, require_used
-from eqprop.training.recipes import KINDS, RECIPES
 
 SOURCE = Path(eq.__file__).parent
 KEY, NAN, INF = jax.random.key(0), float("nan"), float("inf")
@@ -69,6 +67,8 @@ ESTIMATORS = [
     lagrangian.Adjoint(lagrangian.Newton()),
     lagrangian.ReversedNudge(),
     hardware.Programmed(EP, hardware.Programs()),
+    FeedForward(),
+    WarmStart(EP),
 ]
 
 
@@ -77,6 +77,7 @@ BAD = [
     # training
     *bad(eq.fit, training=(None, MODEL)),
     *bad(eq.fit, TRAINING, folder=(3, [1]), resume=FLAGS, callbacks=(None, 3), progress=FLAGS),
+    *bad(eq.fit, TRAINING, data_dir=(3, [1]), devices=(2, None), audit=FLAGS, about=(3, "x")),
     *bad(eq.load, folder=(None, 3)),
     *bad(partial(eq.Training, estimator=EP, data=training.DIGITS), model=(None, EP)),
     *bad(partial(eq.Training, data=training.DIGITS), MODEL, estimator=(None, SOLVER)),
@@ -99,7 +100,13 @@ BAD = [
     ),
     *bad(training.Optimiser, learning_rate=SIZES, rule=(None, "adam"), schedule=(None, "cosine")),
     *bad(training.Optimiser, warmup=(-1.0, NAN, "a"), weight_decay=(-1.0, NAN), clip_norm=(-1.0,)),
-    *bad(training.Optimiser, layer_rates=([1.0], 1.0, ("a",)), coupled=FLAGS),
+    *bad(training.Optimiser, layer_rates=([1.0], 1.0, ("a",)), coupled=FLAGS, writing=(3, "x")),
+    *bad(training.Optimiser, bias_rate=("a", None), injection_rate=("a", None)),
+    *bad(training.Cosine, end=(-1.0, NAN, "a", None)),
+    *bad(training.SgdMomentum, decay=(-0.1, 1.0, NAN, None), nesterov=FLAGS),
+    *bad(partial(training.Writing, ranges=hardware.Ranges(1.0)), bits=COUNTS),
+    *bad(training.Writing, 4, ranges=(1.0, None)),
+    *bad(training.Writing, 4, hardware.Ranges(1.0), stochastic=FLAGS, seed=(-1, 1.5, 2**32)),
     *bad(training.Preprocessing, mean=(0.5, ("a",)), std=(0.5, (0.0,)), multiple=COUNTS),
     # solvers
     *bad(
@@ -240,6 +247,7 @@ BAD = [
     *bad(ops.Scaled, ops.AveragePool(), factor=NUMBERS),
     *bad(augment.RandomCrop, pixels=(-1, 1.5, None)),
     *bad(randaugment.RandAugment, count=COUNTS),
+    *bad(randaugment.RandAugment, 1, magnitude=(-1, 31, 1.5, None)),
     # hardware
     *bad(partial(hardware.Quantise, limit=1.0), bits=(0, 25, 2.5, None, "4")),
     *bad(hardware.Quantise, 4, limit=SIZES),
@@ -247,6 +255,8 @@ BAD = [
     *bad(hardware.Limit, limit=SIZES),
     *bad(hardware.ReadBits, bits=(0, 2.5, None)),
     *bad(hardware.ReadNoise, sigma=(-0.1, NAN, None)),
+    *bad(WarmStart, learner=(SOLVER, FeedForward(), None)),
+    *bad(WarmStart, EP, nudged=FLAGS),
     *bad(hardware.Programmed, estimator=(hardware.Programs(), None)),
     *bad(hardware.Programmed, EP, program=(EP, None, lambda model: model)),
     *bad(partial(hardware.Mismatch.draw, key=KEY), MODEL, sigma=(-1.0, NAN, None)),
@@ -462,93 +472,3 @@ def test_a_report_does_not_overwrite_what_training_logs(name):
 def test_nudges_that_agree_to_three_digits_are_recorded_apart():
     assert _named(jnp.array([-0.1, 0.1])) == ["beta = -0.1", "beta = 0.1"]
     assert len(set(_named(jnp.array([0.1, 0.10001])))) == 2
-
-
-def test_options_of_recipes_and_of_commands_have_names_of_their_own():
-    """They share one command line without prefixes."""
-    jobs = {f.name for job in (Train, Audit, Hosts) for f in dataclasses.fields(job)} - {"recipe"}
-    for recipe in RECIPES.values():
-        assert not jobs & {field.name for field in dataclasses.fields(recipe)}
-
-
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        ({"epochs": 1.5}, "epochs: expected a whole number, got 1.5"),
-        ({"max_steps": True}, "max_steps: expected a whole number, got True"),
-        ({"beta": None}, "beta: expected a number, got None"),
-        ({"seed": 2**32}, "seed: expected a number from 0 to 4294967295, got 4294967296"),
-        ({"seed": -1}, "seed: expected a number from 0"),
-        ({"hidden": 16}, r"hidden: expected a tuple, such as \(16,\), got 16"),
-        ({"hidden": (1.5,)}, r"hidden: expected a tuple, each a whole number, got \(1.5,\)"),
-        ({"target": (1.0,)}, "target: expected a tuple, a number, a number, got"),
-        ({"learning_rate": "fast"}, "learning_rate: expected a number, got 'fast'"),
-        ({"test_last": 1}, "test_last: expected True or False, got 1"),
-        ({"solver": "blokwise"}, "solver: expected one of .* Did you mean 'blockwise'"),
-    ],
-)
-def test_a_recipe_of_other_kinds_of_values(change, match):
-    recipe = dataclasses.replace(RECIPES["digits"])
-    vars(recipe).update(change)
-    with pytest.raises(ValueError, match=match):
-        recipe.check()
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "option"),
-    [
-        ("digits", {"points": 8}, "points"),
-        ("digits", {"estimator": "implicit", "contrast": "n-point"}, "contrast"),
-        ("digits", {"estimator": "bptt", "beta": 0.3}, "beta"),
-        ("digits", {"estimator": "implicit", "nudged_steps": 9}, "nudged_steps"),
-        ("digits", {"estimator": "bptt", "differences": True}, "differences"),
-        ("digits", {"step_size": 0.1}, "step_size"),
-        ("digits", {"independent_noise": True}, "independent_noise"),
-        ("digits", {"estimator": "backprop", "tolerance": 0.1}, "tolerance"),
-        ("digits", {"parameter_range": 0.5}, "parameter_range"),
-        ("digits", {"injection_rate": 2.0}, "injection_rate"),
-        ("digits", {"cost": "cross-entropy", "target": (0.0, 0.5)}, "target"),
-        ("digits-thermal", {"nodes": 5}, "nodes"),
-        ("digits-thermal", {"step_size": 0.1}, "step_size"),
-        ("digits-thermal", {"contrast": "one-sided"}, "contrast"),
-        ("digits-thermal", {"estimator": "ep", "burn": 9}, "burn"),
-        ("mnist-spiking", {"estimator": "ep", "population": 9}, "population"),
-        ("mnist-spiking", {"estimator": "surrogate", "averaged": 3}, "averaged"),
-        ("mnist-spiking", {"solver": "momentum"}, "solver"),
-        ("cifar-10-hopfield-resnet", {"schedule": "constant", "final_rate": 0.1}, "final_rate"),
-        (
-            "cifar-10-hopfield-resnet",
-            {"weight_decay": 0, "decoupled_decay": True},
-            "decoupled_decay",
-        ),
-    ],
-)
-def test_an_option_that_does_nothing_is_refused(name, change, option):
-    default = RECIPES[name]
-    with pytest.raises(ValueError, match=rf"^{option}: expected .*, without which it does nothing"):
-        require_used(dataclasses.replace(default, **change), default)
-
-
-def test_what_was_not_asked_for_may_rest():
-    for default in RECIPES.values():
-        require_used(default, default)
-    thermal = RECIPES["digits-thermal"]
-    require_used(dataclasses.replace(thermal, estimator="ep"), thermal)
-    spread = {"contrast": "n-point", "points": 6}
-    require_used(dataclasses.replace(RECIPES["digits"], **spread), RECIPES["digits"])
-    plain = dataclasses.replace(RECIPES["digits"], estimator="implicit", **spread)
-    require_used(plain, RECIPES["digits"], spared=("contrast", "points"))
-
-
-ALWAYS = """architecture batch_size bias_gain bias_rate blocks channels clip_norm cost crop data
-    dense epochs estimator examples feedback gain hidden injection kernel layer_rates learning_rate mean
-    no_flip optimiser parameter_bits patience pool quadrature randaugment reset schedule seed shift std
-    stochastic_rounding test_last train_injection unit validation warmup weight_decay width
-    without_master"""
-
-
-def test_every_option_is_known_to_act_always_or_somewhere():
-    options = {field.name for kind in KINDS.values() for field in dataclasses.fields(kind)}
-    somewhere = {option for use in USES for option in use.options}
-    assert options == set(ALWAYS.split()) | somewhere
-    assert not set(ALWAYS.split()) & somewhere

@@ -1,6 +1,6 @@
 """Weak feedback: the same parameters between the usual energy and the forward pass."""
 
-import dataclasses
+from functools import cache
 
 import equinox as eqx
 import jax
@@ -15,21 +15,18 @@ from eqprop.energies.ops import Chain, Dense, Lateral, cast
 from eqprop.energies.parameters import parameter_names
 from eqprop.estimators.backpropagation import FeedForward, forward
 from eqprop.estimators.differences import DeltaPropagation
-from eqprop.training.assemble import make_contrast, make_estimator, make_nudged_solver, make_solver
-from eqprop.training.chain_recipes import ConvRecipe, DenseRecipe
-from eqprop.training.data.datasets import Dataset, load_dataset
-from eqprop.training.data.sources import Split
-from eqprop.training.recipes import RECIPES
-from eqprop.training.spiking_recipes import SpikingConvRecipe
-from eqprop.training.vision import VisionRecipe
+from eqprop.papers.hopfield_resnet.parts import Architecture, Ordered
+from eqprop.papers.hopfield_resnet.recipes import cifar_10_hopfield_resnet_narrow
+from eqprop.thermal import Gibbs
+from eqprop.thermal.chains import Chains
+from eqprop.thermal.estimator import Thermal
+from eqprop.thermal.rules import finite_nudge
 from helpers.systems import normal, quickly
 
 KEY = jax.random.key(0)
 MANY = eq.Blockwise(None, 200)
-NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
-GREY = {"mean": (), "std": ()}
-TINY = dataclasses.replace(NARROW, width=1, blocks=2, validation=4)
 estimate = quickly(lambda estimator, *arguments: estimator(*arguments))
+settled = quickly(lambda model, x, solver=MANY: eq.relax(model, x, model.rest(x), solver))
 
 
 def residual():
@@ -48,14 +45,20 @@ def apart(a, b):
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-@pytest.mark.parametrize("feedback", [0.1, 1e-3, 1e-5])
-def test_the_gradient_is_that_of_the_equilibrium(feedback):
+@cache
+def learned(feedback):
+    """By equilibrium propagation in the residual network."""
     model, x, y, layers = residual()
-    weak = with_weak_feedback(model, feedback)
     contrast = eq.symmetric(1e-3 * nudge_scale(feedback, layers))
-    found = gradient(DeltaPropagation(MANY, contrast), weak, x, y)
+    return gradient(DeltaPropagation(MANY, contrast), with_weak_feedback(model, feedback), x, y)
+
+
+@pytest.mark.parametrize("feedback", [1e-2, 1e-5])
+def test_the_gradient_is_that_of_the_equilibrium(feedback):
+    model, x, y, _ = residual()
+    weak = with_weak_feedback(model, feedback)
     exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), weak, x, y)
-    assert apart(found, exact) < 1e-5
+    assert apart(learned(feedback), exact) < 1e-5
 
 
 def test_no_layers_answer_is_lost_in_single_precision():
@@ -106,17 +109,13 @@ def test_no_oscillators_answer_is_lost_in_single_precision():
 
 def test_towards_none_it_is_back_propagation():
     """At a distance in proportion to the feedback; the forward pass is that of the model as it was."""
-    model, x, y, layers = residual()
+    model, x, y, _ = residual()
     passed = gradient(FeedForward(), model, x, y)
-    distances = []
-    for feedback in (1e-2, 1e-4):
-        weak = with_weak_feedback(model, feedback)
-        np.testing.assert_allclose(gradient(FeedForward(), weak, x, y), passed, rtol=1e-9)
-        contrast = eq.symmetric(1e-3 * nudge_scale(feedback, layers))
-        found = gradient(DeltaPropagation(MANY, contrast), weak, x, y)
-        distances.append(apart(found, passed))
-    assert distances[0] > 1e-3
-    assert distances[1] == pytest.approx(distances[0] / 100, rel=0.2)
+    weak = with_weak_feedback(model, 1e-2)
+    np.testing.assert_allclose(gradient(FeedForward(), weak, x, y), passed, rtol=1e-9)
+    far, near = (apart(learned(feedback), passed) for feedback in (1e-2, 1e-5))
+    assert far > 1e-3
+    assert near == pytest.approx(far / 1000, rel=0.2)
 
 
 def test_equilibria_obey_the_equation():
@@ -128,7 +127,7 @@ def test_equilibria_obey_the_equation():
     x = normal(20, (5, 4))
     weak = with_weak_feedback(model, feedback)
     names = model.energy.order
-    kept = quickly(lambda x: eq.relax(weak, x, weak.rest(x), MANY)[0])(x)
+    kept, _ = settled(weak, x)
     z = {name: kept[name] / feedback ** (i / 2) for i, name in enumerate(names)}
     for i, name in enumerate(names):
         layer = model.energy.layers[name]
@@ -148,8 +147,7 @@ def test_weaker_still_is_weaker_by_the_product():
     model, x, *_ = residual()
     twice = with_weak_feedback(with_weak_feedback(model, 0.2), 0.5)
     once = with_weak_feedback(model, 0.1)
-    settled = [quickly(lambda x, m=m: eq.relax(m, x, m.rest(x), MANY)[0])(x) for m in (twice, once)]
-    scores = [jax.vmap(m.predict)(z) for m, z in zip((twice, once), settled, strict=True)]
+    scores = [jax.vmap(m.predict)(settled(m, x)[0]) for m in (twice, once)]
     np.testing.assert_allclose(*scores, rtol=1e-9)
 
 
@@ -157,7 +155,7 @@ def test_full_feedback_is_the_usual_energy():
     model, x, *_ = residual()
     full = with_weak_feedback(model, 1.0)
     state = jax.tree.map(lambda z: normal(4, z.shape), model.rest(x))
-    energies = [jax.vmap(m.energy)(state, x) for m in (full, model)]
+    energies = [jax.jit(jax.vmap(m.energy))(state, x) for m in (full, model)]
     np.testing.assert_allclose(*energies, rtol=1e-13)
     assert nudge_scale(1.0, 5) == 1.0
 
@@ -171,38 +169,15 @@ def test_parameters_keep_their_names():
 
 
 def test_one_ordered_sweep_is_the_forward_pass_and_one_goes_all_the_way_back():
-    split = Split(np.zeros((8, 16, 16, 3), np.uint8), np.zeros(8, np.int32))
-    data = Dataset("own", split, split, 3, 255.0)
-    recipe = dataclasses.replace(TINY, feedback=1e-6, max_steps=1, nudged_steps=1)
-    assert recipe.order == ("z1", "z2", "z3", "z4")
-    model = recipe.build(data)
-    x, y = normal(1, (3, 16, 16, 3)), jnp.eye(3)
-    up, down = make_solver(recipe), make_nudged_solver(recipe)
-    assert up.blocks == tuple((name,) for name in recipe.order)
-    assert down.blocks == up.blocks[::-1]
-    settled, _ = quickly(lambda x: eq.relax(model, x, model.rest(x), up))(x)
-    for name, z in quickly(jax.vmap(lambda x: forward(model, x)))(x).items():
-        np.testing.assert_allclose(settled[name], z, rtol=1e-4)
-    report = estimate(make_estimator(recipe), model, x, y, model.rest(x), KEY).report
-    assert report.metrics()["nudge_reached"] == 1.0
-
-
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        DenseRecipe(hidden=(5, 4)),
-        DenseRecipe(hidden=(5,), cost="cross-entropy", feedback=0.1),
-        ConvRecipe(channels=(2, 2), dense=(3,), unit="relu", pool="max", feedback=0.3),
-        SpikingConvRecipe(channels=(2, 2)),
-        dataclasses.replace(NARROW, width=1, blocks=1, **GREY),
-        dataclasses.replace(NARROW, width=1, architecture="vgg", gain=(1.0,), **GREY),
-    ],
-)
-def test_recipes_name_the_layers_of_their_networks(recipe):
-    data = load_dataset("digits")
-    if isinstance(recipe, VisionRecipe):
-        data = recipe.framed(data)
-    assert recipe.order == recipe.build(data).energy.order
+    model, x, y, _ = residual()
+    weak, order = with_weak_feedback(model, 1e-6), model.energy.order
+    up, down = Ordered(1, 1).solvers(order)
+    assert up.blocks == tuple((name,) for name in order) and down.blocks == up.blocks[::-1]
+    learner = DeltaPropagation(up, eq.symmetric(1e-3 * nudge_scale(1e-6, 5)), down)
+    found = estimate(learner, weak, x, y, weak.rest(x), KEY)
+    for name, z in quickly(jax.vmap(lambda x: forward(weak, x)))(x).items():
+        np.testing.assert_allclose(found.state[name], z, rtol=1e-4)
+    assert found.report.metrics()["nudge_reached"] == 1.0
 
 
 def test_stiff_layers_have_the_equilibrium_of_layers_that_are_kept_small():
@@ -213,9 +188,9 @@ def test_stiff_layers_have_the_equilibrium_of_layers_that_are_kept_small():
     contrast = eq.symmetric(1e-2 * nudge_scale(feedback, 3))
     found = []
     for weak in (with_stiff_layers(model, feedback), with_weak_feedback(model, feedback)):
-        state, info = eq.relax(weak, x, weak.rest(x), MANY)
+        state, info = settled(weak, x)
         assert np.all(info.residual < 1e-12)
-        energy = jax.vmap(weak.energy)(state, x)
+        energy = jax.jit(jax.vmap(weak.energy))(state, x)
         found.append((energy, jax.vmap(weak.predict)(state)))
         found[-1] += (gradient(eq.EquilibriumPropagation(MANY, contrast), weak, x, y),)
     for one, other in zip(*found, strict=True):
@@ -233,7 +208,7 @@ def test_stiff_layers_hear_those_above_as_softly_as_asked(unit):
         normal(2, (5, 4)),
         jnp.eye(3)[jnp.arange(5) % 3],
     )
-    state, info = eq.relax(weak, x, weak.rest(x), MANY)
+    state, info = settled(weak, x)
     assert np.all(info.residual < 1e-12)
     u = jax.vmap(lambda z: eq.energies.units.unit.embed(weak.energy.units, z))(state)
     first, second, third = (
@@ -265,7 +240,7 @@ def test_stiff_oscillators_follow_the_gradient_of_their_equilibrium():
     np.testing.assert_allclose(seen, [-1, -0.2, -0.04])
     quadratures = [layer.unit.quadrature for layer in weak.energy.layers.values()]
     np.testing.assert_allclose(quadratures, [0.3, 0.06, 0.012])
-    state, info = eq.relax(weak, x, weak.rest(x), MANY)
+    state, info = settled(weak, x)
     assert np.all(info.residual < 1e-10)
     for z in state.values():
         np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-12)
@@ -308,62 +283,74 @@ def test_a_stiff_unit_at_a_temperature_is_its_unit_at_a_lower_one():
     np.testing.assert_allclose(mean, jnp.sum(grid * density) / jnp.sum(density), rtol=1e-4)
 
 
-def test_a_recipe_with_weak_feedback_learns_by_the_gradient_of_its_equilibrium():
-    recipe = DenseRecipe(
-        hidden=(12, 8),
-        feedback=0.1,
-        solver="ordered",
-        tolerance=0.0,
-        max_steps=40,
-        beta=1e-3,
-        differences=True,
-    )
-    model = recipe.build(load_dataset("digits"))
-    x, y = normal(1, (5, 64)), jnp.eye(10)[:5]
-    found = gradient(make_estimator(recipe), model, x, y)
-    exact = gradient(eq.ImplicitDifferentiation(MANY, 1e-13), model, x, y)
-    assert apart(found, exact) < 1e-5
+def weakened(way, feedback=0.1):
+    """Three layers of units that both ways take."""
+    return way(eq.layered((4, 5, 5, 3), KEY, eq.Box(), eq.Box()), feedback)
 
 
-WEAK = DenseRecipe(feedback=0.1, tolerance=0.0, differences=True, solver="ordered")
+SWEEPS, FAINT = eq.Blockwise(None, 4), eq.symmetric(1e-3)
+LOOSE = eq.Blockwise(1e-3, 60)
+
+
+def check(estimator, model):
+    x, y = jnp.ones((2, 4)), jnp.eye(3)[:2]
+    estimator.check(model, x, y)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"),
+    ("estimator", "way", "words"),
     [
-        (dataclasses.replace(RECIPES["digits-thermal"], feedback=0.5), "expected 1 with the estim"),
-        (DenseRecipe(feedback=0.0), r"expected a number in \(0, 1\], got 0"),
-        (dataclasses.replace(WEAK, tolerance=1e-3), "expected a tolerance of 0 below 1.*0.001"),
-        (dataclasses.replace(WEAK, differences=False), "expected differences .*got no differences"),
-        (dataclasses.replace(WEAK, precision="float16"), "expected differences .*got float16"),
-        (dataclasses.replace(WEAK, precision="bfloat16"), "expected differences .*got bfloat16"),
+        (DeltaPropagation(LOOSE, FAINT, SWEEPS), with_weak_feedback, "a tolerance of None"),
+        (DeltaPropagation(SWEEPS, FAINT, LOOSE), with_weak_feedback, "got a tolerance of 0.001"),
+        (eq.EquilibriumPropagation(LOOSE, FAINT), with_stiff_layers, "got a tolerance of 0.001"),
         (
-            dataclasses.replace(WEAK, feedback=1e-6, hidden=(5,) * 6),
-            "expected at least 1e-05 with 7 layers and a beta of 0.5",
+            eq.EquilibriumPropagation(eq.Reduced(eq.Blockwise(0.1, 9)), FAINT),
+            with_stiff_layers,
+            "got a tolerance of 0.1",
+        ),
+        (
+            eq.EquilibriumPropagation(SWEEPS, FAINT),
+            with_weak_feedback,
+            r"expected differences \(DeltaPropagation.* got phases as a whole",
+        ),
+        (
+            DeltaPropagation(SWEEPS, eq.symmetric(1e-31)),
+            with_weak_feedback,
+            "expected nudges of 1e-30 or more.* got 1e-31",
         ),
     ],
 )
-def test_recipes_that_would_learn_from_rounding_are_refused(recipe, words):
-    WEAK.check()
-    with pytest.raises(ValueError, match=f"feedback: {words}"):
-        recipe.check()
+def test_phases_that_would_learn_from_rounding_are_refused(estimator, way, words):
+    check(estimator, weakened(way, 1.0))
+    with pytest.raises(ValueError, match=f"feedback: .*{words}"):
+        check(estimator, weakened(way))
 
 
-def test_spikes_keep_their_size_and_deterministic_phases_their_states_where_feedback_is_weak():
-    recipe = dataclasses.replace(
-        RECIPES["mnist-spiking"], data="digits", hidden=(6, 5), feedback=0.1, validation=100
-    )
-    model = recipe.build(load_dataset("digits"))
-    assert [unit.stiffness for unit in model.energy.units.values()] == pytest.approx([1, 0.1, 0.01])
-    recipe.check()
-    with pytest.raises(ValueError, match="feedback: expected a tolerance of 0"):
-        dataclasses.replace(recipe, estimator="ep", nudged_steps=0).check()
-    dataclasses.replace(recipe, estimator="ep", nudged_steps=0, tolerance=0.0).check()
+def test_what_answers_above_rounding_is_not_refused():
+    check(DeltaPropagation(SWEEPS, FAINT), weakened(with_weak_feedback))
+    check(eq.EquilibriumPropagation(SWEEPS, FAINT), weakened(with_stiff_layers))
+
+
+def test_noise_drowns_faint_answers():
+    thermal = Thermal(Chains(0.1, Gibbs()), finite_nudge(0.1))
+    for way in (with_weak_feedback, with_stiff_layers):
+        with pytest.raises(ValueError, match="expected a feedback of 1, since noise would drown"):
+            check(thermal, weakened(way))
+
+
+@pytest.mark.parametrize("way", [with_weak_feedback, with_stiff_layers])
+def test_nudges_have_their_lower_end_where_the_last_layer_feels_minus_one(way):
+    model, scale = weakened(way, 0.1), nudge_scale(0.1, 3)
+    propagation = DeltaPropagation if way is with_weak_feedback else eq.EquilibriumPropagation
+    check(propagation(SWEEPS, eq.symmetric(0.9 * scale)), model)
+    with pytest.raises(ValueError, match=r"nudges above -1 with a squared error, got -1\.1;"):
+        check(propagation(SWEEPS, eq.symmetric(1.1 * scale)), model)
 
 
 def test_the_recipes_nudge_is_what_the_last_layer_feels():
-    betas, _ = make_contrast(NARROW).draw(KEY)
-    np.testing.assert_allclose(betas, NARROW.beta * 0.03**7 * np.array([-1, 1]))
+    tiny = Architecture(1, 1, gain=(1.0, 1.0, 1.0), bias_gain=0.0)
+    betas, _ = cifar_10_hopfield_resnet_narrow(tiny, beta=0.01).estimator.contrast.draw(KEY)
+    np.testing.assert_allclose(betas, 0.01 * 0.03 * np.array([-1, 1]))
 
 
 class Gate(eqx.Module):
@@ -385,8 +372,6 @@ def test_refused():
     model, *_ = residual()
     for feedback in (0.0, 2.0):
         assert refusal(model, feedback).startswith("feedback: expected a number in (0, 1]")
-        with pytest.raises(ValueError, match="feedback: expected a number"):
-            dataclasses.replace(TINY, feedback=feedback).check()
     smooth = eq.layered([4, 3, 2], KEY, eq.Logistic(), eq.Logistic())
     assert "layer 'h1' expected a Box or Linear unit" in refusal(smooth)
     assert refusal(smooth).endswith("got Logistic; use with_stiff_layers.")

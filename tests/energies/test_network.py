@@ -27,9 +27,6 @@ from eqprop.energies import residual
 from eqprop.energies.architectures import hopfield_resnet
 from eqprop.energies.energy import norm
 from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool
-from eqprop.training.chain_recipes import DenseRecipe
-from eqprop.training.data.datasets import Dataset
-from eqprop.training.data.sources import Split
 from helpers import systems
 from helpers.systems import normal
 
@@ -243,19 +240,6 @@ def test_read_out_replaces_the_output():
     assert model.predict(model.energy.rest(jnp.float64)).shape == (5,)
 
 
-class Direct(DenseRecipe):
-    """Its network draws from the very key that it is given."""
-
-    def network(self, data, key):
-        layers = {"h": Layer(6, Box()), "out": Layer(4, Linear())}
-        read_out = Dense(jnp.ones((6, 4)))
-        edges = [("x", "h", Dense.init(key, 4, 6)), ("h", "out", read_out)]
-        return Model(Network((2, 2, 1), layers, edges), SquaredError())
-
-
-SQUARE = Dataset("square", *[Split(np.zeros((4, 2, 2, 1)), np.arange(4))] * 2, 4, 1.0)
-
-
 @pytest.mark.parametrize(
     "build",
     [
@@ -263,9 +247,8 @@ SQUARE = Dataset("square", *[Split(np.zeros((4, 2, 2, 1)), np.arange(4))] * 2, 4
         lambda: convolutional((16, 16, 2), (2, 2), 3, KEY, dense=(8, 8, 8)),
         lambda: with_read_out(layered((5, 5, 5, 5), KEY), 5, jax.random.key(1)),
         lambda: hopfield_resnet((8, 8, 3), 3, KEY, (3, 3)),
-        lambda: Direct(hidden=(6,), cost="cross-entropy").build(SQUARE),
     ],
-    ids=["layered", "convolutional", "read-out", "resnet", "recipe"],
+    ids=["layered", "convolutional", "read-out", "resnet"],
 )
 def test_no_two_parameters_begin_alike(build):
     """Not even where they have the same shape, as keys used twice would make them."""

@@ -18,6 +18,7 @@ from eqprop import (
     ImplicitDifferentiation,
     Linear,
     Momentum,
+    convolutional,
     holomorphic,
     layered,
     one_sided,
@@ -36,7 +37,6 @@ from eqprop.estimators.audit import (
     sweep_beta,
 )
 from eqprop.estimators.estimator import mean_loss
-from eqprop.training.chain_recipes import ConvRecipe
 from eqprop.training.files import dumps
 from eqprop.training.terminal import agreement_table
 from helpers.systems import box, read_out, tanh
@@ -125,7 +125,7 @@ def test_an_audit_names_dead_parameters():
             "h1.bias h2.bias x-h1.weight h1-h2.weight cost.weight cost.bias",
         ),
         (
-            lambda: _convolutional(),
+            lambda: convolutional((4, 4, 1), (2, 3), 2, KEY),
             "c1.bias c2.bias out.bias x-c1.kernel c1-c2.kernel c2-out.weight",
         ),
     ],
@@ -145,14 +145,6 @@ def test_names_point_at_their_parameters():
     found = dict(zip(jax.tree.leaves(names), jax.tree.leaves(parameters), strict=True))
     assert found["x-h1.weight"] is model.energy.edges["x-h1"].op.weight
     assert found["h2.bias"] is model.energy.layers["h2"].bias
-
-
-def _convolutional():
-    from eqprop.training.data.datasets import Dataset
-    from eqprop.training.data.sources import Split
-
-    split = Split(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int32))
-    return ConvRecipe(channels=(2, 3)).build(Dataset("blank", split, split, 2, 255.0))
 
 
 # --- the exact gradient -----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from eqprop import (
     Box,
     DeltaPropagation,
     EquilibriumPropagation,
+    Flow,
     GradientDescent,
     ImplicitDifferentiation,
     Langevin,
@@ -40,20 +41,24 @@ from eqprop.energies import residual
 from eqprop.energies.displaced import about
 from eqprop.energies.energy import field
 from eqprop.energies.ops import Chain, Dense, cast
-from eqprop.estimators.audit import exact_gradient
 from eqprop.solvers import MatmulPrecision
-from eqprop.spiking import SurrogateBackpropagation
-from eqprop.training.assemble import make_estimator, make_precise_solver, make_solver
-from eqprop.training.chain_recipes import DenseRecipe
-from eqprop.training.precision import ROUNDING, smallest_nudge, warn_if_unresolved
-from eqprop.training.recipes import RECIPES
+from eqprop.spiking import Spiking, SpikingPropagation, SurrogateBackpropagation
+from eqprop.thermal import Gibbs
+from eqprop.thermal.chains import Chains
+from eqprop.thermal.estimator import Thermal
+from eqprop.thermal.rules import finite_nudge
+from eqprop.training import rivals
+from eqprop.training.rounding import smallest_nudge, warn_of_rounding
 from helpers import systems
 
 KEY = jax.random.key(0)
 TIGHT = Blockwise(None, 200)
 BF16 = "bfloat16"
+ROUNDING = 2.0**-8
+"""Of bfloat16."""
 COARSE = Blockwise(0.04, 100)
 apply = systems.quickly(lambda e, model, x, y: e(model, x, y, model.rest(x), KEY))
+settle = systems.quickly(lambda model, x, solver: relax(model, x, model.rest(x), solver))
 
 
 def flat(gradient):
@@ -98,7 +103,7 @@ def narrow(seed=0):
 @pytest.mark.parametrize(
     ("builder", "contrast"),
     [
-        (systems.box, n_point(4, 0.1)),
+        (systems.box, symmetric(0.1)),
         (systems.clipped_lateral, symmetric(0.01)),
         (pooled, one_sided(0.1)),
         (systems.max_pooled, symmetric(1e-3)),
@@ -140,8 +145,7 @@ def test_a_loose_free_phase_costs_its_tolerance_and_not_that_over_beta():
 
 def test_a_perfect_output_has_no_difference():
     _, model, x, _ = systems.box()
-    free, _ = jax.jit(lambda x: relax(model, x, model.rest(x), TIGHT))(x)
-    y = jax.vmap(model.predict)(free)
+    y = settle(model, x, TIGHT)[0]["out"]
     got = apply(DeltaPropagation(TIGHT, symmetric(0.1)), model, x, y).gradient
     np.testing.assert_allclose(flat(got), 0.0, atol=1e-12)
 
@@ -149,7 +153,8 @@ def test_a_perfect_output_has_no_difference():
 def test_small_nudges_in_bfloat16():
     """As whole states they drown; as differences they do not, nor does it matter how small they are."""
     model, x, y = narrow()
-    exact = exact_gradient(model, x, y)
+    wide = cast((model, x, y), np.dtype(np.float64))
+    exact = apply(ImplicitDifferentiation(Blockwise(1e-10, 500)), *wide).gradient
 
     def both(beta):
         contrast = symmetric(beta)
@@ -158,10 +163,10 @@ def test_small_nudges_in_bfloat16():
         delta = DeltaPropagation(free, contrast, COARSE, BF16)
         return [cosine(apply(e, model, x, y).gradient, exact) for e in (plain, delta)]
 
-    least = smallest_nudge(model, x, y, Momentum(1e-6, 500), ROUNDING[BF16])
+    least = smallest_nudge(model, x, y, Momentum(1e-6, 500), ROUNDING)
     found = {beta: both(beta) for beta in (1e-4, 1e-3, 0.01, 2 * least.beta)}
     assert 0.01 < least.beta < 0.3
-    assert least.layer in ("h1", "h2")
+    assert least.layer in ("h1", "h2") and least.unmoved == ()
     assert found[1e-4][0] < 0.7
     assert found[2 * least.beta][0] > 0.95
     assert all(delta > 0.99 for beta, (_, delta) in found.items() if beta <= 0.01)
@@ -196,14 +201,14 @@ def test_what_is_not_quadratic_is_refused(builder, words):
 def test_refinement_needs_fields_that_are_affine_everywhere(builder, words):
     _, model, x, _ = builder()
     with pytest.raises(ValueError, match=words):
-        relax(model, x, model.rest(x), Refined(COARSE))
+        eqx.filter_eval_shape(settle, model, x, Refined(COARSE))
 
 
 @pytest.mark.parametrize("solver", [GradientDescent(1e-12, 4000, 0.3), Momentum(1e-12, 400)])
 def test_differences_of_oscillators_relax_by_any_solver(solver):
     """By small steps and by extrapolated sweeps as by blocks."""
     _, model, x, y = oscillating()
-    contrast = symmetric(0.1)
+    contrast = n_point(4, 0.3)
     blocks = apply(DeltaPropagation(TIGHT, contrast), model, x, y)
     other = apply(DeltaPropagation(TIGHT, contrast, solver), model, x, y)
     np.testing.assert_allclose(flat(other.gradient), flat(blocks.gradient), atol=1e-9)
@@ -213,14 +218,15 @@ def test_differences_of_oscillators_relax_by_any_solver(solver):
 def test_nearly_locked_oscillators_keep_their_digits():
     """Of nudges that turn them by a thousandth of a thousandth."""
     unit = Oscillator(0.0, 1.0)
-    _, model, x, y = systems.dense("locked", unit, unit, 7)
+    model = layered((4, 5, 3), jax.random.key(7), unit, unit)
+    _, model, x, y = systems.with_data("locked", model, 7)
     model = systems.excited(model, 9, 30.0)
     delta = DeltaPropagation(TIGHT, symmetric(0.1))
     wide = apply(delta, model, x, y).gradient
     single = np.dtype(np.float32)
     narrow = apply(delta, *(cast(part, single) for part in (model, x, y))).gradient
     bits = apply(dataclasses.replace(delta, dtype=BF16), model, x, y).gradient
-    assert float(jnp.abs(relax(model, x, model.rest(x), TIGHT)[0]["out"][:, 1]).min()) < 0.05
+    assert np.abs(settle(model, x, TIGHT)[0]["out"][:, 1]).min() < 0.05
     for a, *rounded in zip(*map(jax.tree.leaves, (wide, narrow, bits)), strict=True):
         for b, least in zip(rounded, (1e-4, 0.1), strict=True):
             assert np.linalg.norm(np.asarray(b, np.float64) - a) < least * np.linalg.norm(a)
@@ -228,34 +234,42 @@ def test_nearly_locked_oscillators_keep_their_digits():
 
 def test_differences_know_nothing_of_what_the_free_phase_missed():
     """Nudged phases that go on relaxing make up for a short free phase; differences do not."""
-    _, model, x, y = systems.oscillators()
-    exact, down = flat(exact_gradient(model, x, y)), GradientDescent(None, 40, 0.5)
+    _, model, x, y = systems.quadratic_network()
+    down = GradientDescent(None, 40, 0.5)
+    exact = flat(apply(ImplicitDifferentiation(TIGHT), model, x, y).gradient)
 
     def off(estimator, steps):
         short = GradientDescent(None, steps, 0.5)
         found = flat(apply(estimator(short, symmetric(0.01), down), model, x, y).gradient)
         return np.linalg.norm(found - exact) / np.linalg.norm(exact)
 
-    assert off(DeltaPropagation, 5) > 0.1 > 3 * off(EquilibriumPropagation, 5)
+    assert off(DeltaPropagation, 1) > 0.1 > 3 * off(EquilibriumPropagation, 1)
     assert off(DeltaPropagation, 40) < 0.01
 
 
 def test_the_energy_of_a_difference_is_the_difference_of_energies():
     _, model, x, _ = oscillating()
-    phase, scale, e = model.free(x[0]), jnp.asarray(0.3), {}
-    free, _ = relax(model, x[:1], model.rest(x[:1]), TIGHT)
-    origin = jax.tree.map(lambda a: a[0], free)
-    fields = field(phase, origin, tuple(origin))
-    landscape = about(phase, origin, fields, scale, x.dtype)
-    for i, (name, z) in enumerate(origin.items()):
-        e[name] = landscape.units[name].retract(systems.normal(i, z.shape))
-    moved = {name: origin[name] + scale * e[name] for name in origin}
+    free, _ = settle(model, x[:1], TIGHT)
+    origin, scale, single = jax.tree.map(lambda a: a[0], free), 0.3, np.dtype(np.float32)
+
+    @systems.quickly
+    def energies(origin):
+        phase, e = model.free(x[0]), {}
+        fields = field(phase, origin, tuple(origin))
+        wide, tiny = (
+            about(phase, origin, fields, jnp.asarray(by), x.dtype) for by in (scale, 1e-9)
+        )
+        for i, (name, z) in enumerate(origin.items()):
+            e[name] = wide.units[name].retract(systems.normal(i, z.shape))
+        moved = {name: origin[name] + scale * e[name] for name in origin}
+        apart = (phase(moved) - phase(origin)) / scale**2
+        return moved, (wide(e), apart), (cast(tiny, single)(cast(e, single)), tiny(e))
+
+    moved, of_differences, of_few_bits = energies(origin)
     for z in moved.values():
-        np.testing.assert_allclose(jnp.sum(z**2, 0), 1.0, atol=1e-12)
-    np.testing.assert_allclose(landscape(e), (phase(moved) - phase(origin)) / scale**2, rtol=1e-6)
-    tiny = about(phase, origin, fields, jnp.asarray(1e-9), x.dtype)
-    narrow = cast(tiny, np.dtype(np.float32))
-    np.testing.assert_allclose(narrow(cast(e, np.dtype(np.float32))), tiny(e), rtol=1e-5)
+        np.testing.assert_allclose(np.sum(z**2, 0), 1.0, atol=1e-12)
+    np.testing.assert_allclose(*of_differences, rtol=1e-6)
+    np.testing.assert_allclose(*of_few_bits, rtol=1e-5)
 
 
 def test_complex_nudges_and_noise_are_refused():
@@ -300,8 +314,8 @@ def products(solver):
 def test_refinement_reaches_full_precision_by_loops_of_few_bits():
     model, x, _ = narrow()
     refined = Refined(COARSE, 1e-6, dtype=BF16)
-    state, info = jax.jit(lambda x: relax(model, x, model.rest(x), refined))(x)
-    sharp, _ = jax.jit(lambda x: relax(model, x, model.rest(x), Blockwise(1e-6, 500)))(x)
+    state, info = settle(model, x, refined)
+    sharp, _ = settle(model, x, Blockwise(1e-6, 500))
     assert np.max(info.residual) <= 1e-6
     assert info.converged == 1.0
     assert state["h1"].dtype == jnp.float32
@@ -310,15 +324,15 @@ def test_refinement_reaches_full_precision_by_loops_of_few_bits():
     innermost = products(refined)
     assert {v.aval.dtype for e in innermost for v in e.invars} == {jnp.dtype(BF16)}
     hasty = Refined(COARSE, 1e-6, 1, BF16)
-    _, info = jax.jit(lambda x: relax(model, x, model.rest(x), hasty))(x)
+    _, info = settle(model, x, hasty)
     assert info.converged == 0.0
 
 
 def test_a_reduced_loop_reports_what_the_full_landscape_says():
     model, x, _ = narrow()
     solver = Reduced(Blockwise(0.04, 50), BF16)
-    state, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(x)
-    true = jax.vmap(lambda x, z: residual(model.free(x), z))(x, state)
+    state, info = settle(model, x, solver)
+    true = systems.quickly(jax.vmap(lambda x, z: residual(model.free(x), z)))(x, state)
     np.testing.assert_allclose(info.residual, true, rtol=1e-4)
     assert np.all(info.steps < 50)
     for z in state.values():
@@ -328,7 +342,7 @@ def test_a_reduced_loop_reports_what_the_full_landscape_says():
     with pytest.raises(
         ValueError, match=r"tolerance of at least 3\.1e-02 for bfloat16, got 0\.001"
     ):
-        relax(model, x, model.rest(x), Reduced(Blockwise(1e-3, 50), BF16))
+        eqx.filter_eval_shape(settle, model, x, Reduced(Blockwise(1e-3, 50), BF16))
 
 
 def test_products_at_a_precision_of_jax():
@@ -338,85 +352,97 @@ def test_products_at_a_precision_of_jax():
     outside = {str(e.params["precision"]) for e in products(Blockwise(1e-4, 50))}
     assert len(inside) == 1
     assert inside != outside
-    _, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(x)
+    _, info = settle(model, x, solver)
     assert info.converged == 1.0
 
 
-# --- recipes ----------------------------------------------------------------------------------
+# --- other precisions, other estimators -------------------------------------------------------
 
-SMALL = DenseRecipe(hidden=(24, 12), tolerance=0.04, beta=1e-3)
+LOOSE, SHARP = Blockwise(0.04, 60), Blockwise(1e-3, 60)
 
 
-def test_a_recipe_at_a_precision():
+def test_an_estimator_at_a_precision():
     model, x, y = narrow()
 
-    def kinds(**changes):
-        recipe = dataclasses.replace(SMALL, **changes)
-        made = make_estimator(recipe)
-        eqx.filter_eval_shape(made, model, x, y, model.rest(x), KEY)
-        return type(make_solver(recipe)), type(made.nudged_solver), getattr(made, "dtype", None)
+    def kinds(learner, precision):
+        made = learner.reduced(precision)
+        return type(made.solver), type(made.nudged_solver), getattr(made, "dtype", None)
 
-    assert kinds() == (Blockwise, Blockwise, None)
-    assert kinds(precision="tf32") == (MatmulPrecision, MatmulPrecision, None)
-    assert kinds(precision=BF16) == (Reduced, Reduced, None)
-    assert kinds(differences=True) == (Blockwise, Blockwise, None)
-    few = {"differences": True, "tolerance": 1e-3}
-    assert kinds(precision=BF16, **few) == (Refined, Blockwise, BF16)
-    assert kinds(precision="float16", **few) == (Refined, Blockwise, "float16")
-    assert make_solver(dataclasses.replace(SMALL, precision=BF16, **few)).tolerance == 1e-3
+    plain = EquilibriumPropagation(LOOSE, symmetric(1e-3), LOOSE)
+    assert kinds(plain, "tf32") == (MatmulPrecision, MatmulPrecision, None)
+    assert kinds(plain, BF16) == (Reduced, Reduced, None)
+    few = rivals.differences(EquilibriumPropagation(SHARP, symmetric(1e-3)))
+    assert kinds(few, "tf32") == (MatmulPrecision, MatmulPrecision, None)
+    assert kinds(few, BF16) == (Refined, Blockwise, BF16)
+    assert kinds(few, "float16") == (Refined, Blockwise, "float16")
+    assert few.reduced(BF16).solver.tolerance == 1e-3
+    for learner in (plain, few):
+        eqx.filter_eval_shape(learner.reduced(BF16), model, x, y, model.rest(x), KEY)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("estimator", "precision", "words"),
     [
-        ({"precision": BF16, "estimator": "bptt"}, "precision: expected the estimator ep"),
+        (Backpropagation(SHARP, 9), BF16, "precision: expected an estimator whose phases relax"),
         (
-            {"precision": BF16, "tolerance": 0.03},
+            EquilibriumPropagation(Blockwise(0.03, 60), symmetric(0.1)),
+            BF16,
             "tolerance: expected at least 0.031 for loops in bf",
         ),
-        ({"precision": "tf32", "solver": "flow"}, "precision: .* an iterative solver"),
         (
-            {"differences": True, "precision": BF16, "tolerance": 0.0},
-            "tolerance: expected a number > 0",
+            EquilibriumPropagation(Flow(), symmetric(0.1)),
+            "tf32",
+            "precision: expected an iterative solver",
         ),
-        ({"differences": True, "state_bits": 4}, "differences: expected state_bits of 0"),
-        ({"differences": True, "estimator": "thermal"}, "differences: expected the estimator ep"),
+        (DeltaPropagation(TIGHT, symmetric(0.1)), BF16, "tolerance: expected a number > 0"),
     ],
 )
-def test_recipes_that_make_no_sense_are_refused(changes, words):
-    recipe = dataclasses.replace(SMALL, **changes)
+def test_precisions_that_make_no_sense_are_refused(estimator, precision, words):
     with pytest.raises(ValueError, match=words):
-        recipe.check()
-        make_estimator(recipe)
+        estimator.reduced(precision)
+
+
+SPIKES = SpikingPropagation(Spiking(steps=20), symmetric(0.5))
 
 
 @pytest.mark.parametrize(
-    ("name", "estimator", "kind"),
+    ("estimator", "rival", "made"),
     [
-        ("mnist-conv", "bptt", Backpropagation),
-        ("mnist-conv", "implicit", ImplicitDifferentiation),
-        ("mnist-oscillators", "bptt", Backpropagation),
-        ("mnist-spiking", "surrogate", SurrogateBackpropagation),
+        (DeltaPropagation(SHARP, symmetric(0.1), SHARP), "bptt", Backpropagation(SHARP, 60)),
+        (DeltaPropagation(SHARP, symmetric(0.1)), "implicit", ImplicitDifferentiation(SHARP)),
+        (
+            EquilibriumPropagation(SHARP, symmetric(0.1), LOOSE),
+            "differences",
+            DeltaPropagation(SHARP, symmetric(0.1), LOOSE),
+        ),
+        (SPIKES, "surrogate", SurrogateBackpropagation(SPIKES.solver, SPIKES.coding)),
+        (SPIKES, "ep", EquilibriumPropagation(Blockwise(None, 20), symmetric(0.5))),
+        (SPIKES, "implicit", ImplicitDifferentiation(rivals.SETTLED)),
+        (
+            Thermal(Chains(0.1, Gibbs()), finite_nudge(0.2)),
+            "differences",
+            DeltaPropagation(rivals.SETTLED, symmetric(0.2)),
+        ),
     ],
 )
-def test_one_option_swaps_the_estimator_of_recipes_with_nudged_phases(name, estimator, kind):
-    recipe = dataclasses.replace(RECIPES[name], estimator=estimator)
-    assert recipe.differences or recipe.nudged_steps
-    recipe.check()
-    assert isinstance(make_estimator(recipe), kind)
+def test_one_option_swaps_the_estimator(estimator, rival, made):
+    assert eqx.tree_equal(estimator.by(rivals.RIVALS[rival]), made)
 
 
 def test_a_nudge_that_rounding_swallows_is_warned_of():
     model, x, y = narrow()
-    solver = make_precise_solver(SMALL)
-    lost = dataclasses.replace(SMALL, precision=BF16)
     words = (
         r"0\.001 moves layer 'h\d' by less than bfloat16 rounds: expected beta of at least 0\.\d+"
     )
+    lost = EquilibriumPropagation(Reduced(LOOSE, BF16), symmetric(1e-3))
     with pytest.warns(UserWarning, match=words):
-        warn_if_unresolved(lost, model, x, y, solver)
-    for fine in ({"differences": True}, {"beta": 0.5}, {"precision": "full"}):
-        warn_if_unresolved(dataclasses.replace(lost, **fine), model, x, y, solver)
+        warn_of_rounding(lost, model, x, y)
+    for fine in (
+        rivals.differences(EquilibriumPropagation(SHARP, symmetric(1e-3))).reduced(BF16),
+        EquilibriumPropagation(Reduced(LOOSE, BF16), symmetric(0.5)),
+        EquilibriumPropagation(LOOSE, symmetric(1e-3)),
+    ):
+        warn_of_rounding(fine, model, x, y)
 
 
 def test_layers_that_answer_no_nudge_are_named():
@@ -430,12 +456,11 @@ def test_layers_that_answer_no_nudge_are_named():
         return eqx.tree_at(biases, model, replace_fn=lambda b: b + 100.0)
 
     def found(model):
-        return smallest_nudge(model, x, y, solver, ROUNDING[BF16])
+        return smallest_nudge(model, x, y, solver, ROUNDING)
 
-    solver = make_precise_solver(SMALL)
-    assert found(model).unmoved == ()
+    solver = Blockwise(1e-5, 1000)
     one = found(stuck("h1"))
     assert one.unmoved == ("h1",) and one.layer != "h1" and 0 < one.beta < np.inf
-    recipe = dataclasses.replace(SMALL, precision=BF16, beta=0.5)
+    coarse = EquilibriumPropagation(Reduced(LOOSE, BF16), symmetric(0.5))
     with pytest.warns(UserWarning, match=r"move no neuron of the layers h1, .* lower the gain"):
-        warn_if_unresolved(recipe, stuck("h1"), x, y, solver)
+        warn_of_rounding(coarse, stuck("h1"), x, y)

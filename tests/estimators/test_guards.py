@@ -60,6 +60,9 @@ ESTIMATORS = (
 THROUGH = (ImplicitDifferentiation, Backpropagation, FeedForward)
 
 
+estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
+
+
 def trace(estimator, model, x, y):
     """The estimator without its numbers, as under ``jit``."""
     return eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), KEY)
@@ -190,8 +193,7 @@ def test_an_input_that_is_not_finite_is_a_divergence(solver):
 def test_both_phases_of_an_infinite_input_diverge(propagation):
     model, x, y = small(SquaredError())
     learner = propagation(Blockwise(1e-6, 50), symmetric(0.1))
-    estimate = systems.quickly(learner)
-    seen = estimate(model, x.at[0, 0].set(jnp.inf), y, model.rest(x), KEY).report
+    seen = estimate(learner, model, x.at[0, 0].set(jnp.inf), y, model.rest(x), KEY).report
     assert np.all(seen.free.outcome == DIVERGED) and np.all(seen.nudged.outcome == DIVERGED)
 
 
@@ -232,7 +234,7 @@ def in_the_left_well(contrast, dtype=jnp.float64):
     model = Model(FunctionEnergy(double_well, jnp.array(0.2), {"out": (1,)}), SquaredError())
     model, *given = cast((model, one, 3 * one, {"out": -0.9 * one}), np.dtype(dtype))
     learner = EquilibriumPropagation(GradientDescent(1e-6, 2000, 0.3), contrast)
-    found = systems.quickly(learner)(model, *given, KEY)
+    found = estimate(learner, model, *given, KEY)
     z = float(found.state["out"][0, 0])
     exact = (z - 3.0) / (3.0 * z * z - 1.0)
     seen = {name: float(value) for name, value in found.report.metrics().items()}
@@ -262,11 +264,11 @@ def test_phases_in_different_basins_are_warned_of(contrast, beta):
 
 def test_an_answer_is_bent_where_its_forces_are_no_straight_line():
     """From -1 to 2 a double well pulls by 0, 0.375 and -6; an interval ends what is straight."""
-    one, betas = jnp.ones((1, 1)), jnp.array([0.0, 1.0])
+    one, betas, bent = jnp.ones((1, 1)), jnp.array([0.0, 1.0]), systems.quickly(bend)
 
     def of(model, *ends):
         states = {"out": jnp.stack([end * one for end in ends])}
-        return bend(model, one, betas, {"out": -one}, states)
+        return bent(model, one, betas, {"out": -one}, states)
 
     def linear(p, s, x):
         return 0.5 * jnp.sum(s["out"] ** 2) + 2.0 * s["out"][0]
@@ -278,7 +280,7 @@ def test_an_answer_is_bent_where_its_forces_are_no_straight_line():
     assert of(well, -1.0, 2.0) == pytest.approx(6.75 / 6)
     assert of(well, 0.5, 2.0) == pytest.approx(6.75 / 6)
     assert of(line, -1.0, 2.0) == of(wall, -1.0, 2.0) == of(well, -1.0, -1.0) == 0
-    assert bend(well, one, -betas[::-1], {"out": -one}, {"out": jnp.stack([2 * one, -one])}) > 1
+    assert bent(well, one, -betas[::-1], {"out": -one}, {"out": jnp.stack([2 * one, -one])}) > 1
 
 
 def test_a_healthy_answer_is_hardly_bent():
@@ -286,7 +288,7 @@ def test_a_healthy_answer_is_hardly_bent():
     x, y = systems.normal(0, (9, 6)), jnp.eye(3)[jnp.arange(9) % 3]
     for contrast in (symmetric(0.3), one_sided(3.0)):
         learner = EquilibriumPropagation(Blockwise(1e-6, 200), contrast)
-        seen = systems.quickly(learner)(model, x, y, model.rest(x), KEY).report.metrics()
+        seen = estimate(learner, model, x, y, model.rest(x), KEY).report.metrics()
         assert 0 <= seen["nudge_bend"] < 0.1
 
 
@@ -298,9 +300,10 @@ def test_a_nudge_that_is_lost_in_rounding_reaches_nothing():
 
 def test_no_nudge_is_asked_of_an_example_without_a_slope():
     model, x, y = small(SquaredError())
-    free, _ = relax(model, x, model.rest(x), Blockwise(None, 9))
-    assert asked(model, free["out"], free).tolist() == [False]
-    assert asked(model, y, free).tolist() == [True]
+    free, _ = systems.quickly(relax)(model, x, model.rest(x), Blockwise(None, 9))
+    slopes = systems.quickly(asked)
+    assert slopes(model, free["out"], free).tolist() == [False]
+    assert slopes(model, y, free).tolist() == [True]
     still = jax.tree.map(lambda z: jnp.stack([z, z]), free)
     assert reached(still, jnp.array([True])) == 0 and reached(still, jnp.array([False])) == 1
 

@@ -1,6 +1,7 @@
 """Hardware: grids, programs, read-outs, faults, writes, and a machine in the loop."""
 
 import dataclasses
+from contextlib import AbstractContextManager
 
 import equinox as eqx
 import jax
@@ -23,20 +24,22 @@ from eqprop import (
     Model,
     Oscillator,
     SquaredError,
+    Training,
+    fit,
     hardware,
     layered,
+    load,
     relax,
     relu,
     symmetric,
 )
+from eqprop.energies.architectures import with_injections
 from eqprop.energies.units.oscillator import phases
+from eqprop.papers.oim.machine import Machine
+from eqprop.training import Callback, Dataset, Optimiser, Split, rivals
 from eqprop.training.alarms import warn_if_locked
-from eqprop.training.examine import audit_recipe, reference_name
 from eqprop.training.figures import animations as animate
-from eqprop.training.figures.run import draw_run
-from eqprop.training.recipe_fit import fit, load_best
-from eqprop.training.recipes import RECIPES
-from eqprop.training.task import prepare
+from eqprop.training.figures import run as figures
 from helpers import systems
 
 KEY = jax.random.key(0)
@@ -607,91 +610,125 @@ def test_nonsense_is_refused(make, match):
         make()
 
 
-# --- recipes on a device ----------------------------------------------------------------------
+# --- training on a device ---------------------------------------------------------------------
 
-SMALL = dataclasses.replace(
-    RECIPES["digits"],
-    hidden=(8,),
-    unit="oscillator",
-    output="oscillator",
-    target=(-1.0, 1.0),
-    injection=-0.25,
-    epochs=1,
-    batch_size=100,
-    max_steps=10,
-)
+LAYERS = ("h1", "out")
+BITS = {"parameter_bits": 4, "parameter_range": 0.3}
 
 
-PERFECT = {
-    "parameter_bits": 0,
-    "without_master": False,
-    "stochastic_rounding": False,
-    "state_bits": 0,
-    "noise": 0.0,
-    "train_injection": False,
-    "quadrature": 0.0,
-}
+def stripes(count, seed):
+    """Images of 4x4 with a bright row, whose number is the label, in noise."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(3, size=count).astype(np.int32)
+    x = 100 * rng.uniform(size=(count, 4, 4, 1))
+    x[np.arange(count), y] += 150
+    return Split(x.astype(np.uint8), y)
+
+
+STRIPES = Dataset("stripes", stripes(300, 0), stripes(40, 1), 3, 255.0)
+
+
+def oscillators(injection=-0.25, quadrature=0.0, gain=1.0):
+    unit = Oscillator(injection, quadrature)
+    network = layered((16, 8, 3), KEY, unit, unit, gain).energy
+    return Model(network, SquaredError("out", -1.0, 1.0))
+
+
+def on(machine, model=None, **change):
+    optimiser = Optimiser(0.02, writing=machine.writing(LAYERS, 0))
+    given = {"epochs": 2, "batch_size": 10, "validation": 60} | change
+    learner = machine.learner(0.1, LAYERS)
+    return Training(model or oscillators(), learner, STRIPES, optimiser, **given)
+
+
+@systems.quickly
+def step(training, x, y):
+    """The parameters after one step of learning."""
+    model = training.model
+    optimiser = training.transform(1)
+    found = training.estimator(model, x, y, model.rest(x), KEY).gradient
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    updates, _ = optimiser.update(found, optimiser.init(parameters), parameters)
+    return eqx.apply_updates(model, updates)
+
+
+def stepped(training):
+    x, y = jnp.asarray(STRIPES.train.x[:4] / 255.0), jnp.eye(3)[STRIPES.train.y[:4]]
+    with jax.numpy_dtype_promotion("standard"):
+        return values(step(training, x.reshape(4, 16), y))
+
+
+@pytest.fixture(scope="module")
+def perfect():
+    return stepped(on(Machine()))
 
 
 @pytest.mark.parametrize(
-    "change",
+    "machine",
     [
-        {"parameter_bits": 4, "parameter_range": 0.3},
-        {"parameter_bits": 4, "parameter_range": 0.3, "without_master": True},
-        {
-            "parameter_bits": 4,
-            "parameter_range": 0.3,
-            "without_master": True,
-            "stochastic_rounding": True,
-        },
-        {"parameter_bits": 4, "parameter_range": 0.3, "layer_ranges": (1.0, 2.0)},
-        {"state_bits": 4},
-        {"solver": "langevin", "noise": 0.2, "step_size": 0.1},
-        {"train_injection": True, "injection_rate": 0.5, "bias_rate": 0.1},
-        {"quadrature": 0.5},
+        Machine(**BITS),
+        Machine(**BITS, without_master=True),
+        Machine(**BITS, layer_ranges=(1.0, 2.0)),
+        Machine(state_bits=4),
+        Machine(noise=0.2),
     ],
-    ids=[
-        "master",
-        "without_master",
-        "stochastic",
-        "layer_ranges",
-        "state_bits",
-        "noise",
-        "injection",
-        "quadrature",
-    ],
+    ids=["master", "without_master", "layer_ranges", "state_bits", "noise"],
 )
-def test_a_recipe_runs_on_its_device(change, tmp_path):
-    """To its end, and not as on a perfect device."""
-    recipe = dataclasses.replace(SMALL, **change)
-    made = []
-    for one in (recipe, dataclasses.replace(recipe, **PERFECT)):
-        folder = tmp_path / str(len(made))
-        with jax.numpy_dtype_promotion("standard"):
-            result = fit("small", one, folder)
-            made.append(values(load_best(prepare(one), folder)))
-        assert np.isfinite(result["test_error_percent"])
-    trained, perfect = made
-    assert len(trained) != len(perfect) or np.max(np.abs(trained - perfect)) > 1e-6
-    if recipe.without_master:
-        place = (trained + 0.3) / (0.6 / 15)
-        np.testing.assert_allclose(place, np.round(place), atol=1e-3)
+def test_each_limit_of_a_machine_changes_what_is_learnt(machine, perfect):
+    assert np.max(np.abs(stepped(on(machine)) - perfect)) > 1e-6
 
 
-def test_oscillators_learn(tmp_path):
-    """Digits, three epochs: far better than chance, though ten sweeps do not settle, which is said: the
-    gradient of the trained network is 40 to 100 % wrong."""
-    recipe = dataclasses.replace(SMALL, hidden=(64,), epochs=3, batch_size=20, learning_rate=5e-3)
-    far = pytest.warns(UserWarning, match="lie too far apart for answers in proportion")
-    with jax.numpy_dtype_promotion("standard"), far:
-        result = fit("small", recipe, tmp_path / "run")
-    assert result["validation_accuracy"] > 0.7
+def on_levels(parameters):
+    place = (parameters + 0.3) / (0.6 / 15)
+    return np.max(np.abs(place - np.round(place))) < 1e-3
 
 
-def test_phases_are_animated(tmp_path):
+def test_only_machines_without_a_master_copy_write_on_their_levels(perfect):
+    rounded, drawn = (
+        stepped(on(Machine(**BITS, without_master=True, stochastic_rounding=stochastic)))
+        for stochastic in (False, True)
+    )
+    assert on_levels(rounded) and on_levels(drawn) and not on_levels(perfect)
+    assert np.max(np.abs(rounded - drawn)) > 0.01
+    assert not on_levels(stepped(on(Machine(**BITS))))
+
+
+def test_oscillators_feel_their_quadrature(perfect):
+    assert np.max(np.abs(stepped(on(Machine(), oscillators(quadrature=0.5))) - perfect)) > 1e-6
+
+
+def test_injections_learn_at_a_rate_of_their_own():
+    machine, model = on(Machine()), with_injections(oscillators(), -0.25)
+    slow, fast = (
+        dataclasses.replace(machine, model=model, optimiser=Optimiser(0.02, injection_rate=rate))
+        for rate in (0.5, 1.0)
+    )
+    moved = [np.abs(stepped(one) - values(model)) for one in (slow, fast)]
+    injections = np.isclose(moved[1], 2 * moved[0])
+    assert np.sum(injections & (moved[0] > 1e-6)) == 11
+    np.testing.assert_array_equal(moved[0][~injections], moved[1][~injections])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """By a machine with every limit, and a rule that fits it."""
+    machine = Machine(6, 1.5, (1.0, 1.0), True, True, state_bits=8)
+    training = on(machine)
+    folder = tmp_path_factory.mktemp("machine") / "run"
     with jax.numpy_dtype_promotion("standard"):
-        fit("small", SMALL, tmp_path / "run")
-        paths = draw_run(tmp_path / "run")
+        return fit(training, folder, progress=False)
+
+
+def test_oscillators_learn_on_a_machine(trained):
+    assert trained.result["validation_accuracy"] > 0.7
+    place = (values(load(trained.folder).model) + 1.5) / (3.0 / 63)
+    np.testing.assert_allclose(place, np.round(place), atol=1e-3)
+
+
+def test_phases_are_animated(trained, monkeypatch):
+    monkeypatch.setattr(figures, "FOLLOWED", 14)
+    with jax.numpy_dtype_promotion("standard"):
+        paths = figures.draw_run(trained.folder, STRIPES)
     assert paths[-1].name == "phases.gif"
     image = Image.open(paths[-1])
     assert image.n_frames > 20
@@ -704,14 +741,24 @@ def test_an_animation_needs_the_same_layers():
         animate.phases({"free": {"h": angles}, "nudged": {"out": angles}})
 
 
-@pytest.mark.filterwarnings("ignore:.*hases of opposite or no nudge")
-def test_a_step_too_large_is_said(tmp_path):
-    recipe = dataclasses.replace(SMALL, solver="gradient", step_size=8.0, gain=(5.0, 1.0))
+class Enough(Callback, AbstractContextManager):
+    """Ends a run before its first step."""
+
+    def __enter__(self):
+        raise StopIteration
+
+    def __exit__(self, *error):
+        return None
+
+
+def test_a_step_too_large_is_said():
+    training = on(Machine(), oscillators(gain=5.0))
+    learner = EquilibriumPropagation(GradientDescent(None, 10, 8.0), symmetric(0.1))
     with (
-        jax.numpy_dtype_promotion("standard"),
+        pytest.raises(StopIteration),
         pytest.warns(UserWarning, match="The energy rises in .*Use a smaller step_size"),
     ):
-        fit("small", recipe, tmp_path / "run")
+        fit(dataclasses.replace(training, estimator=learner), callbacks=[Enough()], progress=False)
 
 
 def test_locked_oscillators_are_said():
@@ -720,43 +767,34 @@ def test_locked_oscillators_are_said():
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "words"),
     [
-        {"noise": 0.1},
-        {"parameter_bits": -1},
-        {"state_bits": -2},
-        {"state_bits": 3, "estimator": "bptt"},
-        {"nudged_steps": 3, "estimator": "thermal"},
-        {"solver": "langevin", "estimator": "bptt"},
-        {"without_master": True},
-        {"stochastic_rounding": True},
-        {"injection": 0.5, "unit": "clip", "output": "linear"},
-        {"quadrature": 0.5, "injection": 0.0, "unit": "clip", "output": "linear"},
-        {"quadrature": -0.5},
-        {"layer_ranges": (1.0, 2.0, 3.0), "parameter_bits": 4},
-        {"quadrature": float("nan")},
-        {"tolerance": 0.0, "solver": "flow"},
+        ({"parameter_bits": -1}, "expected parameter_bits >= 0"),
+        ({"state_bits": -2}, "expected state_bits >= 0"),
+        ({"without_master": True}, "without_master: expected parameter_bits"),
+        ({"stochastic_rounding": True, **BITS}, "stochastic_rounding: expected without_master"),
+        ({"layer_ranges": (1.0, 2.0, 3.0), **BITS}, "layer_ranges: expected 2 numbers"),
     ],
     ids=str,
 )
-def test_a_recipe_that_makes_no_sense_is_refused(change):
-    with pytest.raises(ValueError, match=next(iter(change))):
-        dataclasses.replace(SMALL, **change).check()
+def test_a_machine_that_makes_no_sense_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        Machine(**change).learner(0.1, LAYERS)
+
+
+@pytest.mark.parametrize("rival", [rivals.bptt, rivals.implicit, rivals.differences])
+def test_no_rival_leaves_a_machines_limits_out_unsaid(rival):
+    for machine, words in (
+        (Machine(state_bits=3), "state_bits of 0"),
+        (Machine(noise=0.1), "noise"),
+    ):
+        with pytest.raises(ValueError, match=f"estimator: .*{words}"):
+            machine.learner(0.1, LAYERS).by(rival)
 
 
 def test_the_nudge_of_oscillators_has_no_lower_end():
-    dataclasses.replace(SMALL, beta=2.0).check()
+    x, y = jnp.ones((2, 16)), jnp.ones((2, 3))
+    strong = EquilibriumPropagation(SOLVER, symmetric(2.0))
+    strong.check(oscillators(), x, y)
     with pytest.raises(ValueError, match="nudges above -1"):
-        dataclasses.replace(SMALL, beta=2.0, output="linear").check()
-
-
-def test_fixed_steps_are_audited_against_bptt():
-    """From few steps of a gradient from rest there is no equilibrium to compare with."""
-    recipe = dataclasses.replace(SMALL, solver="gradient", tolerance=0.0)
-    assert reference_name(recipe) == "back-propagation through time"
-    assert reference_name(SMALL) == "implicit differentiation"
-    unrolled = dataclasses.replace(recipe, estimator="bptt")
-    with jax.numpy_dtype_promotion("standard"):
-        task = prepare(unrolled)
-        rows = audit_recipe(task, unrolled.build(task.data))
-    assert all(row.relative_error < 1e-5 for row in rows)
+        strong.check(layered((16, 8, 3), KEY, Oscillator(), Linear()), x, y)

@@ -2,38 +2,22 @@
 
 import re
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eqprop import EquilibriumPropagation, Langevin, Momentum, symmetric
+import eqprop as eq
+from eqprop.estimators.warm_start import WarmStart
+from eqprop.thermal import Chains, Gibbs, Thermal, finite_nudge
 from eqprop.training import epoch as train
-from eqprop.training.assemble import make_estimator, make_optimiser
-from eqprop.training.chain_recipes import ConvRecipe, DenseRecipe, ThermalRecipe
 from eqprop.training.data.augment import random_shift
-from eqprop.training.data.datasets import Dataset
-from eqprop.training.data.sources import Split
 from eqprop.training.devices import ONE, over
 from eqprop.training.epoch import Examples, evaluate, start, train_epoch
-from eqprop.training.recipe_fit import load_best
-from eqprop.training.runs import read_rows
-from eqprop.training.task import prepare
 from helpers import shared_run, systems
+from helpers.small import STEADY, Killed, arrays
 
 KEY = jax.random.key(5)
-
-
-@pytest.fixture(autouse=True)
-def promotion():
-    """Optax's schedules mix integers and floats, which strict promotion forbids."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
-
-
-def arrays(tree):
-    return [np.asarray(a) for a in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
 
 
 def close(one, other, tolerance=1e-10):
@@ -41,56 +25,56 @@ def close(one, other, tolerance=1e-10):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-def images(examples, devices, size=4):
-    data = shared_run.data(examples, size)
-    x, y = devices.place((jnp.asarray(data.train.x), jnp.asarray(data.train.y)))
-    return Examples(x, y, data.scale, data.classes, devices=devices)
+def shown(examples, devices):
+    x, y = devices.place(tuple(map(jnp.asarray, shared_run.images(examples))))
+    return Examples(x, y, 255.0, 3, devices=devices)
 
 
-def trained(recipe, devices, examples=24):
-    """One epoch of a recipe: the last state and progress."""
-    split = Split(*(np.asarray(a) for a in images(examples, ONE)[:2]))
-    model = recipe.build(Dataset("toy", split, split, 3, 255.0))
-    optimiser = make_optimiser(recipe, model, 10)
-    state = devices.place(start(model, optimiser))
-    augment = random_shift(recipe.shift) if recipe.shift else None
-    estimator, shown = make_estimator(recipe), images(examples, devices)
-    *_, last = train_epoch(state, shown, estimator, optimiser, recipe.batch_size, KEY, augment)
+def trained(model, estimator, devices, batch_size=8):
+    """One epoch: the last state and progress."""
+    state = devices.place(start(model, STEADY))
+    shift = random_shift(1)
+    *_, last = train_epoch(state, shown(16, devices), estimator, STEADY, batch_size, KEY, shift)
     return last
 
 
-SHIFTED = DenseRecipe(hidden=(5,), batch_size=8, shift=1, cost="cross-entropy", state_bits=6)
-RECIPES = {
-    "dense": SHIFTED,
-    "conv": ConvRecipe(
-        channels=(2,), kernel=(3,), batch_size=8, solver="momentum", differences=True
-    ),
-    "thermal": ThermalRecipe(
-        hidden=(5,), unit="hard-tanh", batch_size=8, persistent=True, burn=3, reading="draws"
-    ),
-}
+def dense():
+    learner = eq.EquilibriumPropagation(eq.Blockwise(1e-2, 9), eq.symmetric(0.3))
+    return eq.layered((16, 4, 3), KEY, eq.Tanh()), WarmStart(learner)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_training_is_that_of_one_device(name, monkeypatch):
-    """In three compiled calls, between which states that are split pass on."""
+def thermal():
+    chains = Chains(1.0, Gibbs(), 2, 2, 2, persistent=True)
+    spins = eq.layered((16, 4, 3), KEY, eq.Spin(), eq.Spin())
+    return eq.Model(spins.energy, systems.SIGNS), Thermal(chains, finite_nudge(0.5))
+
+
+@pytest.mark.parametrize("make", [dense, thermal])
+def test_training_is_that_of_one_device(make, monkeypatch):
+    """In two compiled calls, between which states that are split pass on."""
     monkeypatch.setattr(train, "STEPS_A_CALL", 1)
-    one, before = trained(RECIPES[name], ONE)
-    many, after = trained(RECIPES[name], over(4))
+    one, before = trained(*make(), ONE)
+    many, after = trained(*make(), over(4))
     close((one.model, one.optimiser), (many.model, many.optimiser))
     assert after.metrics == pytest.approx(before.metrics, rel=1e-9)
-    moved = zip(arrays(one.model), arrays(RECIPES[name].build(shared_run.data())), strict=True)
+    moved = zip(arrays(one.model), arrays(make()[0]), strict=True)
     assert all(np.any(a != b) for a, b in moved)
 
 
 def test_evaluation_of_batches_that_four_does_not_divide():
-    """Of 5, 5 and 3 examples, with random numbers."""
-    solver = Langevin.phase_noise(0.3, 0.3, 9)
-    model = DenseRecipe(hidden=(5,)).build(shared_run.data())
-    one = evaluate(model, images(13, ONE), solver, 5)
-    many = evaluate(over(4).place(model), images(13, over(4)), solver, 5)
+    """Two of five examples, with random numbers."""
+    solver, (model, _) = eq.Langevin.phase_noise(0.3, 0.3, 9), dense()
+    one = evaluate(model, shown(10, ONE), solver, 5)
+    many = evaluate(over(4).place(model), shown(10, over(4)), solver, 5)
     np.testing.assert_allclose(many[:2], one[:2], rtol=1e-10)
     assert many.metrics == pytest.approx(one.metrics, rel=1e-8)
+
+
+@pytest.mark.parametrize(("examples", "filled"), [(1, 4), (3, 4), (4, 4), (5, 8)])
+def test_a_batch_is_filled_with_its_own_examples(examples, filled):
+    found = np.asarray(over(4).filled(jnp.arange(examples)))
+    assert len(found) == filled
+    np.testing.assert_array_equal(found, np.arange(filled) % examples)
 
 
 def test_a_step_of_relaxation_exchanges_one_bit():
@@ -98,7 +82,7 @@ def test_a_step_of_relaxation_exchanges_one_bit():
     _, model, x, y = systems.strided()
     devices = over(4)
     x, y = (jnp.concatenate([a] * 8)[:8] for a in (x, y))
-    estimator = EquilibriumPropagation(Momentum(1e-5, 50), symmetric(0.1))
+    estimator = eq.EquilibriumPropagation(eq.Momentum(1e-5, 50), eq.symmetric(0.1))
 
     @jax.jit
     def step(x, y):
@@ -115,24 +99,25 @@ def test_a_step_of_relaxation_exchanges_one_bit():
 
 
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
-    """An epoch each on one device, on four, on two and on one again."""
+    """An epoch each on one device, on four and on one again."""
     whole, folder = shared_run.run(tmp_path / "whole"), tmp_path / "parts"
-    for epoch, count in enumerate((1, 4, 2), 1):
-        with pytest.raises(shared_run.Killed):
+    for epoch, count in enumerate((1, 4), 1):
+        with pytest.raises(Killed):
             shared_run.run(folder, over(count), resume=epoch > 1, until=epoch)
-    result = shared_run.run(folder, ONE, resume=True)
-    assert result["test_accuracy"] == pytest.approx(whole["test_accuracy"])
-    for a, b in zip(read_rows(folder), read_rows(tmp_path / "whole"), strict=True):
+    run = shared_run.run(folder, ONE, resume=True)
+    assert run.accuracy == pytest.approx(whole.accuracy)
+    for a, b in zip(run.rows, whole.rows, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-10)
-    task = prepare(shared_run.RECIPE, shared_run.data())
-    close(load_best(task, folder), load_best(task, tmp_path / "whole"))
+    close(run.model, whole.model)
 
 
 def test_a_batch_that_devices_do_not_divide_is_refused():
     with pytest.raises(ValueError, match=r"multiple of the 4 devices, got 6; use 4 or 8"):
-        trained(DenseRecipe(batch_size=6), over(4))
+        trained(*dense(), over(4), batch_size=6)
+    with pytest.raises(ValueError, match=r"multiple of the 3 devices, got 8; use 6 or 9"):
+        shared_run.run(None, over(3))
     with pytest.raises(ValueError, match=r"multiple of the 3 devices, got 2; use 3, or"):
-        prepare(DenseRecipe(batch_size=2), shared_run.data(), over(3))
+        over(3).check_batch(2)
 
 
 def test_more_devices_than_there_are_is_refused():

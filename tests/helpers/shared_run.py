@@ -5,57 +5,44 @@ python shared_run.py FOLDER COORDINATOR PROCESSES PROCESS
 
 import json
 import sys
-from functools import cache
 from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
-from eqprop.training import recipe_fit as fit_module
-from eqprop.training.assemble import make_optimiser
-from eqprop.training.chain_recipes import DenseRecipe
-from eqprop.training.data.datasets import Dataset
-from eqprop.training.data.sources import Split
+import eqprop as eq
+from eqprop.estimators.backpropagation import FeedForward
+from eqprop.training import Dataset, Split
+from eqprop.training.data.augment import random_shift
 from eqprop.training.devices import ONE, over
 from eqprop.training.files import RunError
 from eqprop.training.hosts import Hosts, from_first, in_all, is_first, require_agreement
-from eqprop.training.recipe_fit import fit
-from eqprop.training.task import prepare
+from helpers.small import STEADY, Cut, Killed
 
-RECIPE = DenseRecipe(
-    hidden=(6,), epochs=4, batch_size=8, validation=13, shift=1, tolerance=0.0, max_steps=9
-)
+HELD_OUT = 13
+"""A number that devices do not divide."""
 
 
-class Killed(Exception):
-    pass
-
-
-def data(examples=40, size=4, classes=3):
+def images(examples, size=4, classes=3):
     """Random images and labels."""
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (examples, size, size, 1), np.uint8)
-    split = Split(x, rng.integers(0, classes, examples).astype(np.int32))
-    return Dataset("toy", split, split, classes, 255.0)
+    return Split(x, rng.integers(0, classes, examples).astype(np.int32))
 
 
-@cache
-def optimiser(recipe, steps):
-    return make_optimiser(recipe, recipe.build(prepare(recipe, data()).data), steps)
+def training():  # no key before the processes have met
+    test = Split(*(part[:HELD_OUT] for part in images(40)))
+    data = Dataset("toy", images(40), test, 3, 255.0)
+    model = eq.layered((16, 6, 3), jax.random.key(0), eq.Tanh())
+    augment = random_shift(1)
+    return eq.Training(model, FeedForward(), data, STEADY, 3, 8, augment, validation=HELD_OUT)
 
 
 def run(folder, devices=ONE, resume=False, until=None):
-    """The run, or its first epochs; without an audit, and compiled once for each number of devices."""
-
-    def observe(row):
-        if row["epoch"] == until:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
-        patch.setattr(fit_module, "audit_recipe", lambda task, model: [])
-        patch.setattr(fit_module, "make_optimiser", lambda r, _, steps: optimiser(r, steps))
-        return fit("toy", RECIPE, folder, data(), resume, observe_epoch=observe, devices=devices)
+    """The run, or its first epochs."""
+    return eq.fit(
+        training(), folder, resume, [Cut(until)], devices=devices, audit=False, progress=False
+    )
 
 
 def fails(error, action):
@@ -77,11 +64,11 @@ def main(folder, coordinator, processes, process):
     Hosts(coordinator, processes, process).join()
     devices = over()
     fails(Killed, lambda: run(folder, devices, until=1))
-    result = run(folder, devices, resume=True)
+    result = run(folder, devices, resume=True).result
     said = {
         "folder": fails(RunError, lambda: run(folder, devices)),
         "devices": fails(ValueError, lambda: over(1)),
-        "recipe": fails(ValueError, lambda: require_agreement("recipe", {"seed": process})),
+        "training": fails(ValueError, lambda: require_agreement("training", {"seed": process})),
         "all": fails(Exception, lambda: in_all(lambda: divide(process))),
     }
     first = from_first(lambda: process)

@@ -32,18 +32,20 @@ def dense(unit=None, sizes=(6, 8, 5, 3), gain=1.5):
     return model, x, y
 
 
+free = eqx.filter_jit(lambda estimator, model, x: estimator.free(model, x, model.rest(x), KEY))
+settled = systems.quickly(lambda model, x: relax(model, x, model.rest(x), EXACT)[0])
+
+
 def chains(model, x, solver, count=4000, coding=None):
     """One example many times over: the states read, and where they ended."""
     estimator = SpikingPropagation(solver, symmetric(0.5), **({"coding": coding} if coding else {}))
-    many = jnp.broadcast_to(x[:1], (count, *x.shape[1:]))
-    return eqx.filter_jit(lambda: estimator.free(model, many, model.rest(many), KEY))()
+    return free(estimator, model, jnp.broadcast_to(x[:1], (count, *x.shape[1:])))
 
 
 def distance(model, x, solver, count=4000):
     """Of the mean probability of many chains to the deterministic fixed point, and its standard error."""
     state = embed(model.energy.units, chains(model, x, solver, count).state)
-    settled, _ = jax.jit(lambda: relax(model, x[:1], model.rest(x[:1]), EXACT))()
-    fixed = embed(model.energy.units, settled)
+    fixed = embed(model.energy.units, settled(model, x[:1]))
     gaps = [np.ravel(np.mean(u, 0) - fixed[name][0]) for name, u in state.items()]
     errors = [np.ravel(np.std(u, 0) / count**0.5) for u in state.values()]
     return np.linalg.norm(np.concatenate(gaps)), np.linalg.norm(np.concatenate(errors))

@@ -296,15 +296,23 @@ def gaussian():
     return model, normal(7, (2, 2)), normal(8, (2, 2))
 
 
-def exact(source, system, beta):
-    """``J_beta`` by the free energies of a source, and its gradient by differentiating them."""
-    model, x, y = system
+def by_free_energies(source, model, x, y, beta):
+    """``J_beta`` and its flat gradient, by differentiating the free energies of a source."""
 
-    @quickly
     @eqx.filter_value_and_grad
     def objective(model):
-        free, nudged = source.free_energy(model, x, y, jnp.array([0.0, beta]))
+        betas = jnp.stack([jnp.zeros_like(beta), beta])
+        free, nudged = source.free_energy(model, x, y, betas)
         return jnp.mean(nudged - free) / beta
 
     value, gradient = objective(model)
-    return float(value), np.asarray(ravel_pytree(gradient)[0])
+    return value, ravel_pytree(gradient)[0]
+
+
+_by_free_energies = quickly(by_free_energies)
+
+
+def exact(source, system, beta):
+    """``J_beta`` by the free energies of a source, and its gradient by differentiating them."""
+    value, gradient = _by_free_energies(source, *system, jnp.asarray(beta, float))
+    return float(value), np.asarray(gradient)

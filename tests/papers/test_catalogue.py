@@ -8,15 +8,16 @@ import pytest
 
 from eqprop.papers import catalogue, tables
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, PAPERS, home
+from eqprop.papers.study import Study
 from helpers.command import call, one_line
 
 
 @dataclass(frozen=True)
-class Told:
+class Told(Study):
     """A study that only says where its result should go."""
 
-    name: str
-    about: str = ""
+    def results(self, asked):
+        return {}
 
     def reproduce(self, out, data_dir=None, quick=False):
         return {"out": str(out)}
@@ -29,7 +30,7 @@ def shelf(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "HERE", tmp_path / "papers")
     tables.results("oim").mkdir(parents=True)
     for name in EXPERIMENTS:
-        monkeypatch.setitem(EXPERIMENTS, name, Told(name))
+        monkeypatch.setitem(EXPERIMENTS, name, Told(name, ""))
     return tmp_path
 
 

@@ -1,125 +1,123 @@
-"""A recipe is a function of the public API; each gives the training of the record that it replaces."""
+"""Recipes are functions of the public API, and what was committed was made by those that stand."""
 
 import dataclasses
+import inspect
+import json
+from importlib import import_module
 
 import jax
 import numpy as np
 import pytest
 
-from eqprop.papers.finite_nudge import recipes as finite_nudge
+from eqprop.cli import listing
+from eqprop.papers.call import Call, heard, name_of
+from eqprop.papers.catalogue import PAPERS
 from eqprop.papers.foundation import recipes as foundation
-from eqprop.papers.hopfield_resnet import recipes as hopfield_resnet
-from eqprop.papers.oim import recipes as oim
-from eqprop.papers.stochep import recipes as stochep
-from eqprop.training.assemble import make_augment, make_estimator, make_optimiser
-from eqprop.training.data.datasets import Dataset
-from eqprop.training.data.sources import Split
-from eqprop.training.recipes import RECIPES, changed
+from eqprop.papers.hopfield_resnet.parts import Architecture
+from eqprop.papers.tables import of_each
+from eqprop.training import rivals
 from eqprop.training.structure import tell
+from eqprop.training.training import Training
 
-SMALL = hopfield_resnet.Architecture(2, gain=(1.0, 1.0, 1.0), bias_gain=0.0)
-NARROW = hopfield_resnet.Architecture(2)
-PAIRS = {
-    "digits": (foundation.digits(), RECIPES["digits"]),
-    "mnist-dense": (foundation.mnist_dense((64,)), changed("mnist-dense", hidden=(64,))),
-    "fashion-mnist-dense": (
-        foundation.fashion_mnist_dense((64, 32), shift=2, seed=3),
-        changed("fashion-mnist-dense", hidden=(64, 32), shift=2, seed=3),
-    ),
-    "mnist-conv": (foundation.mnist_conv((2, 3)), changed("mnist-conv", channels=(2, 3))),
-    "mnist-conv-feedback": (
-        foundation.mnist_conv_feedback((2, 3)),
-        changed(
-            "mnist-conv",
-            channels=(2, 3),
-            feedback=0.03,
-            beta=0.01,
-            solver="ordered",
-            tolerance=0.0,
-            max_steps=3,
-            nudged_steps=1,
-        ),
-    ),
-    "mnist-oscillators": (oim.mnist_oscillators(), RECIPES["mnist-oscillators"]),
-    "fashion-mnist-oscillators": (
-        oim.fashion_mnist_oscillators(),
-        RECIPES["fashion-mnist-oscillators"],
-    ),
-    "mnist-100-oscillators": (oim.mnist_100_oscillators(), RECIPES["mnist-100-oscillators"]),
-    "mnist-conv-oscillators": (
-        oim.mnist_conv_oscillators((2, 3), (4,)),
-        changed("mnist-conv-oscillators", channels=(2, 3), dense=(4,)),
-    ),
-    "fashion-mnist-conv-oscillators": (
-        oim.fashion_mnist_conv_oscillators((2, 3), (4,)),
-        changed("fashion-mnist-conv-oscillators", channels=(2, 3), dense=(4,)),
-    ),
-    "digits-thermal": (finite_nudge.digits_thermal(), RECIPES["digits-thermal"]),
-    "fashion-mnist-thermal": (
-        finite_nudge.fashion_mnist_thermal(),
-        RECIPES["fashion-mnist-thermal"],
-    ),
-    "mnist-spiking": (stochep.mnist_spiking(), RECIPES["mnist-spiking"]),
-    "mnist-spiking-conv": (
-        stochep.mnist_spiking_conv((2, 3), (4,)),
-        changed("mnist-spiking-conv", channels=(2, 3), dense=(4,)),
-    ),
-    "fashion-mnist-spiking-conv": (
-        stochep.fashion_mnist_spiking_conv((2, 3), (4,)),
-        changed("fashion-mnist-spiking-conv", channels=(2, 3), dense=(4,)),
-    ),
-    "cifar-10-spiking-conv-narrow": (
-        stochep.cifar_10_spiking_conv_narrow((2, 3, 4, 4)),
-        changed("cifar-10-spiking-conv-narrow", channels=(2, 3, 4, 4)),
-    ),
-    "cifar-10-hopfield-resnet": (
-        hopfield_resnet.cifar_10_hopfield_resnet(NARROW),
-        changed("cifar-10-hopfield-resnet", width=2),
-    ),
-    "cifar-100-hopfield-resnet": (
-        hopfield_resnet.cifar_100_hopfield_resnet(NARROW),
-        changed("cifar-100-hopfield-resnet", width=2),
-    ),
-    "fashion-mnist-hopfield-resnet": (
-        hopfield_resnet.fashion_mnist_hopfield_resnet(NARROW),
-        changed("fashion-mnist-hopfield-resnet", width=2),
-    ),
-    "cifar-10-hopfield-resnet-narrow": (
-        hopfield_resnet.cifar_10_hopfield_resnet_narrow(SMALL),
-        changed("cifar-10-hopfield-resnet-narrow", width=2),
-    ),
-}
+WIDE = {"channels": (2, 3), "dense": (4,), "hidden": (8,), "architecture": Architecture(2)}
+"""In place of sizes that take long to draw."""
 
 
-def blank(named):
-    """As many pixels as the data set has, and none of its images."""
-    split = Split(np.zeros((1, *named.image_shape), np.uint8), np.zeros(1, np.int32))
-    return Dataset(named.name, split, split, named.classes, named.scale)
+def recipe_of(name):
+    module = import_module(f"eqprop.papers.{listing.recipes()[name].paper}.recipes")
+    return getattr(module, name.replace("-", "_"))
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_a_function_gives_what_the_record_gave(name):
-    training, recipe = PAIRS[name]
-    assert training.data.name == recipe.data
-    data = recipe.framed(blank(training.data))
-    model = recipe.build(data)
-    assert tell(training.model, values=False) == tell(model, values=False)
-    for mine, theirs in zip(jax.tree.leaves(training.model), jax.tree.leaves(model), strict=True):
-        assert np.array_equal(mine, theirs)
-    assert tell(training.estimator) == tell(make_estimator(recipe))
-    assert tell(training.augment) == tell(make_augment(recipe))
-    assert training.transform(1000) is make_optimiser(recipe, model, 1000)
-    mean, std = recipe.normalisation
-    framing = training.preprocessing
-    assert (framing.mean, framing.std) == (mean, std)
-    assert framing.framed(blank(training.data)).image_shape == data.image_shape
-    tests = getattr(recipe, "test_seeds", 1)
-    for field in ("epochs", "batch_size", "validation", "examples", "test_last", "seed"):
-        assert getattr(training, field) == getattr(recipe, field)
-    assert training.test_seeds == tests
+def narrow(call):
+    """The call with small layers."""
+    smaller = {name: size for name, size in WIDE.items() if name in call.arguments}
+    if name_of(call.recipe).startswith("cifar-10-spiking"):
+        smaller["channels"] = (2, 3, 4, 4)
+    return call.but(**smaller)
+
+
+@pytest.fixture(params=listing.recipes())
+def call(request):
+    return Call(recipe_of(request.param))
+
+
+def test_a_recipe_is_a_training(call):
+    training = narrow(call).in_short()
+    assert isinstance(training, Training) and training.epochs == 1
+    assert name_of(call.recipe) in listing.recipes()
+    arguments = inspect.signature(call.recipe).parameters
+    assert {"epochs", "seed"} <= set(arguments)
+    assert all(f"{name}: " in inspect.getdoc(call.recipe) for name in arguments)
+
+
+def test_a_recipe_is_told_and_heard(call):
+    told = json.loads(json.dumps(call.told()))
+    again = Call(call.recipe, heard(told["arguments"]))
+    assert again.told() == call.told()
+    for name, argument in call.arguments.items():
+        assert type(again.arguments[name]) is type(argument)
+
+
+def test_a_seed_draws_other_weights():
+    one, same, other = (foundation.digits((4,), seed=seed).model for seed in (0, 0, 1))
+    weights = [np.asarray(jax.tree.leaves(model)[-1]) for model in (one, same, other)]
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
 
 
 def test_the_config_of_a_training_is_of_its_arguments():
     one, other = foundation.digits(), foundation.digits(beta=0.2)
     assert one.config() == foundation.digits().config() != other.config()
     assert dataclasses.replace(one, seed=1).config() != one.config()
+
+
+def test_a_call_is_resized_where_it_has_such_a_number():
+    call = Call(recipe_of("cifar-10-hopfield-resnet-narrow")).resized(width=3, epochs=7)
+    assert call.arguments["architecture"].width == 3
+    assert call.arguments["architecture"].gain == (1.0, 1.0, 1.0)
+    assert call.arguments["epochs"] == 7
+    with pytest.raises(ValueError, match="digits: expected a recipe that has width"):
+        Call(foundation.digits).resized(width=3)
+
+
+def test_a_call_tells_by_what_else_it_learns():
+    call = Call(foundation.digits, {"hidden": (4,)}, rivals.bptt)
+    assert call.told()["by"] == {"is": "named", "name": "eqprop.training.rivals:bptt"}
+    assert tell(call.training().estimator) == tell(rivals.bptt(foundation.digits((4,)).estimator))
+
+
+def calls_of(study):
+    """Every call of a study, in the order of its result."""
+    if hasattr(study, "cases"):
+        return [case.call for case in study.cases]
+    if hasattr(study, "ways"):
+        return list(study.ways.values())
+    return [study.call] if hasattr(study, "call") else []
+
+
+def told_in(result):
+    """What a result tells of its calls, in the same order."""
+    parts = [part for key in ("runs", "cases") for part in result.get(key, ())]
+    parts += result.get("ways", {}).values()
+    return [part for part in parts or [result] if "recipe" in part]
+
+
+@pytest.mark.parametrize(
+    ("paper", "study"),
+    [
+        pytest.param(paper, study, id=study.name)
+        for paper, studies in PAPERS.items()
+        if paper != "lagrangian"
+        for study in studies
+        if calls_of(study)
+    ],
+)
+def test_committed_results_are_of_the_recipes_that_stand(paper, study):
+    result = dict(of_each(paper, [study.name]))[study.name]
+    seeds = [{"seed": run["seed"]} for run in result["runs"]] if "runs" in result else [{}]
+    wanted = [call.but(**seed).told() for call in calls_of(study) for seed in seeds]
+    found = [
+        {key: part[key] for key in ("recipe", "arguments", "by") if key in part}
+        for part in told_in(result)
+    ]
+    assert found == json.loads(json.dumps(wanted))

@@ -1,33 +1,47 @@
 """The studies of spiking networks, at a small size, as `eqprop reproduce` runs them."""
 
-import dataclasses
-
+import jax
 import numpy as np
 import pytest
 
+from eqprop import Logistic, Model, SquaredError, Training, layered
 from eqprop.estimators.audit import ALL
+from eqprop.papers.call import Call
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS
+from eqprop.papers.stochep import gradients
 from eqprop.papers.stochep.baselines import Baselines
 from eqprop.papers.stochep.gradients import SpikingGradients
 from eqprop.papers.stochep.mean_field import MeanField
 from eqprop.papers.stochep.memory import Memory
+from eqprop.papers.stochep.recipes import mnist_spiking, mnist_spiking_conv
+from eqprop.papers.stochep.spikes import Spikes
+from eqprop.training import DIGITS, Optimiser
 from eqprop.training.files import read_json
-from eqprop.training.recipes import RECIPES
+from eqprop.training.rivals import ep
 from helpers.command import call, is_png, one_line
 
-TINY = dataclasses.replace(
-    RECIPES["mnist-spiking"],
-    data="digits",
-    hidden=(24,),
-    max_steps=12,
-    predicted=6,
-    validation=100,
-    examples=400,
-    batch_size=20,
-    epochs=1,
-    learning_rate=5e-3,
-    test_seeds=1,
-)
+SPIKES = Spikes(free_steps=12, predicted=6)
+
+
+def tiny(spikes: Spikes = SPIKES, test_seeds: int = 1, seed: int = 0) -> Training:
+    """64-24-10 on a few digits."""
+    model = layered((64, 24, 10), jax.random.key(seed), Logistic(), Logistic())
+    learner = spikes.learner(("h1", "out"), 0.5)
+    return Training(
+        Model(model.energy, SquaredError()),
+        learner,
+        DIGITS,
+        Optimiser(5e-3),
+        1,
+        20,
+        validation=100,
+        examples=400,
+        test_seeds=test_seeds,
+        seed=seed,
+    )
+
+
+TINY = Call(tiny, {"spikes": SPIKES})
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +63,8 @@ def test_the_group_holds_every_study():
 
 
 def test_gradients_by_what_is_read(here, monkeypatch):
-    study = SpikingGradients("gradients", "", TINY, repeats=4)
+    monkeypatch.setattr(gradients, "mnist_spiking", tiny)
+    study = SpikingGradients("gradients", "", SPIKES, repeats=4)
     result = reproduced(monkeypatch, study, "--quick")
     assert result == read_json(here / "results" / "gradients-quick" / "result.json")
     assert is_png(here / "results" / "gradients-quick" / "gradient.png")
@@ -85,20 +100,22 @@ def test_memory_is_flat_by_ep_and_grows_by_bptt(here, monkeypatch):
 
 
 def test_baselines_are_tested_with_and_without_spikes(here, monkeypatch):
-    ways = {"without": {"estimator": "ep", "nudged_steps": 0}}
-    study = Baselines("baselines", "", TINY, ways, steps=(2, 12), seeds=(0,))
-    (row,) = reproduced(monkeypatch, study)["cases"]
+    ways = {"with": TINY, "by rates": TINY, "without": TINY.but(by=ep)}
+    study = Baselines("baselines", "", ways, steps=(1, 2, 12))
+    (row,) = reproduced(monkeypatch, study, "--quick")["cases"]
     settled, (early, late) = row["accuracy_without_spikes"], row["accuracy_by_steps"]
     assert settled["mean"] > late["mean"] > early["mean"] > 5
     tested = 100 - row["test_error_percent"]["mean"]
     assert tested == pytest.approx(settled["mean"], abs=3)
     assert row["line"] == "without" and np.isfinite(row["seconds"])
-    assert is_png(here / "results" / "baselines" / "steps.png")
+    assert is_png(here / "results" / "baselines-quick" / "steps.png")
 
 
-def test_quick_spiking_recipes_are_short():
-    for name in ("mnist-spiking", "mnist-spiking-conv"):
-        recipe = RECIPES[name]
-        short = dataclasses.replace(recipe, **recipe.smaller)
-        short.check()
-        assert short.max_steps + 2 * short.nudged_steps < 20 and short.test_seeds == 1
+@pytest.mark.parametrize(
+    "recipe",
+    [Call(mnist_spiking, {"hidden": (4,)}), Call(mnist_spiking_conv, {"channels": (1, 1)})],
+)
+def test_quick_spiking_recipes_are_short(recipe):
+    short = recipe.in_short()
+    free, nudged = short.estimator.solver, short.estimator.nudged_solver
+    assert free.steps + 2 * nudged.steps < 20 and short.test_seeds == short.epochs == 1

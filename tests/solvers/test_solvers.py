@@ -44,9 +44,14 @@ BLOCK = (Blockwise(TOLERANCE, 5000), Momentum(TOLERANCE, 5000), Spectral(TOLERAN
 FLOW = Flow(1e-9)
 FLOWS = (systems.tanh, systems.box, systems.quadratic, systems.scalar)
 ALIKE = (systems.strided, systems.clipped, systems.quadratic_network)
+SWEPT = (
+    systems.tanh, systems.max_pooled, systems.skip, systems.clipped_lateral, systems.read_out,
+    systems.mixed,
+)  # fmt: skip
+"""Every unit and coupling, for accelerated sweeps: their sweep is Blockwise's, tried on all networks."""
 CASES = [
     *((solver, builder) for builder in systems.NETWORKS for solver in (BLOCK[0], DESCENT)),
-    *((s, builder) for s in BLOCK[1:] for builder in systems.NETWORKS if builder not in ALIKE),
+    *((solver, builder) for solver in BLOCK[1:] for builder in SWEPT),
     *((DESCENT, builder) for builder in systems.FUNCTIONS),
     *((FLOW, builder) for builder in FLOWS),
 ]
@@ -143,7 +148,7 @@ def test_scalar_in_closed_form(solver):
     ids=label,
 )
 def test_steps_spent(solver):
-    _, model, x, _ = systems.tanh()
+    _, model, x, _ = systems.lateral()
     state, info = settle(model, x, model.rest(x), solver)
     assert np.all(info.outcome == STEPS_SPENT)
     assert np.all(info.steps == 3)
@@ -153,17 +158,21 @@ def test_steps_spent(solver):
 
 @pytest.mark.parametrize("builder", [systems.quadratic_network, systems.clipped_lateral], ids=label)
 @pytest.mark.parametrize("kind", [Blockwise, Momentum, Spectral])
-@pytest.mark.parametrize("beta", [0.0, 4.0])
-def test_gives_up_only_when_the_steps_are_spent(kind, builder, beta):
+def test_gives_up_only_when_the_steps_are_spent(kind, builder):
+    """Free, and nudged hard."""
     solver = kind(1e-8, 400)
     _, model, x, y = builder()
 
     @systems.quickly
-    @jax.vmap
-    def nudged(x, y, state):
-        return solver.settle(model.nudged(x, y, jnp.asarray(beta)), state)[1]
+    def nudged(betas):
+        def one(x, y, state, beta):
+            return solver.settle(model.nudged(x, y, beta), state)[1]
 
-    info = nudged(x, y, model.rest(x))
+        return jax.vmap(jax.vmap(one, (0, 0, 0, None)), (None, None, None, 0))(
+            x, y, model.rest(x), betas
+        )
+
+    info = nudged(jnp.array([0.0, 4.0]))
     assert np.all((info.outcome == CONVERGED) | (info.steps == solver.max_steps)), info
 
 
@@ -192,7 +201,7 @@ def test_the_tolerance_is_the_bound_of_the_residual():
     outcomes = verdict(values, jnp.zeros(3, jnp.int32), 1e-3).outcome
     np.testing.assert_array_equal(outcomes, [CONVERGED, STEPS_SPENT, STEPS_SPENT])
     phase = Network(1, {"out": Layer(1, Linear())}, []).clamp(jnp.zeros(1))
-    state, info = Optimist().settle(phase, {"out": jnp.ones(1)})
+    state, info = systems.quickly(Optimist().settle)(phase, {"out": jnp.ones(1)})
     np.testing.assert_allclose(info.residual, jnp.abs(state["out"][0]))
     assert info.residual <= 1e-3 and info.outcome == CONVERGED
 
@@ -244,14 +253,14 @@ def test_read_out_of_an_image_is_nudged_by_blocks():
     pooled = convolutional((4, 4, 1), (2,), 3, keys[0], Tanh())
     model = with_read_out(pooled, 3, keys[1])
     phase = model.nudged(normal(1, (4, 4, 1)), jnp.array([1.0, 0.0, 0.0]), jnp.asarray(0.5))
-    state, info = BLOCK[0].settle(phase, model.energy.rest(jnp.float64))
+    state, info = systems.quickly(BLOCK[0].settle)(phase, model.energy.rest(jnp.float64))
     assert state["c1"].shape == (2, 2, 2)
     assert info.outcome == CONVERGED
 
 
 @pytest.mark.parametrize("name", STEPPED)
 def test_fixed_steps(name):
-    _, model, x, _ = systems.tanh()
+    _, model, x, _ = systems.quadratic_network()
     solver = type(STEPPED[name])(None, 300)
     state, info = settle(model, x, model.rest(x), solver)
     assert np.all(info.steps == 300)
@@ -262,7 +271,7 @@ def test_fixed_steps(name):
 
 @pytest.mark.parametrize("solver", [*STEPPED.values(), Flow(1e-6)], ids=label)
 def test_divergence_is_reported(solver):
-    model = layered((3, 4, 4, 3), jax.random.key(0), Linear(), Linear(), gain=6.0)
+    model = layered((3, 4, 3), jax.random.key(0), Linear(), Linear(), gain=6.0)
     x = normal(0, (2, 3))
     _, info = settle(model, x, model.rest(x), solver)
     assert np.all(info.outcome == DIVERGED), info
@@ -359,15 +368,14 @@ def test_trace_is_seen_before_each_step():
 def test_examples_are_independent(solver):
     _, model, x, _ = systems.tanh()
     whole, info = settle(model, x, model.rest(x), solver)
-    other, _ = settle(model, x.at[1].multiply(-3.0), model.rest(x), solver)
-    single, alone = settle(model, x[:1], model.rest(x[:1]), solver)
+    other, changed = settle(model, x.at[1].multiply(-3.0), model.rest(x), solver)
     assert len(set(info.steps.tolist())) > 1
-    assert info.steps[0] == alone.steps[0]
+    for i in (0, 2):
+        assert info.steps[i] == changed.steps[i]
     for name in whole:
         for i in (0, 2):
             np.testing.assert_array_equal(whole[name][i], other[name][i])
         assert np.any(whole[name][1] != other[name][1])
-        np.testing.assert_allclose(whole[name][0], single[name][0], atol=1e-13)
 
 
 @pytest.mark.parametrize("solver", STEPPED.values(), ids=STEPPED)
@@ -393,7 +401,7 @@ def test_complex_nudges(solver):
 def test_flow_is_real():
     _, model, x, _ = systems.tanh()
     with pytest.raises(ValueError, match="real state"):
-        FLOW.settle(model.free(x[0]), model.energy.rest(jnp.complex128))
+        eqx.filter_eval_shape(FLOW.settle, model.free(x[0]), model.energy.rest(jnp.complex128))
 
 
 @pytest.mark.parametrize("solver", [Blockwise, Momentum, Spectral, GradientDescent, Flow])
@@ -437,19 +445,23 @@ def test_step_size_is_positive(step_size):
 def test_gradient_descent_is_first_order_in_the_step():
     _, model, x, _ = systems.tanh()
     phase, start = model.free(x[0]), {k: v[0] for k, v in random_state(model, 3).items()}
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, z, args: displacement(phase, z)),
-        diffrax.Dopri8(),
-        t0=0.0,
-        t1=1.0,
-        dt0=0.01,
-        y0=start,
-        stepsize_controller=diffrax.PIDController(rtol=1e-12, atol=1e-12),
-    )
-    errors = []
+
+    @systems.quickly
+    def exact(start):
+        return diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, z, args: displacement(phase, z)),
+            diffrax.Dopri8(),
+            t0=0.0,
+            t1=1.0,
+            dt0=0.01,
+            y0=start,
+            stepsize_controller=diffrax.PIDController(rtol=1e-12, atol=1e-12),
+        ).ys
+
+    solution, errors = exact(start), []
     for steps in (50, 100, 200):
         solver = GradientDescent(None, steps, 1.0 / steps)
         end, _ = systems.quickly(solver.settle)(phase, start)
-        errors.append(max(np.max(np.abs(end[k] - solution.ys[k][-1])) for k in end))
+        errors.append(max(np.max(np.abs(end[k] - solution[k][-1])) for k in end))
     orders = np.log2(np.divide(errors[:-1], errors[1:]))
     np.testing.assert_allclose(orders, 1.0, atol=0.05)

@@ -7,36 +7,36 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eqprop.papers.study import Experiment, folder_of, train_seed
+import eqprop as eq
 from eqprop.thermal.mixing import Mixing
 from eqprop.training import claims
 from eqprop.training import files as _files
 from eqprop.training.claims import new_folder
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError, read_json, write_json
-from eqprop.training.recipe_fit import fit
-from eqprop.training.recipes import RECIPES, to_config
 from eqprop.training.results import read_result
 from eqprop.training.runs import Folder, read_rows, require_same
-from eqprop.training.task import recipe_of
+from helpers.small import MOONS, training
 
 FLIPS = 200
-RECIPE = RECIPES["digits"]
-CONFIG = to_config("digits", RECIPE)
+CONFIG = training().config()
 ROWS = [
     {"epoch": i, "seconds": 0.1 * i, "loss": 1 / (3 * i), "odd": float("inf"), "tiny": 1e-300 / i}
     for i in range(1, 6)
 ]
 RESULT = {
-    "name": "digits",
-    "recipe": CONFIG,
+    "data": "moons",
+    "test_loss": 0.1,
+    "validation_loss": 0.2,
     "test_error_percent": 100 / 7,
+    "seconds": 0.5,
     "audit": [{"name": "all", "cosine": 1 - 1e-9, "relative_error": 2e-5, "norm": None}],
     "epochs": 5,
     "commit": "0123456789ab",
@@ -56,6 +56,20 @@ def folder(tmp_path):
             run.log(row)
     write_json(run.folder / "result.json", RESULT)
     return run.folder
+
+
+@pytest.fixture
+def taken(finished, tmp_path):
+    """A copy of a finished run, to be damaged."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "taken"))
+
+
+def go_on(folder):
+    return eq.fit(training(), folder, resume=True)
+
+
+def draw(folder):
+    return draw_run(folder, MOONS)
 
 
 # --- flipped bits -----------------------------------------------------------------------------
@@ -147,34 +161,20 @@ def test_columns_that_are_needed_are_named(folder):
         read_rows(folder, {"epoch", "accuracy"})
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda folder: draw_run(folder),
-        lambda folder: recipe_of(folder),
-        lambda folder: require_same(folder, CONFIG),
-        lambda folder: Folder(folder, CONFIG, resume=True),
-    ],
-    ids=["draw", "recipe", "same", "resume"],
-)
-@pytest.mark.parametrize("content", ["null", "[]", "{}", '{"name": "digits"}', "\udcff"])
-def test_a_config_without_meaning_is_refused_wherever_it_is_read(use, content, folder):
-    (folder / "config.json").write_text(content, errors="surrogateescape")
-    with pytest.raises((RunError, ValueError), match=r"config\.json:1|another recipe"):
-        use(folder)
+@pytest.mark.parametrize("use", [draw, eq.load, go_on])
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '{"name": "moons"}', "\udcff"])
+def test_a_config_without_meaning_is_refused_wherever_it_is_read(use, content, taken):
+    (taken / "config.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(RunError, match=r"config\.json:1: expected |another recipe"):
+        use(taken)
 
 
-@pytest.mark.parametrize(
-    "content", ["null", "[]", "{}", "\udcff", '{"audit": null}', '{"audit": [{"name": "all"}]}']
-)
-def test_a_result_without_meaning_is_refused_wherever_it_is_read(content, folder, monkeypatch):
-    (folder / "result.json").write_text(content, errors="surrogateescape")
-    monkeypatch.chdir(folder.parent)
-    shutil.copytree(folder, folder_of("digits", 0))
+@pytest.mark.parametrize("use", [draw, eq.load, go_on])
+@pytest.mark.parametrize("content", ["null", "[]", "{}", "\udcff", '{"audit": null}'])
+def test_a_result_without_meaning_is_refused_wherever_it_is_read(use, content, taken):
+    (taken / "result.json").write_text(content, errors="surrogateescape")
     with pytest.raises(RunError, match=r"result\.json:1: expected "):
-        draw_run(folder)
-    with pytest.raises(RunError, match=r"result\.json:1: expected "):
-        train_seed("digits", RECIPE, None)
+        use(taken)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,9 @@ def test_a_result_without_meaning_is_refused_wherever_it_is_read(content, folder
         ({"epochs": "5"}, "epochs to be a whole number, got '5'"),
         ({"seconds": None}, "seconds to be a number, got None"),
         ({"validation_accuracy": "0.9"}, "validation_accuracy to be a number, got '0.9'"),
+        ({"stopped": "no"}, "stopped to be True or False, got 'no'"),
         ({"audit": [7]}, r"audit to be a sequence, .* got \[7\]"),
+        ({"audit": [{"name": "all"}]}, "the key 'cosine'"),
         (
             {"audit": [RESULT["audit"][0] | {"cosine": "1"}]},
             "cosine to be a number or None, got '1'",
@@ -193,18 +195,12 @@ def test_a_result_without_meaning_is_refused_wherever_it_is_read(content, folder
     ],
     ids=lambda part: next(iter(part)) if isinstance(part, dict) else "",
 )
-def test_a_result_with_values_of_another_type_is_refused(change, says, folder, monkeypatch):
+def test_a_result_with_values_of_another_type_is_refused(change, says, taken):
     """By hand, without a digest."""
-    (folder / "result.json").write_text(json.dumps(RESULT | change))
-    monkeypatch.chdir(folder.parent)
-    shutil.copytree(folder, folder_of("digits", 0))
-    for use in (
-        lambda: draw_run(folder),
-        lambda: fit("digits", RECIPE, folder, resume=True),
-        lambda: train_seed("digits", RECIPE, None),
-    ):
+    (taken / "result.json").write_text(json.dumps(RESULT | change))
+    for use in (draw, eq.load, go_on):
         with pytest.raises(RunError, match=rf"result\.json:1: expected {says}"):
-            use()
+            use(taken)
 
 
 def test_what_is_no_number_is_read_back_as_such(folder):
@@ -216,24 +212,29 @@ def test_what_is_no_number_is_read_back_as_such(folder):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"epochs": None}, {"beta": "0.1"}, {"hidden": 3}, {"unit": "nosuch"}, {"epochs": 1.5}],
+    ("change", "uses"),
+    [
+        ({"epochs": None}, (go_on,)),
+        ({"epochs": 1.5}, (go_on,)),
+        ({"data": 3}, (go_on, eq.load, draw)),
+        ({"validation": "60"}, (go_on, eq.load, draw)),
+        ({"model": {"is": 7}}, (go_on, eq.load, draw)),
+        ({"estimator": {"is": "nowhere:Thing"}}, (go_on, eq.load, draw)),
+        ({"preprocessing": 7}, (go_on, eq.load, draw)),
+    ],
+    ids=lambda part: next(iter(part)) if isinstance(part, dict) else "",
 )
-def test_a_config_with_values_of_another_type_is_refused(change, folder):
-    write_json(folder / "config.json", CONFIG | change)
-    with pytest.raises(ValueError, match=rf"config.json:1 of 'digits': .*{next(iter(change))}"):
-        recipe_of(folder)
+def test_a_config_with_values_of_another_type_is_refused(change, uses, taken):
+    write_json(taken / "config.json", CONFIG | change)
+    for use in uses:
+        with pytest.raises(RunError, match=r"config\.json|another recipe"):
+            use(taken)
 
 
-def test_folders_may_be_texts(folder, monkeypatch):
-    monkeypatch.chdir(folder.parent)
-    write_json(folder / "result.json", RESULT | {"seconds": 1.0})
-    (folder / "learning.png").touch()  # drawn before
-    shutil.copytree(folder, folder_of("digits", 0))
-    made = Experiment("digits", "", RECIPE, (0,)).reproduce("out", "nowhere")
-    assert read_json("out/digits/result.json")["runs"] == made["runs"]
-    assert recipe_of(str(folder)) == RECIPE
-    assert len(read_rows(str(folder))) == len(ROWS)
+def test_folders_may_be_texts(finished, taken):
+    text = str(taken)
+    assert eq.fit(training(), text, resume=True).rows == eq.load(text).rows == read_rows(text)
+    assert eq.load(text).result == read_json(f"{text}/result.json") == finished.result
 
 
 def test_a_file_without_a_digest_is_read(folder):

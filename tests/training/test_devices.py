@@ -10,20 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import eqprop as eq
 from eqprop.training.hosts import Hosts
-from eqprop.training.recipe_fit import load_best
-from eqprop.training.task import prepare
 from helpers import shared_run
-from helpers.on_four_devices import arrays, close
+from helpers.on_four_devices import close
+from helpers.small import arrays
 
 TESTS = Path(__file__).parents[1]
 
 
 def environment(devices):
-    """XLA with so many simulated devices, compiling with less care."""
+    """XLA with so many simulated devices, compiling with less care, and annotations unchecked."""
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+    given = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+    return os.environ | given | {"EQPROP_UNCHECKED": "1"}
 
 
 def test_four_devices():
@@ -74,18 +75,18 @@ def test_two_processes_share_a_run(tmp_path):
     assert str(tmp_path / "0") in one["said"]["folder"]
     assert "expected all 4 of the 2 processes, got 1" in one["said"]["devices"]
     for said in (zero["said"], one["said"]):
-        assert "expected the same recipe in all 2 processes, got another in [1]" in said["recipe"]
+        words = "expected the same training in all 2 processes, got another in [1]"
+        assert words in said["training"]
     assert one["said"]["all"] == "one"
     assert "processes [1] failed" in zero["said"]["all"]
 
     whole = shared_run.run(tmp_path / "whole")
-    task = prepare(shared_run.RECIPE, shared_run.data())
-    models = [load_best(task, tmp_path / name) for name in ("0", "whole")]
-    close(*models)
-    untrained = shared_run.RECIPE.build(shared_run.data())
-    assert any(np.any(a != b) for a, b in zip(arrays(models[0]), arrays(untrained), strict=True))
+    shared = eq.load(tmp_path / "0").model
+    close(shared, whole.model)
+    untrained = shared_run.training().model
+    assert any(np.any(a != b) for a, b in zip(arrays(shared), arrays(untrained), strict=True))
     for key in ("test_accuracy", "validation_accuracy", "best_epoch"):
-        assert zero["result"][key] == pytest.approx(whole[key])
+        assert zero["result"][key] == pytest.approx(whole.result[key])
 
 
 @pytest.mark.parametrize(

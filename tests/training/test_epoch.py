@@ -10,37 +10,36 @@ import optax
 import pytest
 
 from eqprop import (
+    Backpropagation,
     Blockwise,
+    DeltaPropagation,
     FunctionEnergy,
+    ImplicitDifferentiation,
     Model,
     Oscillator,
     Solver,
     SquaredError,
+    Tanh,
+    convolutional,
     layered,
     relax,
+    symmetric,
+    with_read_out,
 )
 from eqprop.energies.architectures import with_injections
 from eqprop.energies.parameters import parameter_names
 from eqprop.estimators.estimator import Estimate, Estimator, Report
+from eqprop.estimators.warm_start import WarmStart
+from eqprop.hardware import Ranges
 from eqprop.solvers import Info
 from eqprop.training import epoch as train
-from eqprop.training.assemble import (
-    CONTRASTS,
-    ESTIMATORS,
-    RULES_OF_MOMENTUM,
-    SOLVERS,
-    make_estimator,
-    make_optimiser,
-    make_solver,
-)
-from eqprop.training.chain_recipes import ConvRecipe, DenseRecipe, ThermalRecipe
-from eqprop.training.choices import UNITS
 from eqprop.training.data.augment import random_shift
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.epoch import (
     DivergedError,
     Examples,
+    epoch_length,
     evaluate,
     keep_best,
     require_finite,
@@ -48,12 +47,11 @@ from eqprop.training.epoch import (
     start,
     train_epoch,
 )
-from eqprop.training.recipes import RECIPES
-from eqprop.training.spiking_recipes import SpikingRecipe
-from eqprop.training.task import prepare
+from eqprop.training.optimisers import Constant, Cosine, Optimiser, Sgd, SgdMomentum, Writing
+from helpers.systems import normal
 
 KEY = jax.random.key(5)
-IDENTITY = optax.identity()
+IDENTITY, SGD = optax.identity(), optax.sgd(0.1)
 
 
 @pytest.fixture
@@ -120,6 +118,16 @@ def order(examples, **kwargs):
     ("examples", "batch", "a_call", "calls", "length"),
     [(12, 3, 100, 1, 4), (23, 2, 3, 4, 2), (23, 2, 5, 3, 3), (7, 7, 1, 1, 1), (13, 4, 2, 2, 1)],
 )
+def test_an_epoch_is_divided_into_calls_of_one_length(
+    examples, batch, a_call, calls, length, monkeypatch
+):
+    monkeypatch.setattr(train, "STEPS_A_CALL", a_call)
+    assert epoch_length(examples, batch) == (calls, length)
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch", "a_call", "calls", "length"), [(12, 3, 100, 1, 4), (13, 4, 2, 2, 1)]
+)
 def test_an_epoch_shows_each_example_once_at_most(
     examples, batch, a_call, calls, length, monkeypatch
 ):
@@ -165,6 +173,15 @@ def test_a_batch_is_scaled_shaped_and_one_hot():
     np.testing.assert_allclose(x, np.asarray(images.x).reshape(12, 4) / 255)
     np.testing.assert_array_equal(y, np.eye(3)[np.asarray(images.y)])
     assert images.batch(images.x, images.y, None)[0].shape == (12, 2, 2, 1)
+
+
+def test_normalisation_is_by_channel():
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8))
+    y = jnp.zeros(4, jnp.int32)
+    images = Examples(x, y, 255.0, 3, (0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
+    got, _ = images.batch(x, y, (6, 6, 3))
+    wanted = (np.asarray(x) / 255 - [0.1, 0.2, 0.3]) / [0.5, 1.0, 2.0]
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
 # --- augmentation -----------------------------------------------------------------------------
@@ -222,98 +239,129 @@ def test_scale_layers_multiplies_each_update():
     np.testing.assert_array_equal(scaled["b"], 0.0)
 
 
-DENSE = DenseRecipe(hidden=(5, 4), optimiser="sgd", learning_rate=0.1)
-CONV = ConvRecipe(channels=(2, 3), optimiser="sgd", learning_rate=0.1)
+def of(hidden=(5, 4), **units):
+    return layered((16, *hidden, 3), KEY, **units)
 
 
-@pytest.mark.usefixtures("promotion")
-@pytest.mark.parametrize(
-    ("recipe", "edges"),
-    [
-        (DENSE, ["x-h1", "h1-h2", "h2-out"]),
-        (dataclasses.replace(DENSE, cost="cross-entropy"), ["x-h1", "h1-h2", "cost"]),
-        (CONV, ["x-c1", "c1-c2", "c2-out"]),
-    ],
-    ids=["dense", "read-out", "conv"],
-)
-def test_a_rate_belongs_to_its_edge_and_to_the_bias_behind_it(recipe, edges):
-    rates = (3.0, 0.0, 0.5)
-    recipe = dataclasses.replace(recipe, layer_rates=rates)
-    model = recipe.build(toy(size=4))
-    optimiser = make_optimiser(recipe, model, 10)
+def by_name(optimiser, model, steps=1, epochs=10):
+    """The updates of the first ``steps`` of 10 steps, of gradients of 1, by name."""
     parameters = eqx.filter(model, eqx.is_inexact_array)
-    ones = jax.tree.map(jnp.ones_like, parameters)
-    updates, _ = optimiser.update(ones, optimiser.init(parameters), parameters)
-    wanted = dict(zip(edges, rates, strict=True))
-    wanted |= {edge.split("-")[-1]: rate for edge, rate in wanted.items()}
-    for name, update in named(updates).items():
-        np.testing.assert_allclose(
-            update, -0.1 * wanted[name.rsplit(".", 1)[0]], rtol=1e-6, err_msg=name
-        )
-
-
-@pytest.mark.usefixtures("promotion")
-@pytest.mark.parametrize("rates", [(1.0,), (1.0, 1.0, 1.0, 1.0)])
-def test_a_wrong_number_of_rates_is_refused(rates):
-    recipe = dataclasses.replace(DENSE, layer_rates=rates)
-    with pytest.raises(ValueError, match=r"layer_rates: expected 3 .*'x-h1', 'h1-h2', 'h2-out'"):
-        make_optimiser(recipe, recipe.build(toy()), 10)
-
-
-def rated(recipe, model, steps):
-    """The updates of ``steps`` steps of gradients of 1, by name."""
-    optimiser, parameters = (
-        make_optimiser(recipe, model, 10),
-        eqx.filter(model, eqx.is_inexact_array),
-    )
+    optimiser = optimiser.transform(model, 10, epochs)
     ones, state = jax.tree.map(jnp.ones_like, parameters), optimiser.init(parameters)
     for _ in range(steps):
         updates, state = optimiser.update(ones, state, parameters)
         yield named(updates)
 
 
+PLAIN = Optimiser(0.1, Sgd(), Constant())
+
+
+@pytest.mark.parametrize(
+    ("model", "edges"),
+    [
+        (of(), ["x-h1", "h1-h2", "h2-out"]),
+        (with_read_out(of(), 3, KEY), ["x-h1", "h1-h2", "cost"]),
+        (convolutional((4, 4, 1), (2, 3), 3, KEY), ["x-c1", "c1-c2", "c2-out"]),
+    ],
+    ids=["dense", "read-out", "conv"],
+)
+def test_a_rate_belongs_to_its_edge_and_to_the_bias_behind_it(model, edges):
+    rates = (3.0, 0.0, 0.5)
+    optimiser = dataclasses.replace(PLAIN, layer_rates=rates, bias_rate=2.0)
+    (updates,) = by_name(optimiser, model)
+    wanted = dict(zip(edges, rates, strict=True))
+    wanted |= {edge.split("-")[-1]: 2 * rate for edge, rate in wanted.items() if "-" in edge}
+    for name, update in updates.items():
+        rate = wanted[name.rsplit(".", 1)[0]] * (2 if name == "cost.bias" else 1)
+        np.testing.assert_allclose(update, -0.1 * rate, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("rates", [(1.0,), (1.0, 1.0, 1.0, 1.0)])
+def test_a_wrong_number_of_rates_is_refused(rates):
+    optimiser = Optimiser(layer_rates=rates)
+    with pytest.raises(ValueError, match=r"layer_rates: expected 3 .*'x-h1', 'h1-h2', 'h2-out'"):
+        optimiser.transform(of(), 10, 1)
+
+
 @pytest.mark.usefixtures("promotion")
 def test_the_rate_rises_over_the_warmup():
-    recipe = dataclasses.replace(DENSE, epochs=5, warmup=2.0, schedule="constant")
-    rates = [float(seen["h1.bias"][0]) for seen in rated(recipe, recipe.build(toy()), 6)]
+    optimiser = dataclasses.replace(PLAIN, warmup=2.0)
+    rates = [float(seen["h1.bias"][0]) for seen in by_name(optimiser, of((5,)), 6, epochs=5)]
     np.testing.assert_allclose(rates, [0, -0.025, -0.05, -0.075, -0.1, -0.1], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"warmup: expected fewer than the 2 epochs, got 2.0"):
+        optimiser.transform(of(), 10, 2)
 
 
-@pytest.mark.usefixtures("promotion")
 def test_injections_do_not_decay():
-    recipe = dataclasses.replace(DENSE, weight_decay=0.5, schedule="constant")
+    optimiser = dataclasses.replace(PLAIN, weight_decay=0.5, injection_rate=3.0)
     model = with_injections(layered((3, 2), KEY, Oscillator(), Oscillator()), -0.7)
-    (seen,) = rated(recipe, model, 1)
-    np.testing.assert_allclose(seen["out.injection"], -0.1)
+    (seen,) = by_name(optimiser, model)
+    np.testing.assert_allclose(seen["out.injection"], -0.3)
     weight = model.energy.edges["x-out"].op.weight
     np.testing.assert_allclose(seen["x-out.weight"], -0.1 * (1 + 0.5 * weight), rtol=1e-6)
 
 
-def test_runs_that_differ_in_their_seed_share_what_is_compiled():
-    recipe = DenseRecipe(hidden=(5,), layer_rates=(1.0, 2.0), epochs=2)
-
-    def optimiser(**change):
-        changed = dataclasses.replace(recipe, **change)
-        return make_optimiser(changed, changed.build(toy()), 10)
-
-    assert optimiser(seed=1) == optimiser(seed=2)
-    assert optimiser(seed=1) != optimiser(learning_rate=0.1)
-    assert optimiser(seed=1) != optimiser(layer_rates=(2.0, 1.0))
-    device = {"parameter_bits": 4, "without_master": True}
-    assert optimiser(seed=1, **device) == optimiser(seed=2, **device)
-    device["stochastic_rounding"] = True
-    assert optimiser(seed=1, **device) != optimiser(seed=2, **device)
+def parameters(seed):
+    """Of a model of one weight and bias, drawn."""
+    model = layered((2, 3), KEY)
+    where = lambda m: (m.energy.edges["x-out"].op.weight, m.energy.layers["out"].bias)  # noqa: E731
+    return eqx.tree_at(where, model, (normal(seed, (2, 3)), jnp.zeros(3)))
 
 
 @pytest.mark.usefixtures("promotion")
-def test_rate_zero_freezes_exactly_one_edge_and_its_bias():
-    recipe = DenseRecipe(
-        hidden=(5, 4), unit="tanh", layer_rates=(1.0, 0.0, 1.0), weight_decay=0.1, batch_size=4
+def test_steps_clip_then_decay_then_gain_momentum():
+    """Three steps against SGD written out; the rate ends at its floor."""
+    optimiser = Optimiser(
+        0.5, SgdMomentum(), Cosine(0.05), weight_decay=0.1, coupled=True, clip_norm=1.0
     )
-    data = toy()
-    model = recipe.build(data)
-    after = step(recipe, model, data)[0].model
-    changed = {name for name, w in named(model).items() if np.any(w != named(after)[name])}
+    model = layered((2, 3), KEY)
+    optimiser = optimiser.transform(model, 2, 1)
+    w = np.asarray(model.energy.edges["x-out"].op.weight)
+    state, velocity = optimiser.init(eqx.filter(model, eqx.is_inexact_array)), np.zeros((2, 3))
+    for step, rate in enumerate((0.5, 0.275, 0.05)):
+        gradient = parameters(step)
+        g = np.asarray(gradient.energy.edges["x-out"].op.weight)
+        updates, state = optimiser.update(gradient, state, model)
+        model = eqx.apply_updates(model, updates)
+        g = g / max(1.0, np.linalg.norm(g)) + 0.1 * w
+        velocity = 0.9 * velocity + g
+        w = w - rate * (g + 0.9 * velocity)
+        np.testing.assert_allclose(model.energy.edges["x-out"].op.weight, w, rtol=1e-6)
+
+
+def test_decoupled_decay_gains_no_momentum():
+    optimiser = Optimiser(0.03, SgdMomentum(), Constant(), weight_decay=0.1)
+    model = layered((2, 3), KEY)
+    optimiser = optimiser.transform(model, 10, 1)
+    parameters = eqx.filter(model, eqx.is_inexact_array)
+    still = jax.tree.map(jnp.zeros_like, parameters)
+    state = optimiser.init(parameters)
+    wanted = jax.tree.map(lambda p: -0.03 * 0.1 * p, parameters)
+    for _ in range(2):
+        updates, state = optimiser.update(still, state, parameters)
+        assert optax.tree.norm(jax.tree.map(jnp.subtract, updates, wanted)) < 1e-8
+
+
+def test_trainings_that_differ_in_their_weights_share_what_is_compiled():
+    def optimiser(seed=1, **change):
+        model = layered((4, 5, 3), jax.random.key(seed))
+        return Optimiser(**({"layer_rates": (1.0, 2.0)} | change)).transform(model, 10, 2)
+
+    assert optimiser(1) == optimiser(2)
+    assert optimiser() != optimiser(learning_rate=0.1)
+    assert optimiser() != optimiser(layer_rates=(2.0, 1.0))
+    device = Writing(4, Ranges(1.0))
+    assert optimiser(1, writing=device) == optimiser(2, writing=device)
+    others = [Writing(4, Ranges(1.0), stochastic=True, seed=seed) for seed in (1, 2)]
+    assert (
+        len({optimiser(), optimiser(writing=device), *(optimiser(writing=w) for w in others)}) == 4
+    )
+
+
+def test_rate_zero_freezes_exactly_one_edge_and_its_bias():
+    optimiser = dataclasses.replace(PLAIN, layer_rates=(1.0, 0.0, 1.0), weight_decay=0.1)
+    (updates,) = by_name(optimiser, of())
+    changed = {name for name, update in updates.items() if np.any(update != 0)}
     assert changed == {"x-h1.weight", "h1.bias", "h2-out.weight", "out.bias"}
 
 
@@ -353,22 +401,19 @@ def test_the_last_epoch_is_kept_where_asked():
 
 
 def test_evaluation_does_not_depend_on_its_batches():
-    data, solver = toy(examples=13), Blockwise(1e-6, 500)
+    """Of five examples and of three, against all at once."""
+    data, solver = toy(examples=8), Blockwise(1e-6, 500)
     model, images = layered((4, 5, 3), KEY, gain=2.0), on_device(data)
-    whole = evaluate(model, images, solver, 13)
-    for batch in (5, 500):
-        parts = evaluate(model, images, solver, batch)
-        np.testing.assert_allclose((parts.accuracy, parts.loss), whole[:2], rtol=1e-12)
-        assert parts.metrics == pytest.approx(whole.metrics, rel=1e-12)
-    x, y = data.train.x.reshape(13, 4) / 255, np.eye(3)[data.train.y]
+    found = evaluate(model, images, solver, 5)
+    x, y = data.train.x.reshape(8, 4) / 255, np.eye(3)[data.train.y]
     states, info = jax.jit(lambda x: relax(model, x, model.rest(x), solver))(jnp.asarray(x))
     out = np.asarray(states["out"])
-    assert whole.accuracy == pytest.approx(np.mean(out.argmax(1) == data.train.y))
-    assert whole.loss == pytest.approx(0.5 * np.sum((out - y) ** 2) / 13)
-    assert whole.metrics["steps"] == pytest.approx(np.mean(info.steps))
-    assert whole.metrics["residual"] == pytest.approx(np.mean(info.residual))
-    assert whole.metrics["converged"] == 1.0
-    hasty = evaluate(model, images, Blockwise(1e-15, 2), 13).metrics
+    assert found.accuracy == pytest.approx(np.mean(out.argmax(1) == data.train.y))
+    assert found.loss == pytest.approx(0.5 * np.sum((out - y) ** 2) / 8)
+    assert found.metrics["steps"] == pytest.approx(np.mean(info.steps))
+    assert found.metrics["residual"] == pytest.approx(np.mean(info.residual))
+    assert found.metrics["converged"] == 1.0
+    hasty = evaluate(model, images, Blockwise(1e-15, 2), 8).metrics
     assert (hasty["steps"], hasty["converged"]) == (2.0, 0.0)
 
 
@@ -416,148 +461,41 @@ def test_a_step_augments_by_other_numbers_than_it_draws():
     assert 1e-6 < abs(progress.metrics["loss"] - 2.0) < 1
 
 
-# --- divergence and learning ------------------------------------------------------------------
+# --- divergence --------------------------------------------------------------------------------
 
 
-def step(recipe, model, data):
-    """One epoch of ``recipe`` on all of ``data``: the last state and progress."""
-    optimiser = make_optimiser(recipe, model, 10)
-    state, estimator = start(model, optimiser), make_estimator(recipe)
-    *_, last = train_epoch(state, on_device(data), estimator, optimiser, recipe.batch_size, KEY)
-    return last
-
-
-@pytest.mark.usefixtures("promotion")
-def test_a_huge_learning_rate_diverges_and_says_so():
-    recipe = DenseRecipe(hidden=(4,), optimiser="sgd", learning_rate=1e200, batch_size=3)
-    data = toy()
-    _, progress = step(recipe, recipe.build(data), data)
-    with pytest.raises(DivergedError, match=r"epoch 1, step 4: .*finite loss.*learning rate"):
-        require_finite({"loss": progress.metrics["loss"]}, "in epoch 1, step 4")
-
-
-@pytest.mark.usefixtures("promotion")
 @pytest.mark.parametrize("name", ["loss", "gradient_norm"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_named(name, value):
     metrics = {"loss": 1.0, "gradient_norm": 1.0}
-    require_finite(metrics, "here")
-    with pytest.raises(DivergedError, match=rf"here: .*finite {name}, got {value}"):
-        require_finite(metrics | {name: value}, "here")
-
-
-@pytest.mark.usefixtures("promotion")
-def test_three_epochs_on_digits():
-    changes = {"hidden": (64,), "gain": (0.5,), "learning_rate": 1e-2, "epochs": 3}
-    recipe = dataclasses.replace(RECIPES["digits"], **changes)
-    task = prepare(recipe)
-    model = recipe.build(task.data)
-    steps = recipe.epochs * (len(task.train.y) // recipe.batch_size)
-    optimiser, solver = make_optimiser(recipe, model, steps), make_solver(recipe)
-    state = start(model, optimiser)
-    accuracies = []
-    for _ in range(recipe.epochs):
-        epoch = train_epoch(
-            state, task.train, make_estimator(recipe), optimiser, recipe.batch_size, KEY
-        )
-        state = [state for state, _ in epoch][-1]
-        accuracies.append(evaluate(state.model, task.validation, solver).accuracy)
-        state = keep_best(state, accuracies[-1])
-    assert evaluate(model, task.validation, solver).accuracy < 0.3
-    assert accuracies[-1] > 0.85
-
-
-# --- everything a recipe can name -------------------------------------------------------------
-
-# estimator, contrast, solver, unit, output, cost, optimiser
-CASES = [
-    ("ep", "symmetric", "blockwise", "clip", "linear", "squared-error", "adam"),
-    ("ep", "one-sided", "momentum", "relu6", "clip", "squared-error", "momentum"),
-    ("ep", "random-sign", "gradient", "hard-tanh", "relu6", "squared-error", "sgd"),
-    ("ep", "n-point", "flow", "tanh", "hard-tanh", "squared-error", "sgd"),
-    ("ep", "holomorphic", "momentum", "logistic", "tanh", "squared-error", "sgd"),
-    ("ep", "holomorphic", "blockwise", "tanh", "linear", "cross-entropy", "sgd"),
-    ("ep", "symmetric", "langevin", "oscillator", "oscillator", "squared-error", "sgd"),
-    ("ep", "symmetric", "momentum", "relu", "relu", "squared-error", "sgd"),
-    ("implicit", "symmetric", "spectral", "linear", "linear", "cross-entropy", "adam"),
-    ("bptt", "symmetric", "momentum", "clip", "logistic", "squared-error", "sgd"),
-    ("thermal", "symmetric", "blockwise", "spin", "bernoulli", "squared-error", "sgd"),
-    ("thermal", "symmetric", "blockwise", "bernoulli", "spin", "squared-error", "sgd"),
-    ("backprop", "symmetric", "blockwise", "relu6", "linear", "squared-error", "heavy-ball"),
-    ("spiking", "symmetric", "blockwise", "half-clip", "clip", "squared-error", "sgd"),
-    ("surrogate", "symmetric", "blockwise", "clip", "half-clip", "squared-error", "sgd"),
-]
-KINDS = {"thermal": ThermalRecipe, "spiking": SpikingRecipe, "surrogate": SpikingRecipe}
-NEEDS_LAYERS = {"alternating", "ordered"}
-FIELDS = ("estimator", "contrast", "solver", "unit", "output", "cost", "optimiser")
-
-
-def test_the_cases_name_everything():
-    estimators, contrasts, solvers, units, outputs, costs, optimisers = zip(*CASES, strict=True)
-    for names, known in (
-        (estimators, ESTIMATORS),
-        (contrasts, CONTRASTS),
-        (solvers, set(SOLVERS) - NEEDS_LAYERS),
-        (units, UNITS),
-        ([o for o, cost in zip(outputs, costs, strict=True) if cost == "squared-error"], UNITS),
-        (costs, ("squared-error", "cross-entropy")),
-        (optimisers, RULES_OF_MOMENTUM),
+    require_finite(metrics, "in epoch 1, step 4")
+    with pytest.raises(
+        DivergedError,
+        match=rf"epoch 1, step 4: .*finite {name}, got {value}.*lower the learning rate",
     ):
-        assert set(names) == set(known)
+        require_finite(metrics | {name: value}, "in epoch 1, step 4")
 
 
-@pytest.mark.usefixtures("promotion")
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_one_step_of_everything(case):
-    choice = dict(zip(FIELDS, case, strict=True))
-    kind = KINDS.get(choice["estimator"], DenseRecipe)
-    recipe = kind(**choice, hidden=(3,), beta=0.3, max_steps=16, batch_size=6, shift=1)
-    data = toy(examples=6)
-    model = recipe.build(data)
-    state, progress = step(recipe, model, data)
-    known = {name: value for name, value in progress.metrics.items() if name != "drift"}
-    require_finite(
-        known, "here"
-    )  # six examples of three spins may not move, and have no drift then
+# --- every estimator ---------------------------------------------------------------------------
+
+BLOCKS, NUDGES = Blockwise(None, 3), symmetric(0.3)
+EVERY = {
+    "differences": (WarmStart(DeltaPropagation(BLOCKS, NUDGES), nudged=True), {}),
+    "implicit": (ImplicitDifferentiation(BLOCKS), {"unit": Tanh()}),
+    "bptt": (Backpropagation(BLOCKS, 3), {"unit": Tanh()}),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_epoch_of_every_estimator_and_its_forecast(name):
+    """Two steps, between which its state passes on; chains and spikes are trained elsewhere."""
+    estimator, units = EVERY[name]
+    model, images = of((3,), **units), on_device(toy(size=4))
+    *_, (state, progress) = train_epoch(start(model, SGD), images, estimator, SGD, 6, KEY)
+    require_finite(progress.metrics, "here")
+    assert progress.metrics.keys() >= {"loss", "accuracy", "gradient_norm", "saturated"}
     before, after = named(model), named(state.model)
-    for name, value in after.items():
-        assert np.isfinite(value).all(), name
+    assert all(np.isfinite(value).all() for value in after.values())
     assert any(np.any(before[name] != value) for name, value in after.items())
-
-
-@pytest.mark.parametrize(
-    ("choice", "pattern"),
-    [
-        ({"unit": "clipp"}, "unit: expected one of clip, .*got 'clipp'. Did you mean 'clip'"),
-        ({"hidden": 8}, r"hidden: expected a tuple, such as \(8,\), got 8"),
-    ],
-)
-def test_a_value_of_another_kind_is_refused(choice, pattern):
-    recipe = DenseRecipe()
-    for name, value in choice.items():
-        object.__setattr__(recipe, name, value)  # past the type checker of the tests
-    with pytest.raises(ValueError, match=pattern):
-        recipe.check()
-
-
-def test_every_recipe_is_of_its_own_kinds():
-    for recipe in RECIPES.values():
-        recipe.check()
-
-
-@pytest.mark.parametrize(
-    ("choice", "pattern"),
-    [
-        ({"estimator": "bptt", "solver": "flow"}, "bptt unrolls .* got flow"),
-        ({"contrast": "holomorphic"}, r"complex nudges need smooth units.*\['h1'\] are clipped"),
-        ({"contrast": "holomorphic", "unit": "tanh", "solver": "flow"}, "Flow: .*real state"),
-        ({"contrast": "n-point", "points": 3}, "n_point: expected an even number"),
-        ({"tolerance": 1e-17}, "tolerance of at least"),
-    ],
-)
-@pytest.mark.usefixtures("promotion")
-def test_what_does_not_go_together_is_refused(choice, pattern):
-    recipe = DenseRecipe(**choice, hidden=(3,), batch_size=6)
-    data = toy(examples=6)
-    with pytest.raises(ValueError, match=pattern):
-        step(recipe, recipe.build(data), data)
+    seen = evaluate(state.model, images, estimator, 12)
+    assert np.isfinite(seen.loss) and 0 <= seen.accuracy <= 1

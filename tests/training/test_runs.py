@@ -1,6 +1,5 @@
 """Run folders: nothing is half written, and a run that was killed goes on as if it never was."""
 
-import dataclasses
 import errno
 import gc
 import json
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from functools import cache
 from pathlib import Path
 
 import equinox as eqx
@@ -21,43 +19,18 @@ import numpy as np
 import optax
 import pytest
 
+import eqprop as eq
 from eqprop import layered
-from eqprop.estimators.answer import warn_of_answer
-from eqprop.thermal.mixing import Mixing
-from eqprop.training import epoch as train
-from eqprop.training import examine as auditing
-from eqprop.training import recipe_fit as fit_module
-from eqprop.training import runs
+from eqprop.training import Callback, runs
 from eqprop.training import surroundings as surroundings_module
-from eqprop.training.alarms import warn_if_risen
-from eqprop.training.assemble import make_optimiser
-from eqprop.training.data import datasets as data
 from eqprop.training.epoch import start
 from eqprop.training.files import RunError, read_json, write_json
-from eqprop.training.recipe_fit import fit, load_best
-from eqprop.training.recipes import RECIPES
 from eqprop.training.runs import Folder, read_rows
-from eqprop.training.task import prepare
+from helpers.small import A_CALL, EPOCHS, Cut, Killed, identical, training
 
+pytestmark = pytest.mark.usefixtures("as_trained")
 CONFIG = {"name": "tiny", "hidden": [3], "beta": 0.5}
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.fixture(autouse=True)
-def promotion():
-    """Optax's Adam and schedules mix integers and floats, which strict promotion forbids."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
-
-
-def arrays(tree):
-    return [np.asarray(a) for a in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
-
-
-def identical(one, other):
-    """Bit for bit, types and shapes included."""
-    pairs = zip(arrays(one), arrays(other), strict=True)
-    return all((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()) for a, b in pairs)
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -69,6 +42,12 @@ def test_json_round_trip(tmp_path):
     assert write_json(path, content) == path
     assert read_json(path) == {"a": 0.1, "b": [0, 1], "c": "x", "d": [1, None, "β"]}
     assert os.listdir(path.parent) == ["file.json"]
+
+
+def test_json_is_strict(tmp_path):
+    path = write_json(tmp_path / "a.json", {"x": [np.nan, 1.0], "y": np.float32(np.inf)})
+    assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
+    assert read_json(path) == {"x": [None, 1.0], "y": None}
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
@@ -139,7 +118,7 @@ def test_resume_needs_a_run(tmp_path):
     [
         ({"beta": 0.25}, r"beta: 0\.5 there, 0\.25 here"),
         ({"hidden": (3, 4)}, r"hidden: \[3\] there, \[3, 4\] here"),
-        ({"name": "other"}, "name: 'tiny' there, 'other' here"),
+        ({"name": "other"}, "name: tiny there, other here"),
         ({"new": 1}, "new: None there, 1 here"),
     ],
 )
@@ -349,104 +328,63 @@ def test_a_checkpoint_that_does_not_fit_the_disk_says_so(copied, monkeypatch):
 
 # --- resume equals never killed ---------------------------------------------------------------
 
-CHANGES = {"epochs": 4, "hidden": (16,), "learning_rate": 1e-2, "shift": 1, "validation": 400}
-TINY = dataclasses.replace(RECIPES["digits"], **CHANGES)
-A_CALL = 10
+
+def untimed(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-class Killed(Exception):
-    pass
+def after_epoch(patch, folder):
+    """Killed once epoch 1 is on disk."""
+    eq.fit(training(), folder, callbacks=[Cut(1)])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def short_calls():
-    """Several calls an epoch, so that a run can end between two, one compilation, no audit."""
-
-    @cache
-    def optimiser(recipe, steps):
-        return make_optimiser(recipe, recipe.build(prepare(recipe).data), steps)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "STEPS_A_CALL", A_CALL)
-        patch.setattr(fit_module, "make_optimiser", lambda r, _, steps: optimiser(r, steps))
-        patch.setattr(fit_module, "audit_recipe", lambda task, model: [])
-        yield
+def in_epoch(patch, folder):
+    """Killed in the middle of epoch 2."""
+    eq.fit(training(), folder, callbacks=[Cut(2, A_CALL)])
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, short_calls):
-    """The run that nothing happened to: its result and its folder."""
-    folder = tmp_path_factory.mktemp("unbroken") / "run"
-    with jax.numpy_dtype_promotion("standard"):
-        return fit("digits", TINY, folder), folder
-
-
-def after_epoch(monkeypatch, folder):
-    """Killed once epoch 2 is on disk."""
-
-    def observe_epoch(row):
-        if row["epoch"] == 2:
-            raise Killed
-
-    fit("digits", TINY, folder, observe_epoch=observe_epoch)
-
-
-def in_epoch(monkeypatch, folder):
-    """Killed in the middle of epoch 3."""
-
-    def observe(progress):
-        if progress.epoch == 2 and progress.step > A_CALL:
-            raise Killed
-
-    fit("digits", TINY, folder, observe=observe)
-
-
-def in_first_epoch(monkeypatch, folder):
+def in_first_epoch(patch, folder):
     """Killed before there is any checkpoint."""
-
-    def observe(progress):
-        raise Killed
-
-    fit("digits", TINY, folder, observe=observe)
+    eq.fit(training(), folder, callbacks=[Cut(1, A_CALL)])
 
 
-def before_checkpoint(monkeypatch, folder):
-    """Killed when the row of epoch 3 is on disk, and half of another, but not its checkpoint."""
+def before_checkpoint(patch, folder):
+    """Killed when the row of epoch 2 is on disk, and half of another, but not its checkpoint."""
 
     def save(run, epoch, state, save=Folder.save):
-        if epoch == 3:
+        if epoch == 2:
             with run.metrics.open("a") as file:
-                file.write('{"epoch": 4, "lo')
+                file.write('{"epoch": 3, "lo')
             raise Killed
         save(run, epoch, state)
 
-    monkeypatch.setattr(Folder, "save", save)
-    fit("digits", TINY, folder)
+    patch.setattr(Folder, "save", save)
+    eq.fit(training(), folder)
 
 
-SCRIPT = f"""
-    import dataclasses, os, signal, sys
-    from pathlib import Path
+SCRIPT = """
+    import os, signal, sys
     import jax
     jax.config.update("jax_enable_x64", True)
+    import eqprop as eq
     from eqprop.training import epoch
-    from eqprop.training.recipe_fit import fit
-    from eqprop.training.recipes import RECIPES
+    from helpers.small import A_CALL, Cut, training
 
-    epoch.STEPS_A_CALL = {A_CALL}
+    class Shot(Cut):
+        def step(self, progress):
+            if self.at == (progress.epoch + 1, progress.step):
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    def observe(progress):
-        if progress.epoch == 2 and progress.step > {A_CALL}:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    recipe = dataclasses.replace(RECIPES["digits"], **{CHANGES})
-    fit("digits", recipe, Path(sys.argv[1]), observe=observe)
+    epoch.STEPS_A_CALL = A_CALL
+    eq.fit(training(), sys.argv[1], callbacks=[Shot(2, A_CALL)])
 """
 
 
-def by_the_system(monkeypatch, folder):
+def by_the_system(patch, folder):
     """Killed by SIGKILL in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(folder)]
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    patch.setenv("PYTHONPATH", path)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     raise Killed
@@ -455,306 +393,92 @@ def by_the_system(monkeypatch, folder):
 @pytest.mark.parametrize(
     ("kill", "left"),
     [
-        (after_epoch, 2),
-        (in_epoch, 2),
+        (after_epoch, 1),
+        (in_epoch, 1),
         (in_first_epoch, 0),
-        (before_checkpoint, 3),
-        (by_the_system, 2),
+        (before_checkpoint, 2),
+        (by_the_system, 1),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_a_killed_run_resumes_as_if_it_never_was(kill, left, unbroken, tmp_path, monkeypatch):
-    result, whole = unbroken
+def test_a_killed_run_resumes_as_if_it_never_was(kill, left, finished, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill(patch, folder)
     assert len(read_rows(folder)) == left
     assert not (folder / "result.json").exists()
-    epochs = []
-    resumed = fit("digits", TINY, folder, resume=True, observe_epoch=epochs.append)
-    begun = min(left, 2)
-    assert [row["epoch"] for row in epochs] == list(range(begun + 1, TINY.epochs + 1))
+    steps = Steps()
+    resumed = eq.fit(training(), folder, resume=True, callbacks=[steps])
+    assert sorted(steps.epochs) == [*range(min(left, 1) + 1, EPOCHS + 1)]
     for key in ("test_accuracy", "validation_accuracy", "best_epoch", "epochs", "relaxation"):
-        assert resumed[key] == result[key], key
-    assert untimed(folder) == untimed(whole)
-    seconds = [row["seconds"] for row in read_rows(folder)]
+        assert resumed.result[key] == finished.result[key], key
+    assert untimed(resumed.rows) == untimed(read_rows(folder)) == untimed(finished.rows)
+    seconds = [row["seconds"] for row in resumed.rows]
     assert seconds == sorted(seconds)
-    task = prepare(TINY)
-    assert identical(load_best(task, folder), load_best(task, whole))
+    assert identical(eq.load(folder).model, finished.model)
 
 
-def untimed(folder):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_rows(folder)]
+class Steps(Callback):
+    """The epochs of which a run took steps."""
+
+    def __init__(self):
+        self.epochs = set()
+
+    def step(self, progress):
+        self.epochs.add(progress.epoch + 1)
 
 
-def test_a_loss_that_has_risen_is_warned_of():
-    warn_if_risen(9.0, 1.0, 2)
-    with pytest.warns(
-        UserWarning, match=r"Epoch 2: the loss is 1.7e\+22, where .* was 1: training"
-    ):
-        warn_if_risen(1.7e22, 1.0, 2)
+@pytest.fixture
+def taken(finished, tmp_path):
+    """A copy of the finished run, to be damaged."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "run"))
 
 
-def test_a_nudge_that_does_not_reach_the_first_layers_is_warned_of():
-    warn_of_answer({"nudge_reached": 0.95})
-    warn_of_answer({})
-    with pytest.warns(UserWarning, match=r"Epoch 2: a nudge reached 33% of the layers"):
-        warn_of_answer({"nudge_reached": 0.33}, "Epoch 2: ")
+def test_a_finished_run_resumes_to_the_same_result(finished, taken):
+    again = eq.fit(training(), taken, resume=True)
+    assert again.result == finished.result
+    assert again.rows == finished.rows
 
 
-def test_a_folder_with_pieces_of_a_run_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path)
-    (tmp_path / "config.json").unlink()
+def test_a_folder_with_pieces_of_a_run_is_refused(taken):
+    (taken / "notes.txt").write_text("mine")
+    (taken / "config.json").unlink()
     with pytest.raises(RunError, match=r"got metrics.jsonl, checkpoints, result.json of one whose"):
-        fit("digits", TINY, tmp_path)
+        eq.fit(training(), taken)
 
 
-def test_resume_without_a_run_begins_one(tmp_path):
-    result = fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path / "new", resume=True)
-    assert result["epochs"] == 1
-
-
-def test_a_finished_run_resumes_to_the_same_result(unbroken, tmp_path):
-    result, whole = unbroken
-    folder = tmp_path / "run"
-    shutil.copytree(whole, folder)
-    again = fit("digits", TINY, folder, resume=True)
-    volatile = ("hardware", "versions", "commit")
-    assert {k: v for k, v in again.items() if k not in volatile} == {
-        k: v for k, v in result.items() if k not in volatile
-    }
-    assert untimed(folder) == untimed(whole)
-
-
-def test_the_result_is_that_of_the_best_epoch(unbroken):
-    result, folder = unbroken
-    rows = read_rows(folder)
-    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
-    best = max(row["validation_accuracy"] for row in rows)
-    assert result["validation_accuracy"] == pytest.approx(best)
-    assert rows[result["best_epoch"] - 1]["validation_accuracy"] == best
-    assert result["test_error_percent"] == pytest.approx(100 - 100 * result["test_accuracy"])
-    assert read_json(folder / "config.json")["hidden"] == [16]
-    assert read_json(folder / "result.json")["test_accuracy"] == result["test_accuracy"]
-
-
-@pytest.mark.parametrize(
-    ("change", "epochs", "tested"),
-    [({"patience": 2, "epochs": 9}, 3, 1), ({"test_last": True, "epochs": 4}, 4, 4)],
-    ids=["patience", "last"],
-)
-def test_what_ends_a_run_and_which_epoch_is_tested(tmp_path, monkeypatch, change, epochs, tested):
-    """Accuracies that never rise: the first epoch stays the best."""
-
-    metrics = {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0}
-
-    def idle(state, *unused):
-        yield state, train.StepReport(int(state.epoch), 1, 1, metrics)
-
-    def same(*unused):
-        return train.Evaluation(0.9, 1.0, {})
-
-    monkeypatch.setattr(fit_module, "train_epoch", idle)
-    monkeypatch.setattr(fit_module, "evaluate", same)
-    result = fit("digits", dataclasses.replace(TINY, **change), tmp_path / "run")
-    assert (result["epochs"], result["best_epoch"]) == (epochs, tested)
-
-
-def idle(rows):
-    """Epochs that take no steps: each logs its row, and its model's parameters are the epoch's number."""
-
-    def epoch(state, *unused):
-        at = int(state.epoch)
-        model = jax.tree.map(lambda a: jnp.full_like(a, at) if eqx.is_array(a) else a, state.model)
-        seen = {"loss": 1.0, "gradient_norm": 1.0, "saturated": 0.0} | rows[at]
-        yield state._replace(model=model), train.StepReport(at, 1, 1, seen)
-
-    return epoch
-
-
-def test_the_best_model_is_tested_once_on_the_test_set(tmp_path, monkeypatch):
-    """The second of three; training sees neither the validation nor the test examples."""
-    looked, accuracies = [], [0.5, 0.9, 0.7]
-
-    def evaluated(model, images, *unused, **unused_too):
-        epoch, task = int(jax.tree.leaves(eqx.filter(model, eqx.is_array))[0].ravel()[0]), tasks[0]
-        name = next(n for n in ("train", "validation", "test") if getattr(task, n) is images)
-        looked.append((epoch, name))
-        return train.Evaluation(accuracies[epoch] if name == "validation" else 0.6, 1.0, {})
-
-    tasks = []
-    monkeypatch.setattr(fit_module, "prepare", lambda *a: tasks.append(prepare(*a)) or tasks[0])
-    monkeypatch.setattr(fit_module, "train_epoch", idle([{}, {}, {}]))
-    for module in (fit_module, auditing):
-        monkeypatch.setattr(module, "evaluate", evaluated)
-    result = fit("digits", dataclasses.replace(TINY, epochs=3), tmp_path / "run")
-    assert looked == [*((i, "validation") for i in range(3)), (1, "validation"), (1, "test")]
-    assert (result["test_accuracy"], result["validation_accuracy"]) == (0.6, 0.9)
-    assert result["test_error_percent"] == pytest.approx(40)
-
-
-def test_a_run_is_evaluated_on_its_device(tmp_path, monkeypatch):
-    """After every epoch and at last, whatever the parameters beside it are."""
-    levels = []
-
-    def evaluated(model, *unused, **unused_too):
-        weights = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
-        levels.append(len(np.unique(np.concatenate([np.ravel(w) for w in weights]))))
-        return train.Evaluation(0.9, 1.0, {})
-
-    def still(state, *unused):
-        yield (
-            state,
-            train.StepReport(0, 1, 1, dict.fromkeys(("loss", "gradient_norm", "saturated"), 0.0)),
-        )
-
-    monkeypatch.setattr(fit_module, "train_epoch", still)
-    for module in (fit_module, auditing):
-        monkeypatch.setattr(module, "evaluate", evaluated)
-    device = dataclasses.replace(TINY, epochs=1, parameter_bits=2)
-    fit("digits", device, tmp_path / "run", audited=False)
-    assert len(levels) == 3 and max(levels) <= 4
-
-
-def test_audits_look_at_validation_examples():
-    task = prepare(TINY)
-    x, y = auditing.audit_batch(task, TINY.build(task.data))
-    wanted = np.asarray(task.validation.x[: len(x)]).reshape(len(x), -1) / 16
-    np.testing.assert_allclose(x, wanted, rtol=1e-6)
-    np.testing.assert_array_equal(jnp.argmax(y, 1), task.validation.y[: len(x)])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"solver": "gradient", "step_size": 3.0}, "The energy rises in .* examples"),
-        ({"precision": "bfloat16", "beta": 1e-5, "tolerance": 0.0}, "A nudge of 1e-05 moves layer"),
-    ],
-    ids=["rising", "unresolved"],
-)
-def test_a_run_warns_before_it_trains(change, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit_module, "train_epoch", idle([{}]))
-    monkeypatch.setattr(fit_module, "evaluate", lambda *unused: train.Evaluation(0.9, 1.0, {}))
-    recipe = dataclasses.replace(TINY, epochs=1, **change)
-    with pytest.warns(UserWarning, match=message):
-        fit("digits", recipe, tmp_path, audited=False)
-
-
-def test_training_validation_and_test_examples_are_apart():
-    task = prepare(dataclasses.replace(TINY, examples=300))
-    whole = prepare(TINY)
-    given = {tuple(image.ravel()) for image in np.asarray(whole.data.train.x)}
-    parts = [
-        [(*np.ravel(x), int(y)) for x, y in zip(part.x, part.y, strict=True)]
-        for part in (whole.train, whole.validation, whole.test)
-    ]
-    assert len(given) == len(whole.data.train.y)
-    assert [len(part) for part in parts] == [1037, 400, 360]
-    assert {image[:-1] for image in parts[0] + parts[1]} == given
-    np.testing.assert_array_equal(whole.test.x, whole.data.test.x)
-    np.testing.assert_array_equal(task.train.x, whole.train.x[:300])
-    np.testing.assert_array_equal(task.validation.x, whole.validation.x)
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([{"saturated": 1.0}], "100.00% of all neurons are saturated"),
-        ([{"nudge_reached": 0.2}], "a nudge reached 20% of the layers"),
-        ([{"silent": 0.95}], "95.0% of the spiking neurons hardly ever fire"),
-        ([{}, {"loss": 11.0}], "Epoch 2: the loss is 11, where that of epoch 1 was 1"),
-    ],
-    ids=lambda value: "-".join(value[-1]) if isinstance(value, list) else "",
-)
-def test_a_run_warns_of_what_its_epochs_show(rows, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit_module, "train_epoch", idle(rows))
-    monkeypatch.setattr(fit_module, "evaluate", lambda *unused: train.Evaluation(0.9, 1.0, {}))
-    with pytest.warns(UserWarning, match=message):
-        fit("digits", dataclasses.replace(TINY, epochs=len(rows)), tmp_path, audited=False)
-
-
-def test_a_run_warns_of_chains_that_have_not_mixed(tmp_path, monkeypatch):
-    mixed, stuck = Mixing(0.0, "cost", 1.01, 700.0, 800), Mixing(1.0, "cost", 1.7, 4.0, 800)
-    monkeypatch.setattr(fit_module, "train_epoch", idle([{}]))
-    monkeypatch.setattr(fit_module, "mixing_of", lambda task, model: [mixed, stuck])
-    with pytest.warns(UserWarning, match=r"expected a split R-hat below 1.05, got 1.70"):
-        result = fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path)
-    assert result["mixing"] == [mixed._asdict(), stuck._asdict()]
-
-
-@pytest.mark.parametrize("name", ["loss", "gradient_norm", "validation loss"])
-def test_a_run_stops_where_a_number_is_not_finite(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit_module, "train_epoch", idle([{name: np.nan}]))
-    loss = np.nan if name == "validation loss" else 1.0
-    monkeypatch.setattr(fit_module, "evaluate", lambda *unused: train.Evaluation(0.9, loss, {}))
-    with pytest.raises(train.DivergedError, match=rf"epoch 1.*: expected a finite {name}, got nan"):
-        fit("digits", dataclasses.replace(TINY, epochs=1), tmp_path)
-
-
-def test_patience_is_refused_where_the_last_epoch_is_tested():
-    with pytest.raises(ValueError, match="test_last: expected patience of 0"):
-        dataclasses.replace(TINY, test_last=True, patience=2).check()
-
-
-def test_metrics_without_their_checkpoint_are_not_thrown_away(unbroken, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(unbroken[1], folder)
-    (folder / "result.json").unlink()
-    shutil.rmtree(folder / "checkpoints")
-    before = (folder / "metrics.jsonl").read_text()
+def test_metrics_without_their_checkpoint_are_not_thrown_away(taken):
+    (taken / "result.json").unlink()
+    shutil.rmtree(taken / "checkpoints")
+    before = (taken / "metrics.jsonl").read_text()
     with pytest.raises(RunError, match=r"expected a checkpoint of the epochs in .*, got none"):
-        fit("digits", TINY, folder, resume=True)
-    assert (folder / "metrics.jsonl").read_text() == before
+        eq.fit(training(), taken, resume=True)
+    assert (taken / "metrics.jsonl").read_text() == before
 
 
-def test_a_checkpoint_without_its_metrics_is_refused(unbroken, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(unbroken[1], folder)
-    (folder / "result.json").unlink()
-    (folder / "metrics.jsonl").write_text("")
+def test_a_checkpoint_without_its_metrics_is_refused(taken):
+    (taken / "result.json").unlink()
+    (taken / "metrics.jsonl").write_text("")
     with pytest.raises(
         RunError, match=r"a row for each of the .* epochs of the latest checkpoint, got 0"
     ):
-        fit("digits", TINY, folder, resume=True)
+        eq.fit(training(), taken, resume=True)
 
 
-def test_a_recipe_that_cannot_run_leaves_no_folder(tmp_path):
-    recipe = dataclasses.replace(TINY, contrast="holomorphic")
-    with pytest.raises(ValueError, match="smooth units"):
-        fit("digits", recipe, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_a_kill_between_the_first_row_and_its_checkpoint(finished, taken):
+    (taken / "result.json").unlink()
+    shutil.rmtree(taken / "checkpoints")
+    rows = (taken / "metrics.jsonl").read_text().splitlines()
+    (taken / "metrics.jsonl").write_text(rows[0] + "\n")
+    again = eq.fit(training(), taken, resume=True)
+    assert again.accuracy == finished.accuracy
+    assert untimed(again.rows) == untimed(finished.rows)
 
 
-def test_json_is_strict(tmp_path):
-    path = write_json(tmp_path / "a.json", {"x": [np.nan, 1.0], "y": np.float32(np.inf)})
-    assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
-    assert read_json(path) == {"x": [None, 1.0], "y": None}
-
-
-def test_a_kill_between_the_first_row_and_its_checkpoint(unbroken, tmp_path):
-    result, whole = unbroken
-    folder = tmp_path / "run"
-    folder.mkdir()
-    shutil.copy(whole / "config.json", folder)
-    (folder / "metrics.jsonl").write_text(
-        (whole / "metrics.jsonl").read_text().splitlines()[0] + "\n"
-    )
-    again = fit("digits", TINY, folder, resume=True)
-    assert again["test_accuracy"] == result["test_accuracy"]
-    assert again["audit"] == result["audit"]
-    assert len(read_rows(folder)) == TINY.epochs
-
-
-def test_fewer_examples_and_data_of_ones_own():
-    few = prepare(dataclasses.replace(TINY, examples=50))
-    assert (len(few.train.y), len(few.validation.y)) == (50, TINY.validation)
-    whole = prepare(TINY)
-    assert np.array_equal(few.train.x, whole.train.x[:50])
-    own = whole.data._replace(name="own", test=whole.data.train)
-    assert len(prepare(TINY, own).test.y) == len(whole.data.train.y)
-    with pytest.raises(data.DataError, match="labels"):
-        prepare(TINY, own._replace(classes=3))
+def test_a_run_without_an_epoch_is_not_loaded(tmp_path):
+    Folder(tmp_path / "run", training().config(), resume=False).close()
+    with pytest.raises(RunError, match="expected at least one finished epoch, got none; train"):
+        eq.load(tmp_path / "run")
 
 
 def test_the_commit_is_that_of_the_package_and_of_nothing_else(tmp_path, monkeypatch):

@@ -1,69 +1,47 @@
-"""The command ``eqprop``: train, audit, list, plot, reproduce."""
+"""The command ``eqprop``: train, audit, list, plot, reproduce.
 
+What is asked for decides what is loaded: help and lists need no JAX, and a recipe's help its own paper.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
 import io
 import os
 import sys
 import warnings
-from typing import Annotated, Any, Union
-
-import tyro
+from collections.abc import Callable, Collection
+from dataclasses import field, fields, make_dataclass
+from functools import partial
+from importlib import import_module
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 from eqprop._version import __version__
-from eqprop.cli.options import Audit, List, Plot, Reproduce, Train
-from eqprop.training.recipes import RECIPES
+from eqprop.cli import listing
 
 TRACEBACK = "EQPROP_TRACEBACK"
 
+COMMANDS = {
+    "train": "Train a recipe in a folder of its own, and audit its gradient at the end.",
+    "audit": "Compare a recipe's gradient with the exact one, and find the best nudge.",
+    "plot": "Draw a run's figures again.",
+    "list": "List recipes and experiments.",
+    "reproduce": "Run an experiment, or those of a paper, over its seeds.",
+}
 
-def _each_recipe(command: Any) -> Any:
-    """``command`` as one subcommand a recipe, with the recipe's values as defaults."""
-    members = []
-    for name, recipe in RECIPES.items():
-        kind = command[type(recipe)]
-        default = kind(recipe=recipe, name=name)
-        about = f"{command.__doc__} {type(recipe).__doc__}"
-        members.append(
-            Annotated[kind, tyro.conf.subcommand(name, default=default, description=about)]
-        )
-    return Union[tuple(members)]  # noqa: UP007
-
-
-def _parse(arguments: list[str] | None) -> Any:
-    app = tyro.extras.SubcommandApp()
-
-    def train(job: _each_recipe(Train)):  # type: ignore[valid-type]
-        """Train a recipe by equilibrium propagation."""
-        return job
-
-    def audit(job: _each_recipe(Audit)):  # type: ignore[valid-type]
-        """Compare a recipe's gradient with the exact one."""
-        return job
-
-    def plot(job: Plot):
-        """Draw a run's figures again."""
-        return job
-
-    def list_(job: List):
-        """List recipes and experiments."""
-        return job
-
-    def reproduce(job: Reproduce):
-        """Run an experiment over its seeds."""
-        return job
-
-    for command in (train, audit, plot, reproduce):
-        app.command(command)
-    app.command(name="list")(list_)
-    return app.cli(
-        prog="eqprop",
-        description="Equilibrium propagation: train, audit and reproduce. --version tells the version.",
-        args=arguments,
-        config=(
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.FlagCreatePairsOff,
-        ),
-    )
+HELP = "\n".join(
+    [
+        "usage: eqprop COMMAND ...",
+        "",
+        "Equilibrium propagation: train, audit and reproduce.",
+        "",
+        *(f"  {name:10} {about}" for name, about in COMMANDS.items()),
+        "",
+        "eqprop COMMAND --help tells more, eqprop train NAME --help all options of a recipe;",
+        "eqprop --version tells the version.",
+    ]
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -74,16 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.formatwarning = _as_line
     spell_out()
     try:
-        if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
-            print(f"eqprop {__version__}")
-            return
-        job = _parse(arguments)
-        import jax
-
-        from eqprop.cli import commands
-
-        jax.config.update("jax_default_matmul_precision", "highest")
-        commands.run(job)
+        _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         _fail(
             "interrupted; a training run keeps its finished epochs (train --resume goes on from them, "
@@ -99,6 +68,93 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error), 1)
 
 
+def _run(words: list[str]) -> None:
+    if words[:1] == ["--version"]:
+        print(f"eqprop {__version__}")
+    elif words[:1] in (["--help"], ["-h"]):
+        print(HELP)
+    elif words == ["list"] or words == ["reproduce"]:
+        print("\n".join(listing.lines()))
+    else:
+        command, *rest = words or [""]
+        _require("command", command, COMMANDS)
+        {"train": _of_recipe, "audit": _of_recipe}.get(command, _of_options)(command, rest)
+
+
+def _of_recipe(command: str, words: list[str]) -> None:
+    """``train`` or ``audit`` of a recipe, with the recipe's arguments and the command's as options."""
+    name, *rest = words or [""]
+    if name in ("--help", "-h"):
+        known = (f"  {name:31} {entry.about}" for name, entry in listing.recipes().items())
+        print("\n".join([f"usage: eqprop {command} NAME ...", "", COMMANDS[command], "", *known]))
+        return
+    _require(f"recipe to {command}", name, listing.recipes())
+    paper = listing.recipes()[name].paper
+    recipe = getattr(import_module(f"eqprop.papers.{paper}.recipes"), name.replace("-", "_"))
+    from eqprop.cli import options
+
+    kind = options.Train if command == "train" else options.Audit
+    job = _parse(_joined(recipe, kind), f"eqprop {command} {name}", rest)
+    given = {part.name: getattr(job, part.name) for part in fields(job)}
+    asked = given.pop("every_run")
+    _commands().__dict__[command](recipe, given, asked)
+
+
+def _of_options(command: str, words: list[str]) -> None:
+    """A command that is no recipe's."""
+    from eqprop.cli import options
+
+    kind = getattr(options, command.capitalize(), None)
+    if kind is None:
+        print(f"usage: eqprop {command}\n\n{COMMANDS[command]}")
+        return
+    asked = _parse(kind, f"eqprop {command}", words)
+    _commands().__dict__[command](asked)
+
+
+def _joined(recipe: Callable[..., Any], kind: type) -> type:
+    """A dataclass of the arguments of ``recipe`` and, as ``every_run``, the options of ``kind``: what tyro
+    makes a command line of."""
+    import tyro
+
+    hints = get_type_hints(recipe, include_extras=True)
+    own: list[Any] = [
+        (name, hints[name], field(default_factory=partial(_same, parameter.default)))
+        for name, parameter in inspect.signature(recipe).parameters.items()
+    ]
+    options: Any = Annotated[kind, tyro.conf.OmitArgPrefixes]  # type: ignore[valid-type]
+    job = make_dataclass("Job", [*own, ("every_run", options, field(default_factory=kind))])
+    job.__doc__ = recipe.__doc__
+    return job
+
+
+def _same(default: Any) -> Any:
+    return default
+
+
+def _parse(what: Any, prog: str, words: list[str]) -> Any:
+    import tyro
+
+    config = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(what, prog=prog, args=words, config=config)
+
+
+def _commands() -> Any:
+    import jax
+
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return import_module("eqprop.cli.commands")
+
+
+def _require(what: str, name: str, known: Collection[str]) -> None:
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    got = repr(name) if name else "none"
+    _fail(f"expected a {what}, one of {', '.join(known)}; got {got}.{hint}", 2)
+
+
 def spell_out() -> None:
     """Let streams that lack a character, as in a locale without Greek, show its number and go on."""
     for stream in (sys.stdout, sys.stderr):
@@ -110,6 +166,6 @@ def _as_line(message: object, *where: object, **line: object) -> str:
     return f"eqprop: warning: {message}\n"
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"eqprop: {message}", file=sys.stderr)
     raise SystemExit(code)

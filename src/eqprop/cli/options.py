@@ -1,23 +1,35 @@
-"""What the command can be asked to do, as frozen data."""
+"""What the command can be asked to do besides the arguments of a recipe, as frozen data."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from eqprop.training.hosts import Hosts
-from eqprop.training.recipe import Recipe
+from eqprop.training.rivals import RIVALS
 
-R = TypeVar("R", bound=Recipe)
+if TYPE_CHECKING:
+    Rival = str
+else:
+    Rival = Literal[tuple(RIVALS)]
+
+Precision = Literal["full", "tf32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
-class Train(Generic[R]):
-    """Train a recipe in a folder of its own, and audit its gradient at the end."""
+class Train:
+    """What every run has."""
 
-    recipe: R
-    name: tyro.conf.Suppress[str] = ""
+    estimator: Rival | None = None
+    """Learn the same model by another gradient: of implicit differentiation, of back-propagation through
+    the steps of the free phase (bptt) or a feed-forward pass (backprop), of other nudges."""
+    precision: Precision = "full"
+    """Float type in which phases relax, or tf32 products on GPUs that have them; gradients are full."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation accuracy; 0 never does."""
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
     out: Path | None = None
@@ -31,20 +43,22 @@ class Train(Generic[R]):
     """Also write TensorBoard logs (needs the extra `tensorboard`)."""
     devices: int = 0
     """Devices over which each batch is split; 0 is one, or all of them where several processes met."""
-    hosts: Hosts = field(default_factory=Hosts)
+    hosts: Annotated[Hosts, tyro.conf.arg(name="")] = field(default_factory=Hosts)
 
 
 @dataclass(frozen=True)
-class Audit(Generic[R]):
-    """Compare the recipe's gradient with the exact one, by parameter, and find the best nudge."""
+class Audit:
+    """What every audit has."""
 
-    recipe: R
-    name: tyro.conf.Suppress[str] = ""
-    data_dir: Path | None = None
-    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+    estimator: Rival | None = None
+    """Audit another gradient of the same model, as that of one-sided nudges."""
+    precision: Precision = "full"
+    """Float type in which phases relax, or tf32 products on GPUs that have them."""
     run: Path | None = None
     """Audit the best model of this run folder, by its own recipe but for the options given here;
     otherwise the recipe at initialisation."""
+    data_dir: Path | None = None
+    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
     out: Path = Path("audit")
     """Where the table and the plots go."""
     json: bool = False
@@ -62,15 +76,10 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class List:
-    """List recipes and experiments."""
-
-
-@dataclass(frozen=True)
 class Reproduce:
     """Run an experiment over its seeds and write <name>/result.json in the folder of the results."""
 
-    name: Annotated[str, tyro.conf.Positional] = ""
+    name: Annotated[str, tyro.conf.Positional]
     """Experiment, or a paper (oim) with all of its own; without one, those that exist are listed."""
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""

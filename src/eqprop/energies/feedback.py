@@ -28,7 +28,7 @@ from eqprop.energies.network import INPUT, Layer, Network
 from eqprop.energies.ops import Op, Scaled, is_homogeneous
 from eqprop.energies.units.interval import Box, Linear
 from eqprop.energies.units.oscillator import Oscillator
-from eqprop.energies.units.stiff import Stiff
+from eqprop.energies.units.stiff import Stiff, stiffness
 from eqprop.energies.units.unit import State, Unit
 
 
@@ -148,6 +148,16 @@ def _from_below(model: Model, feedback: float, caller: str) -> Network:
 def nudge_scale(feedback: float, layers: int) -> float:
     """``c_L`` of the last of so many layers."""
     return feedback ** (layers - 1)
+
+
+def is_shrunk(model: Model) -> bool:
+    """Whether `with_weak_feedback` keeps the model's upper layers small."""
+    return isinstance(model.cost, Enlarged) and model.cost.factor > 1
+
+
+def is_weak(model: Model) -> bool:
+    """Whether the states of upper layers are kept small, by either way but of oscillators."""
+    return is_shrunk(model) or any(stiffness(unit) < 1 for unit in model.energy.units.values())
 
 
 def _shrunk(name: str, unit: Unit, size: float) -> Unit:

@@ -132,8 +132,8 @@ def warn_of_answer(seen: Mapping[str, Any], when: str = "") -> None:
         _warn(
             f"{when}a nudge reached {row['nudge_reached']:.0%} of the layers on average, and the others "
             "learn nothing. Either its phase met the tolerance before, since the residual counts all "
-            "neurons, of which the answer is a small part: use a smaller tolerance, or 0 for nudged_steps "
-            "steps, or differences (--differences), whose tolerance is relative to the answer. Or the "
+            "neurons, of which the answer is a small part: use a smaller tolerance, or a number of "
+            "steps, or differences (DeltaPropagation), whose tolerance is relative to the answer. Or the "
             "nudge is lost in rounding: use a larger beta. Or whole layers lie at the ends of their "
             "interval: lower the gain."
         )

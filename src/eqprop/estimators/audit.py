@@ -105,8 +105,7 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
     """
     with jax.enable_x64(True):
         model, x, y = cast((model, x, y), np.dtype(np.float64))
-        blocks = eqx.filter_eval_shape(model.free, x[0]).blocks
-        solver = solver or (GradientDescent if blocks is None else Momentum)(1e-11, 5000)
+        solver = solver or _descent(model, x)
         reference = ImplicitDifferentiation(solver, tolerance=1e-10)
         found = estimate(model, x, y, reference, jax.random.key(0))
         free, adjoint = found.report.free, found.report.adjoint
@@ -120,6 +119,17 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
             "has no equilibrium gradient."
         )
     return found.gradient
+
+
+def _descent(model: Model, x: Array) -> Solver:
+    """A sharp solver of any energy that has a minimum to fall to."""
+    try:
+        blocks = eqx.filter_eval_shape(model.free, x[0]).blocks
+    except ValueError as error:  # a stationary point is no minimum
+        raise RuntimeError(
+            f"exact_gradient: expected an energy with a minimum, or a solver of one's own ({error})"
+        ) from error
+    return (GradientDescent if blocks is None else Momentum)(1e-11, 5000)
 
 
 @checked

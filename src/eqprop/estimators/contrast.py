@@ -69,6 +69,21 @@ class RandomSign(Contrast):
         return jnp.stack([jnp.zeros_like(beta), beta]), jnp.stack([-1 / beta, 1 / beta])
 
 
+class Rescaled(Contrast):
+    """Another contrast with all nudges ``factor`` times as large."""
+
+    contrast: Contrast
+    factor: float | Array
+
+    def draw(self, key: PRNGKeyArray) -> tuple[PerPhase, PerPhase]:
+        betas, coefficients = self.contrast.draw(key)
+        return betas * self.factor, coefficients / self.factor
+
+    @property
+    def opposed(self) -> bool:
+        return self.contrast.opposed
+
+
 @checked
 def finite_difference(betas: Sequence[float] | np.ndarray | Array) -> Fixed:
     """The derivative at 0 of the polynomial through the given nudges, which must differ.

@@ -40,7 +40,9 @@ from eqprop.estimators.backpropagation import rival_of
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.equilibrium import Phases
 from eqprop.estimators.estimator import Estimate, Estimator, Report, Rival, by_phase, mean_loss
+from eqprop.estimators.health import require_heard, require_minimum
 from eqprop.solvers import Info, Solver, lost_unless
+from eqprop.solvers.reduced import TF32, in_fewer_bits, refined, resolved
 from eqprop.solvers.relax import relax
 
 
@@ -223,6 +225,26 @@ class DeltaPropagation(Estimator):
         phases = Phases(estimate, free, jax.tree.map(jnp.add, origins, d))
         surrogate = Partial(difference_surrogate, betas, coefficients, origin, d)
         return with_own_gradient(given, phases, surrogate)
+
+    def check(self, model: Model, x: Batch, y: Batch) -> None:
+        require_minimum(model, self.contrast)
+        require_heard(model, self.contrast, (self.solver, self.nudged_solver or self.solver), True)
+
+    def reduced(self, precision: str) -> DeltaPropagation:
+        """Free phases are refined to their tolerance; differences are told apart by their own."""
+        nudged = self.nudged_solver or self.solver
+        if precision == TF32:
+            return dataclasses.replace(
+                self,
+                solver=in_fewer_bits(self.solver, precision),
+                nudged_solver=in_fewer_bits(nudged, precision),
+            )
+        return dataclasses.replace(
+            self,
+            solver=refined(self.solver, precision),
+            nudged_solver=resolved(nudged, precision),
+            dtype=precision,
+        )
 
     def rival(self) -> Rival:
         return rival_of(self.solver)

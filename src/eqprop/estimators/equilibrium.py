@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -40,8 +41,10 @@ from eqprop.estimators.estimator import (
     by_phase,
     mean_loss,
 )
+from eqprop.estimators.health import require_graded, require_heard, require_minimum
 from eqprop.estimators.holomorphic import require_holomorphic, require_smooth
 from eqprop.solvers import Info, Solver
+from eqprop.solvers.reduced import in_fewer_bits
 from eqprop.solvers.relax import relax
 
 NOISE = 1
@@ -154,6 +157,17 @@ class EquilibriumPropagation(Estimator):
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)
         surrogate = Partial(contrast_surrogate, betas, coefficients, states)
         return with_own_gradient(given, Phases(estimate, free, states), surrogate)
+
+    def check(self, model: Model, x: Batch, y: Batch) -> None:
+        require_graded(model)
+        require_minimum(model, self.contrast)
+        require_heard(model, self.contrast, (self.solver, self.nudged_solver or self.solver), False)
+
+    def reduced(self, precision: str) -> EquilibriumPropagation:
+        nudged = self.nudged_solver and in_fewer_bits(self.nudged_solver, precision)
+        return dataclasses.replace(
+            self, solver=in_fewer_bits(self.solver, precision), nudged_solver=nudged
+        )
 
     def rival(self) -> Rival:
         return rival_of(self.solver)

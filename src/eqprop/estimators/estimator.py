@@ -87,6 +87,21 @@ class Estimator(Checked):
         """Raise ``ValueError``, with its remedy, where this model cannot be learnt so; more than tracing a
         call tells."""
 
+    def by(self, other: Callable[[Estimator], Estimator]) -> Estimator:
+        """What ``other`` makes of this estimator; a wrapper hands on the estimator inside."""
+        return other(self)
+
+    def inside(self, model: Model) -> tuple[Estimator, Model]:
+        """The estimator that runs, and the model as it meets it: those that a wrapper wraps."""
+        return self, model
+
+    def reduced(self, precision: str) -> Estimator:
+        """The same with phases in ``bfloat16`` or ``float16``, or by ``tf32`` products."""
+        raise ValueError(
+            f"precision: expected an estimator whose phases relax, as EquilibriumPropagation, for "
+            f"{precision}, got {type(self).__name__}; leave it full."
+        )
+
     def rival(self) -> Rival:
         """The exact gradient that an audit compares with. ``RuntimeError`` where there is none."""
         return Rival("implicit differentiation")

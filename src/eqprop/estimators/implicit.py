@@ -20,6 +20,7 @@ from eqprop.estimators.estimator import (
     Report,
     mean_loss,
 )
+from eqprop.estimators.health import require_sweeps
 from eqprop.solvers import Solver, check_tolerance
 from eqprop.solvers.relax import krylov, relax, work
 
@@ -57,6 +58,9 @@ class ImplicitDifferentiation(Estimator):
         gradient = eqx.filter_grad(lagrangian)(model)
         value, report = mean_loss(model, free, y), Report(info, None, defects)
         return with_own_gradient(given, Estimate(value, gradient, free, report), surrogate)
+
+    def check(self, model: Model, x: Batch, y: Batch) -> None:
+        require_sweeps(model, self.solver)
 
 
 def _lagrangian(states: State, multipliers: State, model: Model, x: Batch, y: Batch) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
@@ -43,6 +45,18 @@ class WarmStart(Estimator):
 
     def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
         return self.learner.forecast(model, x, y, key)
+
+    def check(self, model: Model, x: Batch, y: Batch) -> None:
+        self.learner.check(model, x, y)
+
+    def by(self, other: Callable[[Estimator], Estimator]) -> Estimator:
+        return self.learner.by(other)
+
+    def inside(self, model: Model) -> tuple[Estimator, Model]:
+        return self.learner.inside(model)
+
+    def reduced(self, precision: str) -> WarmStart:
+        return WarmStart(self.learner.reduced(precision), self.nudged)
 
     def rival(self) -> Rival:
         return self.learner.rival()

@@ -5,12 +5,12 @@ from eqprop.hardware.faults import Detuned, Stuck, detuned, stuck
 from eqprop.hardware.grid import Ranges, to_circle, to_grid
 from eqprop.hardware.instance import Instance
 from eqprop.hardware.machine import gradient_from_phases, programmed, read_back
+from eqprop.hardware.on_device import Programmed
 from eqprop.hardware.program import (
     Asymmetry,
     Limit,
     Mismatch,
     Program,
-    Programmed,
     Programs,
     Quantise,
     couplings,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -17,15 +17,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop._arguments import Checked, checked
-from eqprop.energies.model import Batch, Model
+from eqprop.energies.model import Model
 from eqprop.energies.network import INPUT, Edge, Network
 from eqprop.energies.ops import Lateral, Op
 from eqprop.energies.parameters import parameter_names
-from eqprop.energies.units.unit import State
-from eqprop.estimators.equilibrium import EquilibriumPropagation
-from eqprop.estimators.estimator import Estimate, Estimator, Rival
 from eqprop.hardware.grid import Ranges, check_bits, check_limit, ranges, to_grid
-from eqprop.solvers.relax import Forecast
 
 Where = Callable[[str], bool]
 
@@ -192,53 +188,6 @@ class TwoWay(eqx.Module):
     def __call__(self, u: Array) -> Array:
         back = self.back(u)
         return back + jax.lax.stop_gradient(self.there(u) - back)
-
-
-class Programmed(Estimator):
-    """An estimator on the device: states and gradient come from ``program(model)``, and the gradient is
-    handed to the parameters that were given."""
-
-    estimator: Estimator
-    program: Program
-
-    @checked
-    def __call__(
-        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
-    ) -> Estimate:
-        given, rest = eqx.partition(model, eqx.is_inexact_array)
-
-        def values(given: PyTree) -> PyTree:
-            return eqx.filter(self.program(eqx.combine(given, rest)), eqx.is_inexact_array)
-
-        _, pull_back = jax.vjp(values, given)
-        device = self.program(model)
-        if one_way(device) and not isinstance(self.estimator, EquilibriumPropagation):
-            raise ValueError(
-                "Programmed: expected EquilibriumPropagation on a device of asymmetric couplings, got "
-                f"{type(self.estimator).__name__}, which differentiates an energy that is not there."
-            )
-        estimate = self.estimator(device, x, y, state, key)
-        gradient = eqx.filter(estimate.gradient, eqx.is_inexact_array)
-        return estimate._replace(gradient=pull_back(gradient)[0])
-
-    def start(self, model: Model, x: Batch, last: State | None = None) -> State:
-        return self.estimator.start(model, x, last)
-
-    def scores(self, model: Model, state: State) -> Array:
-        return self.estimator.scores(model, state)
-
-    def forecast(self, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
-        return self.estimator.forecast(self.program(model), x, y, key)
-
-    def check(self, model: Model, x: Batch, y: Batch) -> None:
-        self.estimator.check(self.program(model), x, y)
-
-    def rival(self) -> Rival:
-        name, exact = self.estimator.rival()
-        return Rival(name, None if exact is None else Programmed(exact, self.program))
-
-    def examine(self, model: Model, x: Batch, y: Batch) -> dict[str, Any]:
-        return self.estimator.examine(self.program(model), x, y)
 
 
 def one_way(model: Model) -> bool:

@@ -15,7 +15,7 @@ from eqprop.energies.model import Batch, Model, require_examples
 from eqprop.energies.ops import freeze
 from eqprop.energies.slopes import require_slopes
 from eqprop.energies.units.unit import State
-from eqprop.estimators.estimator import Estimate, Estimator, Report, mean_loss
+from eqprop.estimators.estimator import Estimate, Estimator, Report, Rival, mean_loss
 from eqprop.lagrangian.curvature import second_variation, solve_refined
 from eqprop.lagrangian.stationary import PATH, Extremal
 from eqprop.solvers import Solver
@@ -49,6 +49,9 @@ class Adjoint(Estimator):
         gradient = eqx.filter_grad(lambda model: surrogate(model, x, y))(model)
         value, report = mean_loss(model, free, y), Report(info, None, defects)
         return with_own_gradient(given, Estimate(value, gradient, free, report), surrogate)
+
+    def rival(self) -> Rival:
+        raise RuntimeError("Adjoint: its gradient is the exact one at the stationary path.")
 
 
 @adjoint.register

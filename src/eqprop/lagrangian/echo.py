@@ -27,7 +27,7 @@ from jax import lax
 from jaxtyping import Array, PyTree
 
 from eqprop._arguments import Checked, checked
-from eqprop.lagrangian.hamiltonian import Hamiltonian, PhasePoint, check, unroll
+from eqprop.lagrangian.hamiltonian import Hamiltonian, PhasePoint, check, unless, unroll
 from eqprop.lagrangian.warn import warn_if
 
 
@@ -213,7 +213,8 @@ def _(
     (q, p), gain, total = carry
     missed = _missed(response.place(q), -response.place(p), start, end)
     warn_if((missed > MISSED) & (missed <= ASTRAY), ROUGH)
-    q = eqx.error_if(q, ~(missed <= ASTRAY), LOST)
+    parts = (q, p, total, by_input)
+    q, p, total, by_input = unless(parts, [(~(missed <= ASTRAY), LOST)])
     return total, (-response.difference(p) / gain, -response.difference(q) / gain), by_input
 
 

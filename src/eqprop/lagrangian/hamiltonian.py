@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -15,6 +17,8 @@ from jaxtyping import Array
 from eqprop._arguments import Checked, checked
 
 PhasePoint = tuple[Array, Array]
+
+T = TypeVar("T")
 
 ROUNDS = 12
 
@@ -82,24 +86,35 @@ def unroll(
         return (q, p), q
 
     (q, p), positions = lax.scan(step, start, inputs)
+    faults = [(~jnp.all(jnp.isfinite(q)), UNBOUNDED)]
     if len(inputs):
         still = lax.stop_gradient(eqx.filter((hamiltonian, q, inputs[-1]), eqx.is_array))
         frozen, at, u = eqx.combine(still, (hamiltonian, q, inputs[-1]))
-        q = eqx.error_if(
-            q,
-            dt * dt * frozen.fastest(at, u) >= 4.0,
-            "evolve: expected a time step within the limit of stability, omega dt < 2 for the fastest "
-            "frequency where the path ends, got a longer one; take a smaller dt or, of a layer of "
-            "oscillators, smaller rates or a smaller learning rate for them.",
-        )
-    q = eqx.error_if(
-        q,
-        ~jnp.all(jnp.isfinite(q)),
-        "evolve: expected a finite path, got one that grew without bound, or starts, inputs or parameters "
-        "that are not finite; take a smaller time step dt (leapfrog needs omega dt < 2 for the fastest "
-        "frequency), or a potential that confines.",
-    )
+        faults.insert(0, (dt * dt * frozen.fastest(at, u) >= 4.0, TOO_LONG))
+    (q, p), positions = unless(((q, p), positions), faults)
     return (q, p), positions
+
+
+def unless(tree: T, faults: Sequence[tuple[Array, str]]) -> T:
+    """``tree``, of which any part that is asked for raises where there is a fault: each adds a zero that
+    is checked, so that the others need not be kept."""
+    zero = jnp.zeros(())
+    for fault, message in faults:
+        zero = eqx.error_if(zero, fault, message)
+    return jax.tree.map(lambda part: part + zero.astype(part.dtype), tree)
+
+
+TOO_LONG = (
+    "evolve: expected a time step within the limit of stability, omega dt < 2 for the fastest frequency "
+    "where the path ends, got a longer one; take a smaller dt or, of a layer of oscillators, smaller rates "
+    "or a smaller learning rate for them."
+)
+
+UNBOUNDED = (
+    "evolve: expected a finite path, got one that grew without bound, or starts, inputs or parameters that "
+    "are not finite; take a smaller time step dt (leapfrog needs omega dt < 2 for the fastest frequency), "
+    "or a potential that confines."
+)
 
 
 def check(start: PhasePoint, inputs: Array, dt: float, damping: float | Array) -> float:

@@ -46,16 +46,10 @@ def home(name: str) -> Path:
 
 
 def resized(study: Study, **given: int) -> Study:
-    """The study under a name of its own, its recipe with the ``given`` numbers that are not 0."""
+    """The study under a name of its own, its recipes with the ``given`` numbers that are not 0."""
     changes = {name: value for name, value in given.items() if value}
     if not changes:
         return study
-    recipe = getattr(study, "recipe", None)
-    if lacking := [name for name in changes if not hasattr(recipe, name)]:
-        raise ValueError(
-            f"{study.name}: expected an experiment whose recipe has {', '.join(lacking)}, such as "
-            "hopfield-resnet-cifar-10; leave these options out."
-        )
     name = study.name + "".join(f"--{name}-{value}" for name, value in changes.items())
-    assert dataclasses.is_dataclass(study) and not isinstance(study, type)
-    return dataclasses.replace(study, name=name, recipe=dataclasses.replace(recipe, **changes))
+    changed = study.each(lambda call: call.resized(**changes))
+    return dataclasses.replace(changed, name=name)

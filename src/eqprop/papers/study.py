@@ -4,96 +4,111 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
+from eqprop.papers.call import Call
+from eqprop.training.figures import plots
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import AnyPath, write_json
-from eqprop.training.recipe import Recipe
-from eqprop.training.recipe_fit import fit
-from eqprop.training.recipes import to_config
-from eqprop.training.results import read_result
-from eqprop.training.runs import require_same
+from eqprop.training.fit import fit
 from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import TrainingBar, tell
-
-
-@runtime_checkable
-class Study(Protocol):
-    """What `eqprop reproduce` runs."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    @property
-    def about(self) -> str:
-        """What it does, in a line."""
-
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run it, or what is left of it, and write ``<out>/<name>/result.json``."""
-
+from eqprop.training.terminal import tell
+from eqprop.training.trained import Run
 
 RUNS = Path("runs")
-
-QUICK = 2000
 
 CLEARED_EVERY = 32
 
 _runs = itertools.count(1)
 
 
+class Asked(NamedTuple):
+    """What a study is run with: its name on this occasion, where it writes, where the data lie, and
+    whether it is a quick trial."""
+
+    name: str
+    folder: Path
+    data_dir: AnyPath | None
+    quick: bool
+
+    def save(self, name: str, figure: Figure) -> None:
+        """A figure beside the result."""
+        tell(f"  {plots.save(figure, self.folder / f'{name}.png')}")
+
+
 @dataclass(frozen=True)
-class Experiment:
-    """A recipe trained once for each seed."""
+class Study:
+    """What `eqprop reproduce` runs."""
 
     name: str
     about: str
-    recipe: Recipe
-    seeds: tuple[int, ...] = (0, 1, 2)
+
+    @abstractmethod
+    def results(self, asked: Asked) -> dict[str, Any]:
+        """Run it, or what is left of it, save its figures, and say what was found."""
+
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        """What a reader wants to know first, in lines."""
+        return []
+
+    def each(self, change: Callable[[Call], Call]) -> Study:
+        """The study with every recipe changed. ``ValueError`` where it has none."""
+        raise ValueError(
+            f"{self.name}: expected an experiment of recipes, such as hopfield-resnet-cifar-10; leave the "
+            "options that change them out."
+        )
 
     def reproduce(
         self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
     ) -> dict[str, Any]:
-        """Train every seed, resuming whatever was begun, draw its figures unless it is a quick trial, and
-        write ``<out>/<name>/result.json``."""
-        about, seeds = surroundings(), self.seeds[:1] if quick else self.seeds
-        name, recipe = in_short(self.name, self.recipe, quick)
-        results = [
-            train_seed(name, dataclasses.replace(recipe, seed=seed), data_dir, not quick)
-            for seed in seeds
+        """Run it, or what is left of it, and write ``<out>/<name>/result.json``."""
+        about, began = surroundings(), time.perf_counter()
+        name = f"{self.name}-quick" if quick else self.name
+        asked = Asked(name, Path(out) / name, data_dir, quick)
+        head = {"name": name, "command": command(self.name, quick)}
+        found = self.results(asked)
+        took = {"seconds": time.perf_counter() - began}
+        result = head | took | found | about
+        path = write_json(asked.folder / "result.json", result)
+        for line in self.summary(result):
+            tell(line)
+        tell(f"{name}: {path}")
+        return result
+
+
+@dataclass(frozen=True)
+class Experiment(Study):
+    """A recipe trained once for each seed."""
+
+    call: Call
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def results(self, asked: Asked) -> dict[str, Any]:
+        """Train every seed, resuming whatever was begun; figures are drawn of all but quick trials."""
+        seeds = self.seeds[:1] if asked.quick else self.seeds
+        runs = [train_seed(asked.name, self.call, seed, asked) for seed in seeds]
+        for run in runs:
+            if not asked.quick and run.folder and not (run.folder / "learning.png").exists():
+                draw_run(run.folder, asked.data_dir)
+        results = [run.result for run in runs]
+        return {**over_seeds(results), "seeds": list(seeds), "runs": results}
+
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        return [
+            f"{found['name']}: test error {spoken(found['test_error_percent'], found['seeds'])}"
         ]
-        for folder in (folder_of(name, seed) for seed in seeds):
-            if not quick and not (folder / "learning.png").exists():
-                draw_run(folder, data_dir)
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "test_error_percent": mean_and_std(
-                [result["test_error_percent"] for result in results]
-            ),
-            "seeds": list(seeds),
-            "seconds": {"mean": np.mean([result["seconds"] for result in results])},
-            "runs": results,
-            **about,
-        }
-        return written(Path(out) / name, summary, summary["test_error_percent"])
 
-
-def in_short(name: str, recipe: Recipe, quick: bool) -> tuple[str, Recipe]:
-    if not quick:
-        return name, recipe
-    held_out = min(recipe.validation, QUICK)
-    fewer: dict[str, Any] = {"epochs": 1, "examples": QUICK, "validation": held_out}
-    short = dataclasses.replace(recipe, **fewer, **recipe.smaller)
-    return f"{name}-quick", short
+    def each(self, change: Callable[[Call], Call]) -> Study:
+        return dataclasses.replace(self, call=change(self.call))
 
 
 def command(name: str, quick: bool) -> str:
@@ -108,40 +123,43 @@ def mean_and_std(values: Sequence[float]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=int(several)))}
 
 
-def over_seeds(percent: Mapping[str, float], seeds: int) -> str:
+def over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Test error and seconds of the runs of one recipe."""
+    return {
+        "test_error_percent": mean_and_std([one["test_error_percent"] for one in results]),
+        "seconds": {"mean": float(np.mean([one["seconds"] for one in results]))},
+    }
+
+
+def spoken(percent: Mapping[str, float], seeds: Sequence[int]) -> str:
     """A mean with its deviation, where there is one."""
-    if seeds == 1:
+    if len(seeds) == 1:
         return f"{percent['mean']:.2f} % (one seed)"
-    return f"{percent['mean']:.2f} ± {percent['std']:.2f} % over {seeds} seeds"
-
-
-def written(folder: Path, summary: dict[str, Any], error: dict[str, float]) -> dict[str, Any]:
-    path = write_json(folder / "result.json", summary)
-    tell(f"{summary['name']}: test error {over_seeds(error, len(summary['seeds']))}; {path}")
-    return summary
+    return f"{percent['mean']:.2f} ± {percent['std']:.2f} % over {len(seeds)} seeds"
 
 
 def folder_of(name: str, seed: int) -> Path:
     return RUNS / name / f"seed-{seed}"
 
 
-def train_seed(
-    name: str, recipe: Recipe, data_dir: AnyPath | None, audited: bool = True
-) -> dict[str, Any]:
-    """Train one seed, or go on, or read what it gave; ``audited`` as in `recipe_fit.fit`."""
-    folder = folder_of(name, recipe.seed)
-    finished = folder / "result.json"
-    if finished.exists():
-        require_same(folder, to_config(name, recipe))
-        result = read_result(finished)
-        tell(
-            f"{name} seed {recipe.seed}: finished before, at commit {result['commit']}, in {folder}"
-        )
-        return result
-    tell(f"{name} seed {recipe.seed} in {folder}")
-    with TrainingBar(recipe.epochs, recipe.fixed_steps) as bar:
-        begun = (folder / "config.json").exists()
-        result = fit(name, recipe, folder, data_dir, begun, bar.step, bar.epoch, audited=audited)
+def train_seed(label: str, call: Call, seed: int, asked: Asked) -> Run:
+    """Train one seed, or go on, or read what it gave; a quick trial without audits."""
+    folder, one = folder_of(label, seed), call.but(seed=seed)
+    finished = (folder / "result.json").exists()
+    training = one.in_short() if asked.quick else one.training()
+    if not finished:
+        tell(f"{label} seed {seed} in {folder}")
+    run = fit(
+        training,
+        folder,
+        resume=True,
+        data_dir=asked.data_dir,
+        audit=not asked.quick,
+        about={"name": label, **one.told()},
+    )
+    if finished:
+        commit = run.result["commit"]
+        tell(f"{label} seed {seed}: finished before, at commit {commit}, in {folder}")
     if next(_runs) % CLEARED_EVERY == 0:
         jax.clear_caches()  # a process may map only so many compiled programs
-    return result
+    return run

@@ -15,9 +15,6 @@ Section = Callable[[], list[str]]
 
 HERE = Path(__file__).parent
 
-UNSETTLED = ("bptt", "backprop", "spiking", "surrogate")
-"""Estimators whose phases take a fixed number of steps."""
-
 
 def results(paper: str) -> Path:
     """The folder of a paper's results, which a checkout has and a wheel has not."""
@@ -118,7 +115,7 @@ def trained(paper: str) -> list[str]:
 
 def _trained(result: Result) -> tuple[object, ...]:
     runs, count = result["runs"], len(result["seeds"])
-    recipe = runs[0]["recipe"]
+    recipe = runs[0]["arguments"]
     inner = recipe.get("hidden") or recipe.get("channels")
     kind = "dense" if "hidden" in recipe else "conv"
     longest = max(run["seconds"] for run in runs)
@@ -129,17 +126,18 @@ def _trained(result: Result) -> tuple[object, ...]:
         count,
         recipe["epochs"],
         f"{result['seconds']['mean']:.0f} ({longest:.0f})",
-        how_settled([run["relaxation"] for run in runs], recipe),
+        how_settled(runs),
     )
 
 
-def how_settled(relaxations: Sequence[Mapping[str, Any]], recipe: Result) -> str:
+def how_settled(runs: Sequence[Result]) -> str:
     """The smallest share of examples that settled; of chains, the largest drift, where all have one."""
-    if recipe["estimator"] == "thermal":
+    relaxations = [run["relaxation"] for run in runs]
+    if any("drift" in one for one in relaxations):
         drifts = [one["drift"] for one in relaxations if one.get("drift") is not None]
         known = len(drifts) == len(relaxations)
         return f"drift {max(drifts):.2f}" if known else "drift unknown"
-    if recipe["estimator"] in UNSETTLED or not recipe["tolerance"]:
+    if runs[0]["fixed_steps"]:
         return "fixed steps"
     shares = [
         one.get(f"{phase}_converged", 1.0) for one in relaxations for phase in ("free", "nudged")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +14,10 @@ from eqprop._arguments import FloatType
 from eqprop.energies.energy import Clamped
 from eqprop.energies.ops import cast
 from eqprop.energies.units.unit import State
+from eqprop.solvers.refined import Refined
 from eqprop.solvers.solver import Info, Iterative, Solver, report
+
+TF32 = "tf32"
 
 
 class Reduced(Solver):
@@ -58,3 +62,51 @@ class MatmulPrecision(Solver):
         with jax.default_matmul_precision(self.precision):
             found, info = self.solver.settle(phase, state, key)
         return found, report(phase, found, info.steps, self.solver.tolerance)
+
+
+def in_fewer_bits(solver: Solver, precision: str) -> Solver:
+    """``solver`` in ``bfloat16`` or ``float16``, or with ``tf32`` products. ``ValueError`` for a tolerance
+    that the type does not resolve."""
+    inner = _iterative(solver, precision)
+    if precision == TF32:
+        return MatmulPrecision(inner)
+    least = _least_tolerance(precision)
+    if inner.tolerance is not None and inner.tolerance < least:
+        raise ValueError(
+            f"tolerance: expected at least {least:.2g} for loops in {precision}, or a number of steps, got "
+            f"{inner.tolerance}; or use differences, which refine to it."
+        )
+    return Reduced(inner, precision)
+
+
+def refined(solver: Solver, precision: str) -> Refined:
+    """Rounds of ``solver`` in fewer bits, until its own tolerance is met."""
+    inner = _iterative(solver, precision)
+    if inner.tolerance is None:
+        raise ValueError(
+            f"tolerance: expected a number > 0 with differences in {precision}, whose rounds go on until "
+            "it is met, got a number of steps."
+        )
+    return Refined(resolved(inner, precision), inner.tolerance, dtype=precision)
+
+
+def resolved(solver: Solver, precision: str) -> Iterative[Any]:
+    """``solver`` at its tolerance, or at the least that the type resolves."""
+    inner = _iterative(solver, precision)
+    if inner.tolerance is None:
+        return inner
+    change: Any = {"tolerance": max(inner.tolerance, _least_tolerance(precision))}
+    return dataclasses.replace(inner, **change)
+
+
+def _iterative(solver: Solver, precision: str) -> Iterative[Any]:
+    if not isinstance(solver, Iterative):
+        raise ValueError(
+            f"precision: expected an iterative solver for {precision}, got {type(solver).__name__}; leave "
+            "it full."
+        )
+    return solver
+
+
+def _least_tolerance(precision: str) -> float:
+    return 4 * float(jnp.finfo(precision).eps)

@@ -24,6 +24,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from eqprop._arguments import checked
 from eqprop.energies.derivatives import stopped, with_own_gradient
+from eqprop.energies.feedback import is_weak
 from eqprop.energies.model import Batch, Model, require_examples
 from eqprop.energies.ops import freeze
 from eqprop.energies.slopes import require_parameters
@@ -92,6 +93,11 @@ class Thermal(Estimator):
     def check(self, model: Model, x: Batch, y: Batch) -> None:
         """Raise ``ValueError``, with its remedy, where the phases of this model cannot be had: what a call
         does first. Under ``jit``, of the model's form alone."""
+        if is_weak(model):
+            raise ValueError(
+                "Thermal: expected a feedback of 1, since noise would drown the answers of the first "
+                "layers; build the model without with_weak_feedback or with_stiff_layers."
+            )
         least, _ = extremes(self.rule.betas, x.dtype)
         self.source.check(model, x, y, self.rule.betas)
         self.reading.check(model.nudged(x[0], y[0], least), model.energy.rest(x.dtype))

@@ -55,10 +55,19 @@ class Examples(NamedTuple):
     def batch(self, x: Array, y: Array, shape: tuple[int, ...] | None) -> tuple[Array, Array]:
         x = x.astype(jnp.result_type(float)) / self.scale
         x = (x - jnp.asarray(self.mean, x.dtype)) / jnp.asarray(self.std, x.dtype)
-        x = x if shape is None else x.reshape(-1, *shape)
+        x = x if shape is None else x.reshape(-1, *_shape(x, shape))
         if not self.classes:
             return x, y.astype(x.dtype)
         return x, jax.nn.one_hot(y, self.classes, dtype=x.dtype)
+
+
+def _shape(x: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if math.prod(x.shape[1:]) != math.prod(shape):
+        raise ValueError(
+            f"examples: expected shape {shape}, the model's input, or as many values, got {x.shape[1:]}; "
+            "take other data, or a model for these."
+        )
+    return shape
 
 
 class TrainState(NamedTuple):

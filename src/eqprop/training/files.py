@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -113,31 +114,40 @@ def dumps(content: Mapping[str, Any] | list[dict[str, Any]]) -> str:
 
 def write_text(path: AnyPath, text: str) -> Path:
     """Write a file whole or not at all."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+@contextmanager
+def written_whole(path: AnyPath) -> Iterator[Path]:
+    """A file to write in the place of ``path``, which appears when it is whole, and never else; an older
+    one stays till then. Folders are made. ``OSError`` that says where, why and what to do."""
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
+            yield part
+            with part.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
         cannot_write(path, error)
-    return path
 
 
 def cannot_write(path: Path, error: OSError) -> NoReturn:
     """Raise ``OSError`` that says where, why and what to do."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "free some space" if full else "make it writable"
-    raise OSError(
+    told = OSError(
         f"Cannot write {path}: {error.strerror or error}; {remedy} and --resume, or choose another folder "
         "with --out."
-    ) from error
+    )
+    told.errno = error.errno
+    raise told from error
 
 
 def require_writable(folder: Path) -> None:

@@ -34,7 +34,8 @@ from eqprop.training.epoch import (
 from eqprop.training.examined import audited
 from eqprop.training.files import AnyPath, read_json
 from eqprop.training.hosts import from_first, in_all, is_first, require_agreement
-from eqprop.training.precision import warn_of_rounding
+from eqprop.training.results import read_result
+from eqprop.training.rounding import warn_of_rounding
 from eqprop.training.runs import Folder, Nowhere, require_same
 from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import TrainingBar
@@ -42,6 +43,12 @@ from eqprop.training.trained import Run, Trained, load
 from eqprop.training.training import Prepared, Training, batch_of, prepare
 
 SHUFFLES, AUDITED = 1, 32
+NOT_AUDITED: dict[str, Any] = {
+    "audit": [],
+    "not_audited": "not asked for",
+    "mixing": [],
+    "spikes": None,
+}
 WATCHED = ("loss", "gradient_norm")
 FOLLOWED = (
     *("free_", "nudged_", "first_", "last_", "objective", "divergence", "displacement_snr"),
@@ -85,7 +92,7 @@ def fit(
     require_agreement("training", (config, resume))
     if resume and place is not None and from_first((place / "result.json").exists):
         from_first(lambda: require_same(place, config))
-        finished = from_first(lambda: read_json(place / "result.json"))
+        finished = from_first(lambda: read_result(place / "result.json"))
         asked = from_first(lambda: read_json(place / "config.json"))["epochs"]
         done = asked if finished.get("stopped") else finished["epochs"]
         if done >= training.epochs:
@@ -118,9 +125,10 @@ def _try_out(training: Training, data: Prepared) -> None:
         raise DivergedError(
             f"Training cannot begin: expected finite numbers, got others in {lost}."
         )
-    warn_if_rising(getattr(estimator, "solver", None), model, x)
+    inner, met = estimator.inside(model)
+    warn_if_rising(getattr(inner, "solver", None), met, x)
     estimator.check(model, x, y)
-    warn_of_rounding(estimator, model, x, y)
+    warn_of_rounding(inner, met, x, y)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
 
 
@@ -180,7 +188,8 @@ def _conclude(
     estimator, rows = training.estimator, run.rows()
     best: Model = data.devices.fetch(end.best_model)
     x, y = batch_of(data.validation, best, AUDITED)
-    warn_if_rising(getattr(estimator, "solver", None), best, x)
+    inner, met = estimator.inside(best)
+    warn_if_rising(getattr(inner, "solver", None), met, x)
     shared = data.devices.place(best)
     validation = evaluate(shared, data.validation, estimator)
     tests = _tests(estimator, shared, data, training.test_seeds)
@@ -194,9 +203,10 @@ def _conclude(
         "epochs": len(rows),
         "seconds": rows[-1]["seconds"],
         "relaxation": _relaxation(rows, tests[0]),
-        **(audited(estimator, best, x, y) if audit else {"not_audited": "not asked for"}),
+        **(audited(estimator, best, x, y) if audit else NOT_AUDITED),
         "seed": training.seed,
         "devices": data.devices.count,
+        "fixed_steps": training.fixed_steps,
         **facts,
     }
     kept = run.finish(result)

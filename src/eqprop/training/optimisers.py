@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
 import optax
 from jaxtyping import PyTree
 
-from eqprop._arguments import Checked, NotNegative, Positive
+from eqprop._arguments import Bound, Checked, Count, NotNegative, Positive, Whole
 from eqprop.energies.model import Model
 from eqprop.energies.parameters import parameter_names
 from eqprop.hardware import Ranges, on_grid
@@ -21,60 +20,54 @@ from eqprop.training.epoch import scale_layers
 WRITES = 2
 
 
-@dataclass(frozen=True)
-class Adam:
+class Adam(Checked):
     """Adam with Optax's usual moments (Kingma and Ba 2015)."""
 
     def transform(self) -> optax.GradientTransformation:
         return optax.scale_by_adam()
 
 
-@dataclass(frozen=True)
-class SgdMomentum:
+class SgdMomentum(Checked):
     """``m <- decay m + g``; Nesterov's looks one step ahead."""
 
-    decay: float = 0.9
+    decay: Annotated[NotNegative, Bound("<", 1)] = 0.9
     nesterov: bool = True
 
     def transform(self) -> optax.GradientTransformation:
         return optax.trace(self.decay, nesterov=self.nesterov)
 
 
-@dataclass(frozen=True)
-class Sgd:
+class Sgd(Checked):
     """The gradient as it is."""
 
     def transform(self) -> optax.GradientTransformation:
         return optax.identity()
 
 
-@dataclass(frozen=True)
-class Cosine:
+class Cosine(Checked):
     """From the learning rate down to ``end`` at the last step."""
 
-    end: float = 0.0
+    end: NotNegative = 0.0
 
     def schedule(self, rate: float, steps: int) -> optax.Schedule:
         return optax.cosine_decay_schedule(rate, steps, self.end / rate)
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(Checked):
     """The learning rate as it is."""
 
     def schedule(self, rate: float, steps: int) -> optax.Schedule:
         return optax.constant_schedule(rate)
 
 
-@dataclass(frozen=True)
-class Writing:
+class Writing(Checked):
     """Updates rounded to a device's ``2^bits`` levels in place of floating-point parameters beside it;
     ``stochastic`` rounds up or down at random, by ``seed``, so that small updates count on average."""
 
-    bits: int
+    bits: Count
     ranges: Ranges
     stochastic: bool = False
-    seed: int = 0
+    seed: Annotated[Whole, Bound("<", 2**32)] = 0
 
     def transform(self) -> optax.GradientTransformation:
         key = jax.random.fold_in(jax.random.key(self.seed), WRITES)

@@ -8,42 +8,55 @@ import time
 import equinox as eqx
 import jax
 
+from eqprop.energies.model import Model
 from eqprop.energies.network import INPUT, Network
 from eqprop.energies.ops import Conv, Dense, Scaled
-from eqprop.solvers import Blockwise
+from eqprop.estimators.estimator import Estimator
+from eqprop.solvers import Blockwise, Iterative
 from eqprop.solvers.relax import relax
-from eqprop.training.data.datasets import Dataset, load_dataset
 from eqprop.training.epoch import epoch_length
 from eqprop.training.files import AnyPath
-from eqprop.training.recipe import Recipe
-from eqprop.training.vision import VisionRecipe
+from eqprop.training.training import Training, batch_of, prepare
 
 SWEEPS, FORWARD_AND_BACK = 10, 3
 
 
-def longest(recipe: VisionRecipe, data: Dataset) -> float:
+def predicted(training: Training, data_dir: AnyPath | None) -> float | None:
     """Seconds of a run none of whose phases settles before its last step, from the time of a few sweeps
-    now; two nudged phases, and an evaluation of the validation images every epoch."""
-    model = recipe.build(data)
-    x = jax.random.uniform(jax.random.key(0), (recipe.batch_size, *data.image_shape))
+    now, with an evaluation of the validation examples every epoch; of phases without steps, nothing."""
+    estimator, model = training.estimator.inside(training.model)
+    solver = getattr(estimator, "solver", None)
+    if not isinstance(solver, Iterative) or not isinstance(model.energy, Network):
+        return None
+    data = prepare(training, data_dir)
+    x, _ = batch_of(data.train, model, training.batch_size)
+    calls, length = epoch_length(len(data.train.y), training.batch_size)
+    evaluated = len(data.validation.y) / training.batch_size * solver.max_steps
+    sweeps = calls * length * _sweeps(estimator, solver) + evaluated
+    return _sweep(model, x) * training.epochs * sweeps
+
+
+def _sweeps(estimator: Estimator, solver: Iterative) -> int:
+    """Of one training step, at most."""
+    contrast = getattr(estimator, "contrast", None)
+    if contrast is None:
+        return FORWARD_AND_BACK * solver.max_steps
+    phases = len(contrast.draw(jax.random.key(0))[0])
+    nudged = getattr(estimator, "nudged_solver", None) or solver
+    return solver.max_steps + phases * nudged.max_steps
+
+
+def _sweep(model: Model, x: jax.Array) -> float:
+    """Seconds of one sweep of a batch."""
 
     @eqx.filter_jit
-    def sweep(model, x):
+    def sweep(model: Model, x: jax.Array):
         return relax(model, x, model.rest(x), Blockwise(None, SWEEPS))[0]
 
     jax.block_until_ready(sweep(model, x))
     began = time.perf_counter()
     jax.block_until_ready(sweep(model, x))
-    a_sweep = (time.perf_counter() - began) / SWEEPS
-    held_out = recipe.validation
-    calls, length = epoch_length(recipe.examples or len(data.train.y) - held_out, recipe.batch_size)
-    free, nudged = recipe.max_steps, recipe.nudged_steps or recipe.max_steps
-    if recipe.estimator == "backprop":
-        training, evaluating = FORWARD_AND_BACK, 1
-    else:
-        training, evaluating = free + 2 * nudged, free
-    sweeps = calls * length * training + held_out / recipe.batch_size * evaluating
-    return a_sweep * recipe.epochs * sweeps
+    return (time.perf_counter() - began) / SWEEPS
 
 
 def sweep_flops(network: Network) -> int:
@@ -60,10 +73,3 @@ def sweep_flops(network: Network) -> int:
             weight = op.weight if isinstance(op, Dense) else op.kernel
             products += weight.size * math.prod(network.shapes[edge.target][:-1])
     return 4 * products
-
-
-def predicted(recipe: Recipe, data_dir: AnyPath | None) -> float | None:
-    """`longest` of the recipe with its data; of other kinds of recipe, nothing."""
-    if not isinstance(recipe, VisionRecipe):
-        return None
-    return longest(recipe, recipe.framed(load_dataset(recipe.data, data_dir)))

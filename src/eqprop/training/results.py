@@ -17,9 +17,12 @@ RESULT: dict[str, Any] = {
     "test_accuracy": float,
     "test_error_percent": float,
     "validation_accuracy": float,
+    "test_loss": float,
+    "validation_loss": float,
     "best_epoch": int,
     "epochs": int,
     "seconds": float,
+    "stopped": bool,
     "relaxation": Mapping[str, float | None],
     "audit": Rows,
     "not_audited": str | None,
@@ -27,6 +30,8 @@ RESULT: dict[str, Any] = {
     "spikes": Mapping[str, Any] | None,
     "commit": str | None,
 }
+
+NEEDED = ("test_loss", "validation_loss", "epochs", "seconds")
 
 SPIKES: dict[str, Any] = {
     "rates": Mapping[str, Mapping[str, float]],
@@ -39,7 +44,8 @@ SPIKES: dict[str, Any] = {
 def read_result(path: AnyPath) -> dict[str, Any]:
     """The `result.json` of a run; `RunError` where a value is not of the type that runs write."""
     found = read_json(path)
-    _require(found, {key: hint for key, hint in RESULT.items() if key in found})
+    there = (key for key in RESULT if key in found or key in NEEDED)
+    _require(found, {key: RESULT[key] for key in there})
     for row in found.get("audit", ()):
         _require(row, _or_null(Agreement))
     for row in found.get("mixing", ()):

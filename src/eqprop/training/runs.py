@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxtyping import PyTree
 
+from eqprop._arguments import fits, shown
 from eqprop.training import checkpoints
 from eqprop.training.claims import claim
 from eqprop.training.files import (
@@ -37,6 +39,7 @@ from eqprop.training.files import (
     write_json,
     write_text,
 )
+from eqprop.training.structure import KIND
 
 __all__ = [
     "AnyPath",
@@ -192,13 +195,32 @@ def latest(
 
 def require_same(folder: Path, config: Mapping[str, Any]) -> None:
     """Raise `RunError` where a run folder holds another recipe, or the same over more epochs."""
-    found, asked = read_json(folder / "config.json"), _asked(config)
-    longer = found.get(LASTS, 0) < asked.get(LASTS, 0)
-    found = {**found, **{name: asked.get(name) for name in (TOLD, LASTS)[: 1 + longer]}}
-    differing = [k for k in sorted(set(found) | set(asked)) if found.get(k) != asked.get(k)]
-    if differing:
-        lines = ", ".join(f"{k}: {found.get(k)!r} there, {asked.get(k)!r} here" for k in differing)
-        raise RunError(f"{folder} holds a run of another recipe ({lines}); resume with its own.")
+    path, asked = folder / "config.json", _asked(config)
+    found = dict(read_json(path))
+    if not fits(int, lasts := found.get(LASTS, 0)):
+        damaged(f"{path}:1", f"{LASTS} to be a whole number", shown(lasts))
+    there, here = (given.pop(TOLD, None) or {} for given in (found, asked))
+    if lasts < asked.get(LASTS, 0):
+        found[LASTS] = asked[LASTS]
+    if differing := list(_differing(found, asked)):
+        differing = list(_differing(there, here)) or differing
+        raise RunError(
+            f"{folder} holds a run of another recipe ({', '.join(differing)}); resume with its own."
+        )
+
+
+def _differing(there: Any, here: Any, path: str = "") -> Iterator[str]:
+    """Where two configs differ, as deep as both have the same parts."""
+    both = isinstance(there, dict) and isinstance(here, dict)
+    if both and there.get(KIND) == here.get(KIND):
+        for key in sorted(there.keys() | here.keys()):
+            yield from _differing(there.get(key), here.get(key), f"{path}.{key}" if path else key)
+    elif there != here:
+        yield f"{path}: {_short(there)} there, {_short(here)} here"
+
+
+def _short(told: Any) -> str:
+    return textwrap.shorten(str(told.get(KIND, told) if isinstance(told, dict) else told), 60)
 
 
 def identity(config: Mapping[str, Any]) -> str:

@@ -104,14 +104,16 @@ class TrainingBar(Callback):
         if self.fixed_steps:
             return f"residual {row['free_residual']:.0e}"
         settled = min(row["free_converged"], row.get("nudged_converged", 1.0))
-        advice = "  [yellow]not at equilibrium: raise --max-steps or use --solver momentum[/]"
+        advice = "  [yellow]not at equilibrium: raise max_steps of the solver, or use Momentum[/]"
         return f"{settled:.1%} settled" + (advice if settled < SETTLED else "")
 
 
 def _drifting(drift: float) -> str:
     if math.isnan(drift):
-        return "  [yellow]no chain moved in a batch or more: raise --temperature or --thinning[/]"
-    return f"  [yellow]chains still drift ({drift:.2f}): raise --burn[/]" if drift > MIXED else ""
+        return (
+            "  [yellow]no chain moved in a batch or more: raise the temperature or the thinning[/]"
+        )
+    return f"  [yellow]chains still drift ({drift:.2f}): raise burn[/]" if drift > MIXED else ""
 
 
 def agreement_table(rows: Sequence[Agreement], title: str) -> Table:

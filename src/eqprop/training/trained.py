@@ -19,7 +19,8 @@ from eqprop.training import checkpoints, structure
 from eqprop.training.data.datasets import framed_images
 from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath, RunError, read_json
-from eqprop.training.runs import identity, read_rows
+from eqprop.training.results import read_result
+from eqprop.training.runs import identity, read_rows, require_rows
 from eqprop.training.structure import StructureError
 from eqprop.training.training import Preprocessing
 
@@ -112,19 +113,22 @@ def load(folder: AnyPath) -> Run:
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
-    about = config["data"]
     try:
+        scale, classes = (config["data"][name] for name in ("scale", "classes"))
         like = structure.make(config["model"])
         estimator = structure.make(config["estimator"])
         preprocessing = structure.make(config["preprocessing"])
-    except (StructureError, KeyError, TypeError) as error:
+    except (StructureError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{folder / 'config.json'}: the run cannot be made again: {error}"
         ) from error
     leaves = checkpoints.last(folder, identity(config))
     count = len(jax.tree.leaves(eqx.filter(like, eqx.is_array)))
+    *_, epoch = leaves[: -count - 2]
+    rows = read_rows(folder)
+    require_rows(folder, rows, int(epoch))
     model = structure.with_arrays(like, [jnp.asarray(leaf) for leaf in leaves[-count - 2 : -2]])
     path = folder / "result.json"
-    result = dict(read_json(path)) if path.exists() else {}
-    trained = Trained(model, estimator, preprocessing, about["scale"], about["classes"])
-    return Run(read_rows(folder), trained, result, folder)
+    result = dict(read_result(path)) if path.exists() else {}
+    trained = Trained(model, estimator, preprocessing, scale, classes)
+    return Run(rows, trained, result, folder)

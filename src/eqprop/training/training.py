@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
@@ -88,7 +89,13 @@ class Training(Checked):
     @property
     def fixed_steps(self) -> bool:
         """Whether free phases take a number of steps, and are not asked to settle."""
-        return getattr(getattr(self.estimator, "solver", None), "tolerance", None) is None
+        estimator, _ = self.estimator.inside(self.model)
+        return getattr(getattr(estimator, "solver", None), "tolerance", None) is None
+
+    def by(self, other: Callable[[Estimator], Estimator]) -> Training:
+        """The same by what ``other`` makes of the estimator, as the functions of
+        `eqprop.training.rivals` do."""
+        return dataclasses.replace(self, estimator=self.estimator.by(other))
 
     def config(self) -> dict[str, Any]:
         """What a run folder keeps: enough to make the model again, and to tell another run from this."""
@@ -96,7 +103,7 @@ class Training(Checked):
         told = {name: structure.tell(value) for name, value in fields.items() if name != "data"}
         data = {"name": self.data.name, "classes": self.data.classes, "scale": self.data.scale}
         if isinstance(self.data, Dataset):
-            data["sha256"] = _digest(self.data)
+            data["sha256"] = digest_of(self.data)
         return told | {"model": structure.tell(self.model, values=False), "data": data}
 
     def transform(self, steps: int) -> optax.GradientTransformation:
@@ -106,7 +113,7 @@ class Training(Checked):
         return self.optimiser
 
 
-def _digest(data: Dataset) -> str:
+def digest_of(data: Dataset) -> str:
     """Of the arrays of a data set of one's own; what has a name is checked when it is read."""
     total = hashlib.sha256()
     for part in (*data.train, *data.test):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,17 +17,17 @@ from rich.progress import track
 from eqprop.energies.model import Model
 from eqprop.estimators.audit import compare, estimate
 from eqprop.estimators.spread import spread
+from eqprop.papers.call import Call
 from eqprop.papers.comparison import some
-from eqprop.papers.study import command
-from eqprop.training.assemble import make_thermal
-from eqprop.training.chain_recipes import ThermalRecipe
-from eqprop.training.examine import audit_batch
-from eqprop.training.figures import plots
+from eqprop.papers.study import Asked, Study
+from eqprop.thermal.chains import Chains
+from eqprop.thermal.estimator import Thermal
+from eqprop.thermal.readings import ConditionalMeans
+from eqprop.thermal.rules import finite_nudge
 from eqprop.training.figures.canvas import Numbers, drawable, dress, require, sheet
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.surroundings import surroundings
-from eqprop.training.task import prepare
-from eqprop.training.terminal import console, tell
+from eqprop.training.fit import AUDITED
+from eqprop.training.terminal import console
+from eqprop.training.training import batch_of, prepare
 
 
 def nudges(lines: Mapping[str, Mapping[str, Numbers]]) -> Figure:
@@ -64,82 +62,67 @@ MANY, INFINITESIMAL = 256, 1e-3
 
 
 @dataclass(frozen=True)
-class Nudges:
+class Nudges(Study):
     """A sampled gradient against the nudge, at initialisation, on one batch: how it agrees with the
     gradients of ``<C>`` in the free phase (``J`` at a nudge of 1e-3) and of ``J_beta``, and how noisy it
     is."""
 
-    name: str
-    about: str
-    recipe: ThermalRecipe
-    ways: Mapping[str, Mapping[str, Any]]
-    """What each way changes in the recipe."""
+    ways: Mapping[str, Call]
     betas: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
     repeats: int = 16
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and a figure beside it."""
-        about, began = surroundings(), time.perf_counter()
-        name = f"{self.name}-quick" if quick else self.name
-        betas, ways = (self.betas[::3], some(self.ways, 3)) if quick else (self.betas, self.ways)
-        task = prepare(self.recipe, data_dir)
-        model = self.recipe.build(task.data)
-        x, y = audit_batch(task, model)
+    def results(self, asked: Asked) -> dict[str, Any]:
+        betas, ways = (
+            (self.betas[::3], some(self.ways, 3)) if asked.quick else (self.betas, self.ways)
+        )
+        training = next(iter(ways.values())).training()
+        model, thermal = training.model, training.estimator
+        assert isinstance(thermal, Thermal) and isinstance(thermal.source, Chains)
+        x, y = batch_of(prepare(training, asked.data_dir).validation, model, AUDITED)
         lines: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
-        agreed, free = [], target(self.recipe, INFINITESIMAL, model, x, y, 1)
+        agreed, free = [], target(thermal.source, INFINITESIMAL, model, x, y, 1)
         for beta in track(betas, "nudges", console=console):
-            nudged, again = (target(self.recipe, beta, model, x, y, seed) for seed in (2, 3))
+            nudged, again = (target(thermal.source, beta, model, x, y, seed) for seed in (2, 3))
             references = {"cosine_free": free, "cosine": nudged}
             agreed.append(compare(again, nudged)[-1].cosine)
-            for way, change in ways.items():
-                recipe = dataclasses.replace(self.recipe, beta=beta, **change)
-                found = nudged_line(recipe, model, x, y, references, self.repeats)
+            for way, call in ways.items():
+                estimator = call.but(beta=beta).training().estimator
+                assert isinstance(estimator, Thermal)
+                found = nudged_line(estimator, model, x, y, references, self.repeats)
                 for key, value in ({"beta": beta} | found).items():
                     lines[way].setdefault(key, []).append(value)
-        tell(f"  {plots.save(nudges(lines), Path(out) / name / 'nudges.png')}")
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "recipe": dataclasses.asdict(self.recipe),
+        asked.save("nudges", nudges(lines))
+        return {
+            "ways": {way: call.told() for way, call in ways.items()},
             "repeats": self.repeats,
-            "seconds": time.perf_counter() - began,
             "agreement_of_two_references": agreed,
             "lines": lines,
-            **about,
         }
-        path = write_json(Path(out) / name / "result.json", summary)
-        tell(f"{name}: {len(ways)} ways at {len(betas)} nudges; {path}")
-        return summary
+
+    def each(self, change: Callable[[Call], Call]) -> Study:
+        return dataclasses.replace(
+            self, ways={way: change(call) for way, call in self.ways.items()}
+        )
 
 
-def target(
-    recipe: ThermalRecipe, beta: float, model: Model, x: Array, y: Array, seed: int
-) -> PyTree:
+def target(source: Chains, beta: float, model: Model, x: Array, y: Array, seed: int) -> PyTree:
     """The gradient of ``J_beta`` by the finite nudge with common noise, means and many chains."""
-    many: dict[str, Any] = {
-        "rule": "contrast",
-        "reading": "means",
-        "independent_noise": False,
-        "chains": MANY,
-    }
-    thermal = make_thermal(dataclasses.replace(recipe, beta=beta, **many))
+    many = dataclasses.replace(source, common_noise=True, chains=MANY)
+    thermal = Thermal(many, finite_nudge(beta), ConditionalMeans())
     return estimate(model, x, y, thermal, jax.random.key(seed)).gradient
 
 
 def nudged_line(
-    recipe: ThermalRecipe,
+    estimator: Thermal,
     model: Model,
     x: Array,
     y: Array,
     references: Mapping[str, PyTree],
     repeats: int,
 ) -> dict[str, float]:
-    """How the recipe's gradient agrees with each reference, its bias and deviation for the last of them,
+    """How an estimator's gradient agrees with each reference, its bias and deviation for the last of them,
     and the SNR of gradient and displacement."""
-    estimator, key = make_thermal(recipe), jax.random.key(4)
-    found, seen = spread(model, x, y, estimator, references, key, repeats)
+    found, seen = spread(model, x, y, estimator, references, jax.random.key(4), repeats)
     last = found["cosine"]
     return {
         **{name: one.cosine for name, one in found.items()},

@@ -3,6 +3,8 @@ nothing; rates were chosen on validation examples."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 
 from eqprop.energies.architectures import OUTPUT, layered
@@ -27,8 +29,9 @@ from eqprop.training.optimisers import Optimiser
 from eqprop.training.training import Training
 
 Kernel = Gibbs | UnadjustedLangevin | Underdamped | Mala | Hmc | Nuts
-FASHION = Chains(0.005, Gibbs(), chains=4, burn=4, samples=2, thinning=1)
-SMALL = Chains(0.02, Gibbs(), chains=4, burn=8, samples=2, thinning=2)
+GIBBS = Gibbs()
+FASHION = Chains(0.005, GIBBS, chains=4, burn=4, samples=2, thinning=1)
+SMALL = Chains(0.02, GIBBS, chains=4, burn=8, samples=2, thinning=2)
 
 
 def fashion_mnist_thermal(
@@ -36,6 +39,7 @@ def fashion_mnist_thermal(
     beta: float = 1.0,
     nodes: int | None = None,
     source: Chains = FASHION,
+    sampler: Kernel = GIBBS,
     reading: ConditionalMeans | Draws = ConditionalMeans(),
     epochs: int = 10,
     learning_rate: float = 1e-3,
@@ -48,13 +52,14 @@ def fashion_mnist_thermal(
         beta: nudge.
         nodes: of the path integral over nudges up to beta; 0 is its free end, the covariance; without any,
             the free phase is compared with the one nudged by beta.
-        source: the chains, by whose kernel, at which temperature.
+        source: how many chains, at which temperature, how long.
+        sampler: their kernel.
         reading: what enters the gradient: draws, or conditional means, which have less variance.
         epochs: passes over the training images.
         learning_rate: of Adam, at its peak.
         seed: of weights, shuffling and draws.
     """
-    estimator = Thermal(source, rule_of(beta, nodes), reading)
+    estimator = Thermal(by_kernel(source, sampler), rule_of(beta, nodes), reading)
     return _dense(FASHION_MNIST, hidden, Box(), estimator, epochs, 100, learning_rate, 5000, seed)
 
 
@@ -63,6 +68,7 @@ def digits_thermal(
     beta: float = 1.0,
     nodes: int | None = None,
     source: Chains = SMALL,
+    sampler: Kernel = GIBBS,
     reading: ConditionalMeans | Draws = ConditionalMeans(),
     epochs: int = 20,
     learning_rate: float = 4e-3,
@@ -75,14 +81,20 @@ def digits_thermal(
         beta: nudge.
         nodes: of the path integral over nudges up to beta; 0 is its free end, the covariance; without any,
             the free phase is compared with the one nudged by beta.
-        source: the chains, by whose kernel, at which temperature.
+        source: how many chains, at which temperature, how long.
+        sampler: their kernel.
         reading: what enters the gradient: draws, or conditional means, which have less variance.
         epochs: passes over the training images.
         learning_rate: of Adam, at its peak.
         seed: of weights, shuffling and draws.
     """
-    estimator = Thermal(source, rule_of(beta, nodes), reading)
+    estimator = Thermal(by_kernel(source, sampler), rule_of(beta, nodes), reading)
     return _dense(DIGITS, hidden, hard_tanh(), estimator, epochs, 32, learning_rate, 200, seed)
+
+
+def by_kernel(source: Chains, sampler: Kernel) -> Chains:
+    """The same chains by another kernel."""
+    return dataclasses.replace(source, sampler=sampler)
 
 
 def rule_of(beta: float, nodes: int | None) -> Rule:

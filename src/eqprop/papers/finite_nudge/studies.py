@@ -2,68 +2,68 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from eqprop.estimators.backpropagation import Backpropagation
+from eqprop.estimators.estimator import Estimator
+from eqprop.papers.call import Call
 from eqprop.papers.comparison import Comparison
 from eqprop.papers.finite_nudge.nudges import Nudges
+from eqprop.papers.finite_nudge.recipes import FASHION, fashion_mnist_thermal
 from eqprop.papers.study import Experiment, Study
-from eqprop.training.chain_recipes import ThermalRecipe
-from eqprop.training.recipes import RECIPES, changed
+from eqprop.solvers import Blockwise
+from eqprop.thermal.readings import ConditionalMeans, Draws
 
-RECIPE = RECIPES["fashion-mnist-thermal"]
+INDEPENDENT = dataclasses.replace(FASHION, common_noise=False)
 
-assert isinstance(RECIPE, ThermalRecipe)
+NODES = 3
 
-FEED_FORWARD = {"estimator": "bptt", "max_steps": 1}
-"""One sweep from rest through a chain of layers is a feed-forward pass."""
 
-INDEPENDENT = {"independent_noise": True, "reading": "draws"}
+def one_sweep(estimator: Estimator) -> Estimator:
+    """Back-propagation through one sweep from rest, which is a feed-forward pass of a chain of layers."""
+    return Backpropagation(Blockwise(1e-3, 1), 1)
 
-COMMON = {"independent_noise": False, "reading": "draws"}
 
-MEANS = {"independent_noise": False, "reading": "means"}
+def _way(**arguments: Any) -> Call:
+    return Call(fashion_mnist_thermal, arguments)
 
-SMALL, FINITE = {"beta": 0.01}, {"beta": 1.0}
 
-PATH_RULE = {"rule": "path-integral"}
+WAYS: dict[str, Call] = {
+    "back-propagation": Call(fashion_mnist_thermal, by=one_sweep),
+    "β = 0.01, independent noise": _way(beta=0.01, source=INDEPENDENT, reading=Draws()),
+    "β = 0.01, common noise": _way(beta=0.01, reading=Draws()),
+    "β = 0.01, common noise, means": _way(beta=0.01),
+    "covariance, means": _way(beta=0.01, nodes=0),
+    "β = 1, independent noise": _way(source=INDEPENDENT, reading=Draws()),
+    "β = 1, common noise": _way(reading=Draws()),
+    "path integral, independent noise": _way(nodes=NODES, source=INDEPENDENT, reading=Draws()),
+    "path integral, common noise, means": _way(nodes=NODES),
+}
 
-PATH = FINITE | PATH_RULE
-
-WAYS: dict[str, dict[str, Any]] = {
-    "back-propagation": FEED_FORWARD,
-    "β = 0.01, independent noise": SMALL | INDEPENDENT,
-    "β = 0.01, common noise": SMALL | COMMON,
-    "β = 0.01, common noise, means": SMALL | MEANS,
-    "covariance, means": SMALL | MEANS | {"rule": "covariance"},
-    "β = 1, independent noise": FINITE | INDEPENDENT,
-    "β = 1, common noise": FINITE | COMMON,
-    "path integral, independent noise": PATH | INDEPENDENT,
-    "path integral, common noise, means": PATH | MEANS,
+READ: dict[str, Call] = {
+    "independent noise": _way(source=INDEPENDENT, reading=Draws()),
+    "common noise": _way(reading=Draws()),
+    "independent noise, means": _way(source=INDEPENDENT, reading=ConditionalMeans()),
+    "common noise, means": _way(),
+    "path integral, draws": _way(nodes=NODES, reading=Draws()),
+    "path integral, means": _way(nodes=NODES),
 }
 
 THERMAL: tuple[Study, ...] = (
     Nudges(
         "finite-nudge-gradient",
         "the sampled gradient against the nudge: agreement with both targets, and noise",
-        RECIPE,
-        {
-            "independent noise": INDEPENDENT,
-            "common noise": COMMON,
-            "independent noise, means": INDEPENDENT | {"reading": "means"},
-            "common noise, means": MEANS,
-            "path integral, draws": PATH_RULE | COMMON,
-            "path integral, means": PATH_RULE | MEANS,
-        },
+        READ,
     ),
     Comparison(
         "finite-nudge-accuracy",
         "Fashion-MNIST at a temperature: small and finite nudges, path integral, back-propagation",
-        RECIPE,
         WAYS,
     ),
     Experiment(
         "finite-nudge-long",
         "Fashion-MNIST at a temperature by β = 0.1, longer",
-        changed("fashion-mnist-thermal", beta=0.1, epochs=20),
+        _way(beta=0.1, epochs=20),
     ),
 )

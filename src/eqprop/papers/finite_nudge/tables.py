@@ -27,7 +27,7 @@ def headline(result: Result) -> list[str]:
 @of(RESULTS / "finite-nudge-accuracy/result.json")
 def ways(result: Result) -> list[str]:
     """Test accuracy of every way, beside what the paper reports."""
-    recipe, runs = result["recipe"], len(result["seeds"])
+    recipe, runs = result["cases"][0]["arguments"], len(result["seeds"])
     rows = [
         (
             case["line"],
@@ -38,7 +38,7 @@ def ways(result: Result) -> list[str]:
         for case in result["cases"]
     ]
     return table(
-        f"Fashion-MNIST 784-{recipe['hidden'][0]}-10 at T = {recipe['temperature']:g}, "
+        f"Fashion-MNIST 784-{recipe['hidden'][0]}-10 at T = {recipe['source']['temperature']:g}, "
         f"{recipe['epochs']} epochs, {seeds(result)}, test accuracy % "
         "(`eqprop reproduce finite-nudge-accuracy`; paper: Litman, arXiv 2511.22024, of another network, "
         "which it does not describe):",
@@ -50,6 +50,7 @@ def ways(result: Result) -> list[str]:
 @of(RESULTS / "finite-nudge-gradient/result.json")
 def nudges(result: Result) -> list[str]:
     """What a sampled gradient is worth at each nudge."""
+    source = next(iter(result["ways"].values()))["arguments"]["source"]
     betas = next(iter(result["lines"].values()))["beta"]
     rows = []
     for line, measures in result["lines"].items():
@@ -57,7 +58,7 @@ def nudges(result: Result) -> list[str]:
         rows.append((line, *(f"{cosine:.2f}, {snr:.2g}" for cosine, snr in pairs)))
     return table(
         "The sampled gradient at initialisation, by nudge: its cosine with ∇J_β, and the signal-to-noise "
-        f"ratio of one estimate ({result['recipe']['chains']} chains, 32 images; `eqprop reproduce "
+        f"ratio of one estimate ({source['chains']} chains, 32 images; `eqprop reproduce "
         "finite-nudge-gradient`):",
         ("", *(f"β = {beta:g}" for beta in betas)),
         rows,

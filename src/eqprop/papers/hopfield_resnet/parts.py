@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 
+from eqprop._arguments import Bound, Count, NotNegative, Whole, require_types
 from eqprop.energies.architectures import (
     GAINS,
     OUTPUT,
@@ -25,6 +28,9 @@ from eqprop.training.data.augment import Augment, Compose, Flip, RandomCrop
 from eqprop.training.data.named import Named
 from eqprop.training.data.randaugment import RandAugment
 
+TRIED = 2
+"""Width of a quick trial."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -41,13 +47,20 @@ class Architecture:
         bias_gain: the same for biases; 0 starts them at zero.
     """
 
-    width: int = 128
-    blocks: int = 4
+    width: Count = 128
+    blocks: Count = 4
     skips: bool = True
     vgg: bool = False
     clipped: bool = False
     gain: tuple[float, ...] = GAINS
-    bias_gain: float = 0.5
+    bias_gain: NotNegative = 0.5
+
+    def __post_init__(self) -> None:
+        require_types(self)
+
+    def in_short(self) -> Architecture:
+        """The same for a quick trial."""
+        return dataclasses.replace(self, width=min(self.width, TRIED))
 
     def build(self, data: Named, seed: int, read_out: bool) -> Model:
         """At initialisation; with a softmax read-out in place of a linear output."""
@@ -82,9 +95,12 @@ class Augmentation:
     """
 
     flip: bool = True
-    operations: int = 3
-    magnitude: int = 9
-    crop: int = 4
+    operations: Whole = 3
+    magnitude: Annotated[Whole, Bound("<", 31)] = 9
+    crop: Whole = 4
+
+    def __post_init__(self) -> None:
+        require_types(self)
 
     def build(self) -> Augment | None:
         parts: list[Augment] = [Flip()] if self.flip else []
@@ -99,8 +115,8 @@ class Augmentation:
 class Ordered:
     """Sweeps layer by layer: ``free`` from the input up, ``nudged`` from the output down."""
 
-    free: int = 4
-    nudged: int = 2
+    free: Count = 4
+    nudged: Count = 2
 
     def solvers(self, order: tuple[str, ...]) -> tuple[Solver, Solver]:
         return (
@@ -113,8 +129,8 @@ class Ordered:
 class Coloured:
     """Sweeps over sets of layers that are not coupled."""
 
-    free: int = 4
-    nudged: int = 2
+    free: Count = 4
+    nudged: Count = 2
 
     def solvers(self, order: tuple[str, ...]) -> tuple[Solver, Solver]:
         return Blockwise(None, self.free), Blockwise(None, self.nudged)
@@ -124,8 +140,8 @@ class Coloured:
 class Alternating:
     """Sweeps over the odd and the even layers, coupled or not, as published."""
 
-    free: int = 4
-    nudged: int = 2
+    free: Count = 4
+    nudged: Count = 2
 
     def solvers(self, order: tuple[str, ...]) -> tuple[Solver, Solver]:
         blocks = alternate(order)
@@ -136,8 +152,8 @@ class Alternating:
 class Accelerated:
     """Coloured sweeps with Nesterov's momentum."""
 
-    free: int = 12
-    nudged: int = 8
+    free: Count = 12
+    nudged: Count = 8
 
     def solvers(self, order: tuple[str, ...]) -> tuple[Solver, Solver]:
         return Momentum(None, self.free), Momentum(None, self.nudged)

@@ -4,75 +4,85 @@ or less."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from eqprop.energies.architectures import GAINS
+from eqprop.papers.call import Call
 from eqprop.papers.comparison import Comparison
+from eqprop.papers.hopfield_resnet.parts import (
+    Accelerated,
+    Alternating,
+    Architecture,
+    Augmentation,
+    Coloured,
+    Ordered,
+)
+from eqprop.papers.hopfield_resnet.recipes import cifar_10_hopfield_resnet_narrow
 from eqprop.papers.study import Study
-from eqprop.training.recipes import RECIPES
+from eqprop.training.optimisers import Cosine, Optimiser, SgdMomentum
+from eqprop.training.rivals import backprop
 
-NARROW = RECIPES["cifar-10-hopfield-resnet-narrow"]
+NARROW = Call(cifar_10_hopfield_resnet_narrow)
 
-VGG5 = {"architecture": "vgg", "gain": (1.0,)}
+RESNET = NARROW.arguments["architecture"]
 
-BACKPROP = {"estimator": "backprop", "nudged_steps": 0, "differences": False}
+VGG5 = NARROW.but(architecture=Architecture(8, vgg=True, gain=(1.0,), bias_gain=0.0))
 
-USUAL = {
-    "feedback": 1.0,
-    "gain": GAINS,
-    "std": (0.1, 0.1, 0.1),
-    "solver": "momentum",
-    "max_steps": 12,
-    "nudged_steps": 8,
-}
+TRAINED = Optimiser(
+    0.1,
+    SgdMomentum(),
+    Cosine(2e-6),
+    warmup=0.2,
+    weight_decay=2.5e-4,
+    coupled=True,
+    clip_norm=1.0,
+)
 
-PUBLISHED_TRAINING: dict[str, Any] = {
-    "beta": 0.1,
-    "optimiser": "momentum",
-    "learning_rate": 0.1,
-    "weight_decay": 2.5e-4,
-    "clip_norm": 1.0,
-    "randaugment": (1, 9),
-}
+PUBLISHED = NARROW.but(
+    beta=0.1,
+    optimiser=TRAINED,
+    augmentation=Augmentation(operations=1),
+    epochs=2,
+    examples=20_000,
+)
 """Of what the paper combines; the rate is ours."""
 
-HALF = {"max_steps": NARROW.max_steps // 2, "nudged_steps": NARROW.nudged_steps // 2}
-
-TWICE = {"max_steps": NARROW.max_steps * 2, "nudged_steps": NARROW.nudged_steps * 2}
-
-ABLATION: dict[str, dict[str, Any]] = {
-    "as it is": {},
-    "the usual energy, of full feedback": USUAL,
-    "no skips": {"no_skips": True},
-    "clip 0–1": {"unit": "clip"},
-    "no RandAugment": {"randaugment": (0, 9)},
-    "momentum without Nesterov": {"optimiser": "heavy-ball"},
-    "no gradient clipping": {"clip_norm": 0.0},
-    "half the steps": HALF,
-    "twice the steps": TWICE,
-    "coloured sweeps": {"solver": "blockwise"},
-    "odd and even layers, as published": {"solver": "alternating"},
+ABLATION: dict[str, Call] = {
+    "as it is": PUBLISHED,
+    "the usual energy, of full feedback": PUBLISHED.but(
+        feedback=1.0,
+        architecture=dataclasses.replace(RESNET, gain=GAINS),
+        std=(0.1, 0.1, 0.1),
+        sweeps=Accelerated(),
+    ),
+    "no skips": PUBLISHED.but(architecture=dataclasses.replace(RESNET, skips=False)),
+    "clip 0–1": PUBLISHED.but(architecture=dataclasses.replace(RESNET, clipped=True)),
+    "no RandAugment": PUBLISHED.but(augmentation=Augmentation(operations=0)),
+    "momentum without Nesterov": PUBLISHED.but(
+        optimiser=dataclasses.replace(TRAINED, rule=SgdMomentum(nesterov=False))
+    ),
+    "no gradient clipping": PUBLISHED.but(optimiser=dataclasses.replace(TRAINED, clip_norm=0.0)),
+    "half the steps": PUBLISHED.but(sweeps=Ordered(2, 1)),
+    "twice the steps": PUBLISHED.but(sweeps=Ordered(8, 4)),
+    "coloured sweeps": PUBLISHED.but(sweeps=Coloured()),
+    "odd and even layers, as published": PUBLISHED.but(sweeps=Alternating()),
 }
 
 RESIDUAL: tuple[Study, ...] = (
     Comparison(
         "hopfield-resnet-cifar-10",
         "CIFAR-10: narrow Hopfield-ResNet13, and back-propagation of the same layers",
-        NARROW,
-        {"ResNet13": {}, "ResNet13, back-propagation": BACKPROP},
+        {"ResNet13": NARROW, "ResNet13, back-propagation": NARROW.but(by=backprop)},
         (0,),
     ),
     Comparison(
         "hopfield-resnet-vgg5",
         "the same with VGG5",
-        NARROW,
-        {"VGG5": VGG5, "VGG5, back-propagation": VGG5 | BACKPROP},
+        {"VGG5": VGG5, "VGG5, back-propagation": VGG5.but(by=backprop)},
         (0,),
     ),
     Comparison(
         "hopfield-resnet-ablation",
         "what each part of the training of residual networks is worth, in two epochs of 20,000 images",
-        dataclasses.replace(NARROW, **PUBLISHED_TRAINING, epochs=2, examples=20_000),
         ABLATION,
     ),
 )

@@ -20,8 +20,10 @@ TITLES = {
 
 @of(results("hopfield_resnet") / "hopfield-resnet-cifar-10/result.json")
 def headline(result: Result) -> list[str]:
-    recipe, case = result["recipe"], result["cases"][0]
-    setting = f"CIFAR-10, width 128 in 300 epochs; ours {recipe['width']} in {recipe['epochs']}"
+    case = result["cases"][0]
+    recipe = case["arguments"]
+    width = recipe["architecture"]["width"]
+    setting = f"CIFAR-10, width 128 in 300 epochs; ours {width} in {recipe['epochs']}"
     shown = accuracy(case["test_error_percent"], len(result["seeds"]))
     return [f"{setting}, test accuracy %", REPORTED, shown]
 
@@ -34,10 +36,11 @@ def compared(name: str) -> list[str]:
 
 
 def _compared(name: str, result: Result) -> list[str]:
-    recipe = result["recipe"]
+    recipe = result["cases"][0]["arguments"]
+    width = recipe["architecture"]["width"]
     subset = f" of {recipe['examples']:,} images" if recipe["examples"] else ""
     return by_case(
-        f"{TITLES[name]}; width {recipe['width']}, {recipe['epochs']} epochs{subset}, {seeds(result)} "
+        f"{TITLES[name]}; width {width}, {recipe['epochs']} epochs{subset}, {seeds(result)} "
         f"(`{result['command']}`):",
         result,
     )

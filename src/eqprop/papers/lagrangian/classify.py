@@ -4,17 +4,14 @@ with one output oscillator a class, whose amplitude at the frequency of the driv
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Inexact, PRNGKeyArray
 
 from eqprop.energies.model import Model
@@ -27,15 +24,14 @@ from eqprop.lagrangian import Adjoint, HarmonicAction, Newton
 from eqprop.lagrangian.costs import PathCost
 from eqprop.lagrangian.stationary import PATH
 from eqprop.papers import figures
-from eqprop.papers.study import RUNS, command, mean_and_std, over_seeds
-from eqprop.training.data import datasets as data_sets
-from eqprop.training.data.datasets import Dataset
-from eqprop.training.epoch import Examples, evaluate, keep_best, require_finite, start, train_epoch
-from eqprop.training.figures import plots
-from eqprop.training.files import AnyPath, read_json, write_json
-from eqprop.training.runs import Folder, require_same
-from eqprop.training.surroundings import surroundings
+from eqprop.papers.call import Call
+from eqprop.papers.study import Asked, Study, folder_of, over_seeds, spoken
+from eqprop.training.data.named import DIGITS
+from eqprop.training.fit import fit
+from eqprop.training.optimisers import Adam, Constant, Optimiser
 from eqprop.training.terminal import tell
+from eqprop.training.trained import Run
+from eqprop.training.training import Training, batch_of, prepare
 
 OMEGA = 2.0
 
@@ -104,141 +100,117 @@ def network(key: PRNGKeyArray, pixels: int, hidden: int, classes: int, harmonics
     return Model(action, ResponseError(coefficients=outputs))  # type: ignore[call-arg]
 
 
-def _ways(beta: float) -> dict[str, Estimator]:
-    return {"EP": EquilibriumPropagation(NEWTON, symmetric(beta)), "adjoint": Adjoint(NEWTON)}
+def digits_driven(
+    hidden: int = 24,
+    harmonics: int = 1,
+    beta: float = 1e-2,
+    epochs: int = 6,
+    batch_size: int = 50,
+    learning_rate: float = 1e-2,
+    validation: int = 200,
+    examples: int = 0,
+    seed: int = 0,
+) -> Training:
+    """Digits by the response of a driven network, with Adam; in float64, as Newton's method asks for.
+
+    Args:
+        hidden: oscillators that the pixels drive.
+        harmonics: of the frequency of the drive.
+        beta: nudge, either way.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        learning_rate: of all parameters.
+        validation: training images held out.
+        examples: so many training images; 0 is all.
+        seed: of weights and shuffling.
+    """
+    model = network(jax.random.key(seed), DIGITS.features, hidden, DIGITS.classes, harmonics)
+    return Training(
+        model=model,
+        estimator=EquilibriumPropagation(NEWTON, symmetric(beta)),
+        data=DIGITS,
+        optimiser=Optimiser(learning_rate, Adam(), Constant()),
+        epochs=epochs,
+        batch_size=batch_size,
+        validation=validation,
+        examples=examples,
+        seed=seed,
+    )
+
+
+def adjoint(estimator: Estimator) -> Estimator:
+    """The adjoint at the same paths."""
+    return Adjoint(NEWTON)
+
+
+WAYS: dict[str, Callable[[Estimator], Estimator] | None] = {"EP": None, "adjoint": adjoint}
 
 
 @dataclass(frozen=True)
-class ResponseLearning:
+class ResponseLearning(Study):
     """Digits by a driven network, learnt by equilibrium propagation and by the adjoint from the same start,
-    with Adam, in float64."""
+    in float64."""
 
-    name: str
-    about: str
-    hidden: int = 24
-    harmonics: int = 1
-    beta: float = 1e-2
-    epochs: int = 6
-    batch_size: int = 50
-    learning_rate: float = 1e-2
-    validation: int = 200
-    examples: int = 0
-    """So many training images; 0 for all."""
-    tested: int = 0
-    """So many test images; 0 for all."""
+    call: Call = field(default_factory=lambda: Call(digits_driven))
     audited: int = 16
-    """So many validation images show the error of the trained network's gradient; 0 for no audit."""
+    """So many validation images show the error of the trained network's gradient."""
     seeds: tuple[int, ...] = (0,)
-    ways: tuple[str, ...] = ("EP", "adjoint")
-    data_set: str = field(default="digits")
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Train both ways, resuming whatever was begun; write ``<out>/<name>/result.json`` and
-        ``accuracies.png`` beside it."""
-        if quick:
-            count = self.validation
-            short = dataclasses.replace(
-                self,
-                name=f"{self.name}-quick",
-                hidden=8,
-                epochs=1,
-                examples=count,
-                tested=count,
-                audited=0,
-                ways=("EP",),
-            )
-            return short._reproduce(out, data_dir, command(self.name, quick))
-        return self._reproduce(out, data_dir, command(self.name, quick))
-
-    def _reproduce(self, out: AnyPath, data_dir: AnyPath | None, asked: str) -> dict[str, Any]:
-        about, cases = surroundings(), []
-        source = data_sets.load_dataset(self.data_set, data_dir)
+    def results(self, asked: Asked) -> dict[str, Any]:
+        """Train every way and seed, resuming whatever was begun. A quick trial is of a small network, on as
+        many images as are held out, by equilibrium propagation alone."""
+        call, ways, seeds = self.call, tuple(WAYS), self.seeds
+        if asked.quick:
+            count = call.arguments["validation"]
+            call = call.but(hidden=8, epochs=1, examples=count)
+            ways, seeds = ways[:1], seeds[:1]
+        cases = []
         with jax.enable_x64(True):
-            for way in self.ways:
-                runs = [self._run(way, seed, source) for seed in self.seeds]
-                cases.append(_case(way, runs))
-                error = cases[-1]["test_error_percent"]
-                tell(f"{way}: test error {over_seeds(error, len(self.seeds))}")
-        folder = Path(out) / self.name
-        tell(f"  {plots.save(figures.accuracies(cases), folder / 'accuracies.png')}")
-        kept = {key: value for key, value in dataclasses.asdict(self).items() if key != "about"}
-        summary = {**kept, "command": asked, "cases": cases, **about}
-        tell(f"{self.name}: {write_json(folder / 'result.json', summary)}")
-        return summary
+            for way in ways:
+                one = call.but(by=WAYS[way])
+                cases.append(_case(way, [self._run(way, one, seed, asked) for seed in seeds]))
+        asked.save("accuracies", figures.accuracies(cases))
+        setup = {name: value for name, value in call.arguments.items() if name != "seed"}
+        audited = 0 if asked.quick else self.audited
+        about = {"tested": 0, "audited": audited, "data_set": DIGITS.name}
+        return {**setup, **about, "seeds": list(seeds), "ways": list(ways), "cases": cases}
 
-    def _run(self, way: str, seed: int, source: Dataset) -> dict[str, Any]:
-        folder = RUNS / self.name / way / f"seed-{seed}"
-        config = dataclasses.asdict(self) | {"way": way, "seed": seed}
-        if (folder / "result.json").exists():
-            require_same(folder, config)
-            return read_json(folder / "result.json")
-        run = Folder(folder, config, resume=(folder / "config.json").exists())
-        train, held_out = data_sets.split_validation(source.train, self.validation, seed=0)
-        images, validation, test = (
-            Examples(
-                jnp.asarray(part.x[:end]), jnp.asarray(part.y[:end]), source.scale, source.classes
-            )
-            for part, end in (
-                (train, self.examples or None),
-                (held_out, None),
-                (source.test, self.tested or None),
-            )
-        )
-        pixels = int(np.prod(train.x.shape[1:]))
-        key = jax.random.key(seed)
-        model = network(key, pixels, self.hidden, source.classes, self.harmonics)
-        optimiser, estimator = optax.adam(self.learning_rate), _ways(self.beta)[way]
-        state = run.restore(start(model, optimiser))
-        run.keep_rows(int(state.epoch))
-        rows = run.rows()
-        began = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
-        while int(state.epoch) < self.epochs:
-            losses = []
-            epoch = train_epoch(state, images, estimator, optimiser, self.batch_size, key)
-            for updated, progress in epoch:
-                state = updated
-                losses.append(progress.metrics["loss"])
-                require_finite({"loss": losses[-1]}, f"in epoch {progress.epoch + 1}")
-            right = evaluate(state.model, validation, NEWTON).accuracy
-            state = keep_best(state, right)
-            row = {
-                "epoch": int(state.epoch),
-                "seconds": time.perf_counter() - began,
-                "loss": float(np.mean(losses)),
-                "validation_accuracy": right,
-            }
-            run.log(row)
-            run.save(int(state.epoch), state)
-            tell(
-                f"{way} epoch {row['epoch']:3.0f}/{self.epochs}  loss {row['loss']:.4f}  "
-                f"validation {right:.2%}  {row['seconds']:.0f} s"
-            )
-        rows, best = run.rows(), state.best_model
-        result = {
-            "test_error_percent": 100 * (1 - evaluate(best, test, NEWTON).accuracy),
-            "best_epoch": int(state.best_epoch) + 1,
-            "seconds": rows[-1]["seconds"],
-            "validation_accuracy": [row["validation_accuracy"] for row in rows],
-            "seed": seed,
-        }
-        if self.audited:
-            result["gradient_error"] = self._error(best, validation, key)
-        return read_json(write_json(folder / "result.json", result))
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        return [
+            f"{case['line']}: test error {spoken(case['test_error_percent'], found['seeds'])}"
+            for case in found["cases"]
+        ]
 
-    def _error(self, model: Model, images: Examples, key: PRNGKeyArray) -> float:
+    def each(self, change: Callable[[Call], Call]) -> Study:
+        return dataclasses.replace(self, call=change(self.call))
+
+    def _run(self, way: str, call: Call, seed: int, asked: Asked) -> dict[str, Any]:
+        label, one = f"{asked.name}/{way}", call.but(seed=seed)
+        folder, training = folder_of(label, seed), one.training()
+        tell(f"{label} seed {seed} in {folder}")
+        about = {"name": label, **one.told()}
+        run = fit(training, folder, resume=True, data_dir=asked.data_dir, about=about)
+        kept = ("test_error_percent", "best_epoch", "seconds", "seed")
+        found = {name: run.result[name] for name in kept}
+        found |= {"validation_accuracy": list(run.history["validation_accuracy"])}
+        if not asked.quick:
+            found |= {"gradient_error": self._error(run, training, asked)}
+        return found
+
+    def _error(self, run: Run, training: Training, asked: Asked) -> float:
         """Of the gradient by equilibrium propagation against the adjoint, relative."""
-        x, y = images.batch(images.x[: self.audited], images.y[: self.audited], None)
-        ways = _ways(self.beta)
-        return audit(model, x, y, ways["EP"], ways["adjoint"], key)[-1].relative_error
+        x, y = batch_of(prepare(training, asked.data_dir).validation, run.model, self.audited)
+        key = jax.random.key(training.seed)
+        nudging = self.call.training().estimator
+        return audit(run.model, x, y, nudging, Adjoint(NEWTON), key)[-1].relative_error
 
 
 def _case(line: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found = over_seeds(runs)
     return {
         "line": line,
         "validation_accuracy": [run["validation_accuracy"] for run in runs],
-        "test_error_percent": mean_and_std([run["test_error_percent"] for run in runs]),
-        "seconds": float(np.mean([run["seconds"] for run in runs])),
+        "test_error_percent": found["test_error_percent"],
+        "seconds": found["seconds"]["mean"],
         "runs": list(runs),
     }

@@ -3,11 +3,9 @@ pendulums."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -26,11 +24,7 @@ from eqprop.papers.lagrangian import duffing as chain
 from eqprop.papers.lagrangian import figures as own
 from eqprop.papers.lagrangian import pendulum
 from eqprop.papers.lagrangian.duffing import cheaply
-from eqprop.papers.study import command
-from eqprop.training.figures import plots
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import tell
+from eqprop.papers.study import Asked, Study
 
 DT, LENGTH = 0.05, 200
 
@@ -38,43 +32,31 @@ ADJOINT, BPTT = "adjoint", "BPTT"
 
 
 @dataclass(frozen=True)
-class GradientTable:
+class GradientTable(Study):
     """Relative gradient errors in float64, each against the adjoint or back-propagation through time."""
 
-    name: str
-    about: str
     betas: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
     """The nudges of the figure."""
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and ``errors.png`` beside it."""
-        about, began = surroundings(), time.perf_counter()
-        name = f"{self.name}-quick" if quick else self.name
-        betas = self.betas[:3:2] if quick else self.betas
-        parts = (_periodic, _echo) if quick else PARTS
+    def results(self, asked: Asked) -> dict[str, Any]:
+        betas = self.betas[:3:2] if asked.quick else self.betas
+        parts = (_periodic, _echo) if asked.quick else PARTS
         with jax.enable_x64(True):
             rows, lines = list[dict[str, Any]](), dict[str, dict[str, Any]]()
             for part in parts:
                 more, drawn = part(betas)
                 rows += more
                 lines |= drawn
-        for row in rows:
-            reported = f" (reported {row['reported']:.1e})" if row["reported"] else ""
-            tell(f"{row['check']}: {row['error']:.1e}{reported}")
-        tell(f"  {plots.save(own.errors(lines), Path(out) / name / 'errors.png')}")
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "seconds": time.perf_counter() - began,
-            "rows": rows,
-            "lines": lines,
-            **about,
-        }
-        path = write_json(Path(out) / name / "result.json", summary)
-        tell(f"{name}: {len(rows)} checks; {path}")
-        return summary
+        asked.save("errors", own.errors(lines))
+        return {"rows": rows, "lines": lines}
+
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        return [_spoken(row) for row in found["rows"]]
+
+
+def _spoken(row: Mapping[str, Any]) -> str:
+    reported = f" (reported {row['reported']:.1e})" if row["reported"] else ""
+    return f"{row['check']}: {row['error']:.1e}{reported}"
 
 
 Found = tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]

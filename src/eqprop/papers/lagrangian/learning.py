@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -26,12 +24,9 @@ from eqprop.lagrangian import Action, Adjoint, FixedEnds, Newton, PathError
 from eqprop.papers.lagrangian import duffing as chain
 from eqprop.papers.lagrangian import figures as own
 from eqprop.papers.lagrangian.duffing import cheaply
-from eqprop.papers.study import command
+from eqprop.papers.study import Asked, Study
 from eqprop.solvers.relax import relax
 from eqprop.training.figures import animations as animate
-from eqprop.training.figures import plots
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import console, tell
 
 Built = tuple[Model, Array, Array]
@@ -52,48 +47,25 @@ class PathTask:
 
 
 @dataclass(frozen=True)
-class PathLearning:
+class PathLearning(Study):
     """Systems whose paths learn, by equilibrium propagation and by the adjoint, with Adam, in float64."""
 
-    name: str
-    about: str
     tasks: dict[str, PathTask]
     beta: float = 1e-3
     seed: int = 0
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json``, with figures and animations beside it."""
-        about, began = surroundings(), time.perf_counter()
-        name = f"{self.name}-quick" if quick else self.name
+    def results(self, asked: Asked) -> dict[str, Any]:
+        tasks = list(self.tasks.items())[: 1 if asked.quick else None]
         with jax.enable_x64(True):
-            found = {
-                label: self._learn(label, task, Path(out) / name, 5 if quick else task.steps)
-                for label, task in list(self.tasks.items())[: 1 if quick else None]
-            }
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "beta": self.beta,
-            "seed": self.seed,
-            "seconds": time.perf_counter() - began,
-            "tasks": found,
-            **about,
-        }
-        path = write_json(Path(out) / name / "result.json", summary)
-        for label, row in found.items():
-            first, last = row["losses"]["EP"][0], row["losses"]["EP"][-1]
-            tell(
-                f"{label}: loss {first:.2e} to {last:.2e} by EP, {row['losses']['adjoint'][-1]:.2e} by the "
-                f"adjoint; parameters {row['parameters_apart']:.1e} apart"
-            )
-        tell(f"{name}: {path}")
-        return summary
+            found = {label: self._learn(label, task, asked) for label, task in tasks}
+        return {"beta": self.beta, "seed": self.seed, "tasks": found}
 
-    def _learn(self, label: str, task: PathTask, folder: Path, steps: int) -> dict[str, Any]:
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        return [_spoken(label, row) for label, row in found["tasks"].items()]
+
+    def _learn(self, label: str, task: PathTask, asked: Asked) -> dict[str, Any]:
         model, x, y = task.build(jax.random.key(self.seed))
-        newton = Newton()
+        newton, steps = Newton(), 5 if asked.quick else task.steps
         estimators = {
             "EP": EquilibriumPropagation(newton, symmetric(self.beta)),
             "adjoint": Adjoint(newton),
@@ -111,11 +83,10 @@ class PathLearning:
         whole = {way: _drawn(model, x, path, task.axes) for way, path in shown.items()}
         wanted = _drawn(model, x, y, task.axes)
         stem = label.replace(" ", "-")
-        drawn = own.trajectories(whole, wanted, *_labels(task.axes))
-        tell(f"  {plots.save(drawn, folder / f'{stem}.png')}")
+        asked.save(stem, own.trajectories(whole, wanted, *_labels(task.axes)))
         moving = [_drawn(model, x, path, task.axes) for path in paths["EP"]]
-        tell(f"  {animate.save(animate.paths(moving, wanted), folder / f'{stem}.gif')}")
-        tell(f"  {plots.save(own.losses(losses), folder / f'{stem}-losses.png')}")
+        tell(f"  {animate.save(animate.paths(moving, wanted), asked.folder / f'{stem}.gif')}")
+        asked.save(f"{stem}-losses", own.losses(losses))
         return {
             "losses": losses,
             "parameters": {way: _flat(m) for way, m in trained.items()},
@@ -123,6 +94,14 @@ class PathLearning:
                 jnp.linalg.norm(ended - other) / jnp.linalg.norm(other - begun)
             ),
         }
+
+
+def _spoken(label: str, row: Mapping[str, Any]) -> str:
+    by_ep, by_adjoint = (row["losses"][way] for way in ("EP", "adjoint"))
+    return (
+        f"{label}: loss {by_ep[0]:.2e} to {by_ep[-1]:.2e} by EP, {by_adjoint[-1]:.2e} by the adjoint; "
+        f"parameters {row['parameters_apart']:.1e} apart"
+    )
 
 
 def train(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -24,12 +23,8 @@ from eqprop.lagrangian.oscillators import Passage
 from eqprop.papers.lagrangian import duffing as chain
 from eqprop.papers.lagrangian import figures as own
 from eqprop.papers.lagrangian.duffing import cheaply
-from eqprop.papers.study import command
+from eqprop.papers.study import Asked, Study
 from eqprop.solvers.relax import relax
-from eqprop.training.figures import plots
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import tell
 
 PASSAGES: dict[str, Passage] = {"echo": evolve, "BPTT": unroll}
 
@@ -38,11 +33,9 @@ BETA = 1e-6
 
 
 @dataclass(frozen=True)
-class CostStudy:
+class CostStudy(Study):
     """Times of paths by Newton's method in float64, and memories of a layer of oscillators in float32."""
 
-    name: str
-    about: str
     steps: tuple[int, ...] = (100, 1000, 10_000, 100_000)
     """Lengths of the paths, of three oscillators."""
     sizes: tuple[int, ...] = (3, 6, 12, 24, 48)
@@ -52,46 +45,32 @@ class CostStudy:
     width: int = 64
     repeats: int = 3
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and ``cost.png`` beside it."""
-        about, began = surroundings(), time.perf_counter()
-        name = f"{self.name}-quick" if quick else self.name
+    def results(self, asked: Asked) -> dict[str, Any]:
         steps, sizes = self.steps, self.sizes
         lengths, repeats = self.lengths, self.repeats
-        if quick:
+        if asked.quick:
             steps, sizes, lengths, repeats = steps[:2], sizes[:2], lengths[:2], 1
-        compiled = cheaply if quick else eqx.filter_jit
-        asked = list(dict.fromkeys([(3, n) for n in steps] + [(size, 100) for size in sizes]))
+        compiled = cheaply if asked.quick else eqx.filter_jit
+        shapes = list(dict.fromkeys([(3, n) for n in steps] + [(size, 100) for size in sizes]))
         with ThreadPoolExecutor() as pool:
-            made = list(pool.map(partial(programs, compiled), asked))
+            made = list(pool.map(partial(programs, compiled), shapes))
         with jax.enable_x64(True):
-            found = {shape: times(ready, repeats) for shape, ready in zip(asked, made, strict=True)}
+            found = {shape: times(one, repeats) for shape, one in zip(shapes, made, strict=True)}
         with jax.enable_x64(False):
             memory = {
                 label: [memory_of(passage, self.width, n) for n in lengths]
                 for label, passage in PASSAGES.items()
             }
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "seconds": time.perf_counter() - began,
+        result = {
             "by_steps": _line("steps", steps, [found[3, count] for count in steps]),
             "by_size": _line("size", sizes, [found[size, 100] for size in sizes]),
             "memory": {"lengths": list(lengths), "width": self.width, "bytes": memory},
-            **about,
         }
-        figure = own.costs(summary["by_steps"], summary["by_size"], summary["memory"])
-        tell(f"  {plots.save(figure, Path(out) / name / 'cost.png')}")
-        for label in ("by_steps", "by_size"):
-            line = summary[label]
-            ratios = ", ".join(f"{ratio:.1f}" for ratio in line["gradient_over_free"])
-            tell(
-                f"{label}: time of order {line['order']:.2f}; gradient over free solution {ratios}"
-            )
-        tell(f"{name}: {write_json(Path(out) / name / 'result.json', summary)}")
-        return summary
+        asked.save("cost", own.costs(**result))
+        return result
+
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        return [_spoken(label, found[label]) for label in ("by_steps", "by_size")]
 
 
 Compared = tuple[Callable[[Model], Any], Callable[[Model], Any], Model]
@@ -108,9 +87,9 @@ def programs(compiled: Callable[..., Any], shape: tuple[int, int]) -> Compared:
         return free.lower(model).compile(), whole.lower(model).compile(), model
 
 
-def times(asked: Compared, repeats: int) -> Mapping[str, float]:
+def times(compared: Compared, repeats: int) -> Mapping[str, float]:
     """Seconds of a free solution from rest, of one of its steps, and of the gradient after it."""
-    free, whole, model = asked
+    free, whole, model = compared
     count = int(free(model)[1].steps[0])
     alone = seconds(lambda: free(model), repeats)
     both = seconds(lambda: whole(model), repeats)
@@ -151,6 +130,11 @@ def seconds(call: Callable[[], PyTree], repeats: int) -> float:
         jax.block_until_ready(call())
         spent.append(time.perf_counter() - began)
     return float(np.median(spent[1:]))
+
+
+def _spoken(label: str, line: Mapping[str, Any]) -> str:
+    ratios = ", ".join(f"{ratio:.1f}" for ratio in line["gradient_over_free"])
+    return f"{label}: time of order {line['order']:.2f}; gradient over free solution {ratios}"
 
 
 def _line(what: str, values: Sequence[int], rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:

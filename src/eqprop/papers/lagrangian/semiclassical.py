@@ -10,10 +10,8 @@ in a time of its own: ``dS/dT = -E``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,11 +23,7 @@ from jaxtyping import Array, PyTree
 from eqprop.lagrangian import Action, Newton, Periodic
 from eqprop.papers.lagrangian import figures as own
 from eqprop.papers.lagrangian.duffing import cheaply
-from eqprop.papers.study import command
-from eqprop.training.figures import plots
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import tell
+from eqprop.papers.study import Asked, Study
 
 STIFFNESS, HARDENING = 1.0, 0.3
 
@@ -43,42 +37,25 @@ class Level(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Semiclassics:
+class Semiclassics(Study):
     """Levels of an anharmonic oscillator at ``hbar = 1``, by diagonalisation and by orbits."""
 
-    name: str
-    about: str
     levels: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32)
     steps: int = 1600
     """Of an orbit: the error of the discretisation lies below that of the limit."""
     beta: float = 1e-2
     """Of the symmetric nudge by ``C = q^2 / 2``."""
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and ``levels.png`` beside it."""
-        about, began = surroundings(), time.perf_counter()
-        name = f"{self.name}-quick" if quick else self.name
-        levels = self.levels[1:3] if quick else self.levels
+    def results(self, asked: Asked) -> dict[str, Any]:
+        levels = self.levels[1:3] if asked.quick else self.levels
         with jax.enable_x64(True):
             rows = [self._row(level) for level in levels]
         lines = {label: _line(rows, key) for key, label in LABELS.items()}
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "seconds": time.perf_counter() - began,
-            "beta": self.beta,
-            "rows": rows,
-            "lines": lines,
-            **about,
-        }
-        tell(f"  {plots.save(own.levels(lines), Path(out) / name / 'levels.png')}")
-        for label, line in lines.items():
-            shown = ", ".join(f"{error:.1e}" for error in line["error"])
-            tell(f"{label}, orbit against state, n = {levels}: {shown}; order {line['order']:.2f}")
-        tell(f"{name}: {write_json(Path(out) / name / 'result.json', summary)}")
-        return summary
+        asked.save("levels", own.levels(lines))
+        return {"beta": self.beta, "rows": rows, "lines": lines}
+
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        return [_spoken(label, line) for label, line in found["lines"].items()]
 
     def _row(self, level: int) -> dict[str, Any]:
         found = {}
@@ -105,6 +82,12 @@ class Semiclassics:
             low, high = (period, high) if loop > target else (low, period)
         energy, *others = (float(slope) for slope in slopes)
         return Level(energy, *others)
+
+
+def _spoken(label: str, line: Mapping[str, Any]) -> str:
+    levels = ", ".join(map(str, line["level"]))
+    errors = ", ".join(f"{error:.1e}" for error in line["error"])
+    return f"{label}, orbit against state, n = {levels}: {errors}; order {line['order']:.2f}"
 
 
 def _line(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:

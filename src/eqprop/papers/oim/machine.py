@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eqprop._arguments import NotNegative, Positive, Whole, require_types
 from eqprop.estimators.contrast import symmetric
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator
@@ -29,15 +30,16 @@ class Machine:
         noise: xi of the phases, ``dt xi N(0, 1)`` a step, by steps of 0.1: 200 free and 40 nudged ones.
     """
 
-    parameter_bits: int = 0
-    parameter_range: float = 1.0
+    parameter_bits: Whole = 0
+    parameter_range: Positive = 1.0
     layer_ranges: tuple[float, ...] = ()
     without_master: bool = False
     stochastic_rounding: bool = False
-    state_bits: int = 0
-    noise: float | None = None
+    state_bits: Whole = 0
+    noise: NotNegative | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        require_types(self)
         if self.without_master and not self.parameter_bits:
             raise ValueError("without_master: expected parameter_bits of 1 or more, got 0.")
         if self.stochastic_rounding and not self.without_master:
@@ -88,8 +90,11 @@ class Local:
     """
 
     rates: tuple[float, float] = (0.04, 0.008)
-    peak: float = 1.0
-    bias_rate: float = 0.1
+    peak: Positive = 1.0
+    bias_rate: NotNegative = 0.1
+
+    def __post_init__(self) -> None:
+        require_types(self)
 
     def optimiser(self, writing: Writing | None) -> Optimiser:
         return Optimiser(
@@ -106,8 +111,11 @@ class AdamW:
         weight_decay: of couplings and fields.
     """
 
-    learning_rate: float = 3e-4
-    weight_decay: float = 1.0
+    learning_rate: Positive = 3e-4
+    weight_decay: NotNegative = 1.0
+
+    def __post_init__(self) -> None:
+        require_types(self)
 
     def optimiser(self, writing: Writing | None) -> Optimiser:
         return Optimiser(self.learning_rate, weight_decay=self.weight_decay, writing=writing)

@@ -27,6 +27,7 @@ from eqprop.training.training import Training
 def mnist_oscillators(
     hidden: tuple[int, ...] = (500,),
     beta: float = 0.1,
+    injection: float = 0.0,
     rule: AdamW | Local = AdamW(3e-4, 1.0),
     epochs: int = 30,
     machine: Machine = Machine(),
@@ -37,17 +38,19 @@ def mnist_oscillators(
     Args:
         hidden: sizes of the hidden layers.
         beta: nudge.
+        injection: S of the second harmonic; a negative one keeps phases from locking at 0 and pi.
         rule: how parameters learn.
         epochs: passes over the training images.
         machine: limits of a device.
         seed: of weights, shuffling and noise.
     """
-    return _dense(MNIST, hidden, beta, rule, epochs, machine, 50, 0, 5000, seed)
+    return _dense(MNIST, hidden, beta, injection, rule, epochs, machine, 50, 0, 5000, seed)
 
 
 def fashion_mnist_oscillators(
     hidden: tuple[int, ...] = (500,),
     beta: float = 0.1,
+    injection: float = 0.0,
     rule: AdamW | Local = AdamW(1e-4, 1.0),
     epochs: int = 30,
     machine: Machine = Machine(),
@@ -58,17 +61,19 @@ def fashion_mnist_oscillators(
     Args:
         hidden: sizes of the hidden layers.
         beta: nudge.
+        injection: S of the second harmonic; a negative one keeps phases from locking at 0 and pi.
         rule: how parameters learn.
         epochs: passes over the training images.
         machine: limits of a device.
         seed: of weights, shuffling and noise.
     """
-    return _dense(FASHION_MNIST, hidden, beta, rule, epochs, machine, 50, 0, 5000, seed)
+    return _dense(FASHION_MNIST, hidden, beta, injection, rule, epochs, machine, 50, 0, 5000, seed)
 
 
 def mnist_100_oscillators(
     hidden: tuple[int, ...] = (120,),
     beta: float = 0.1,
+    injection: float = 0.0,
     rule: AdamW | Local = AdamW(1e-3, 2.0),
     epochs: int = 100,
     machine: Machine = Machine(),
@@ -82,6 +87,7 @@ def mnist_100_oscillators(
     Args:
         hidden: sizes of the hidden layers.
         beta: nudge.
+        injection: S of the second harmonic; a negative one keeps phases from locking at 0 and pi.
         rule: how parameters learn.
         epochs: passes over the training images.
         machine: limits of a device.
@@ -91,7 +97,9 @@ def mnist_100_oscillators(
         seed: of weights, shuffling, augmentation and noise.
     """
     data = MNIST_1000 if all_tests else MNIST_100
-    return _dense(data, hidden, beta, rule, epochs, machine, 20, shift, 100, seed, test_last)
+    return _dense(
+        data, hidden, beta, injection, rule, epochs, machine, 20, shift, 100, seed, test_last
+    )
 
 
 def mnist_conv_oscillators(
@@ -153,6 +161,7 @@ def _dense(
     data: Named,
     hidden: tuple[int, ...],
     beta: float,
+    injection: float,
     rule: AdamW | Local,
     epochs: int,
     machine: Machine,
@@ -163,8 +172,9 @@ def _dense(
     test_last: bool = False,
 ) -> Training:
     weights, _ = jax.random.split(jax.random.key(seed))
+    unit = Oscillator(injection)
     sizes, gains = (data.features, *hidden, data.classes), (*(0.5,) * len(hidden), 0.25)
-    model = layered(sizes, weights, Oscillator(), Oscillator(), gains)
+    model = layered(sizes, weights, unit, unit, gains)
     layers = (*(f"h{i + 1}" for i in range(len(hidden))), OUTPUT)
     return Training(
         Model(model.energy, SquaredError(OUTPUT, -1.0, 1.0)),

@@ -58,7 +58,7 @@ def reported() -> list[str]:
 @of(RESULTS / "oim-updates/result.json")
 def updates(result: Result) -> list[str]:
     """EP's update and BPTT's, step by step."""
-    recipe = result["recipe"]
+    recipe = result["arguments"]
     return table(
         f"Norm of the update at initialisation, β = {recipe['beta']:g}, S = {recipe['injection']:g}, by "
         "nudged steps and by steps unrolled (`eqprop reproduce oim-updates`):",

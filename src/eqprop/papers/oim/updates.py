@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from eqprop.estimators.audit import follow_updates
-from eqprop.papers.study import command
+from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.papers.call import Call
+from eqprop.papers.oim.machine import STEP
+from eqprop.papers.study import Asked, Study
 from eqprop.solvers import GradientDescent, Iterative
-from eqprop.training.assemble import make_contrast, make_solver
-from eqprop.training.examine import audit_batch
-from eqprop.training.figures import plots
 from eqprop.training.figures.canvas import Numbers, drawable, dress, require, sheet
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.recipe import Recipe
-from eqprop.training.surroundings import surroundings
-from eqprop.training.task import prepare
-from eqprop.training.terminal import tell
+from eqprop.training.fit import AUDITED
+from eqprop.training.training import batch_of, prepare
+
+SETTLED = GradientDescent(1e-6, 5000, STEP)
 
 
 def updates(steps: Numbers, ep: Numbers, bptt: Numbers) -> Figure:
@@ -39,41 +38,31 @@ def updates(steps: Numbers, ep: Numbers, bptt: Numbers) -> Figure:
 
 
 @dataclass(frozen=True)
-class Curves:
+class Curves(Study):
     """EP's update after each number of nudged steps against BPTT's, at initialisation, on one batch."""
 
-    name: str
-    about: str
-    recipe: Recipe
+    call: Call
     steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and a figure beside it."""
-        about, steps = surroundings(), self.steps[:3] if quick else self.steps
-        name = f"{self.name}-quick" if quick else self.name
-        task = prepare(self.recipe, data_dir)
-        model = self.recipe.build(task.data)
-        x, y = audit_batch(task, model)
+    def results(self, asked: Asked) -> dict[str, Any]:
+        steps = self.steps[:3] if asked.quick else self.steps
+        training = self.call.training()
+        model, learner = training.model, training.estimator
+        assert isinstance(learner, EquilibriumPropagation)
+        x, y = batch_of(prepare(training, asked.data_dir).validation, model, AUDITED)
 
         def after(count: int) -> Iterative:
-            return GradientDescent(None, count, self.recipe.step_size)
+            return GradientDescent(None, count, STEP)
 
-        free, contrast = make_solver(self.recipe), make_contrast(self.recipe)
-        rows = follow_updates(model, x, y, free, after, contrast, steps)
+        rows = follow_updates(model, x, y, SETTLED, after, learner.contrast, steps)
         norms = [row.norm for row in rows], [row.agreement.norm for row in rows]
-        tell(f"  {plots.save(updates(steps, *norms), Path(out) / name / 'updates.png')}")
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "recipe": dataclasses.asdict(self.recipe),
-            "curves": [
-                {"steps": row.steps, "ep": row.norm, **row.agreement._asdict()} for row in rows
-            ],
-            **about,
-        }
-        path = write_json(Path(out) / name / "result.json", summary)
-        worst = min(row.agreement.cosine for row in rows)
-        tell(f"{name}: cosine of EP with BPTT at least {worst:.6f} over {len(rows)} steps; {path}")
-        return summary
+        asked.save("updates", updates(steps, *norms))
+        curves = [{"steps": row.steps, "ep": row.norm, **row.agreement._asdict()} for row in rows]
+        return {**self.call.told(), "curves": curves}
+
+    def summary(self, found: Mapping[str, Any]) -> list[str]:
+        worst = min(row["cosine"] for row in found["curves"])
+        return [f"cosine of EP with BPTT at least {worst:.6f} over {len(found['curves'])} steps"]
+
+    def each(self, change: Callable[[Call], Call]) -> Study:
+        return dataclasses.replace(self, call=change(self.call))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -20,13 +18,10 @@ from eqprop.energies.units.sigmoid import Logistic
 from eqprop.energies.units.unit import embed
 from eqprop.estimators.contrast import symmetric
 from eqprop.papers import figures
-from eqprop.papers.study import command
+from eqprop.papers.study import Asked, Study
 from eqprop.solvers import Momentum
 from eqprop.solvers.relax import relax
 from eqprop.spiking import Probabilities, Spiking, SpikingCarry, SpikingPropagation
-from eqprop.training.figures import plots
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.surroundings import surroundings
 from eqprop.training.terminal import tell
 
 INPUTS, OUTPUTS, GAIN, BURN = 100, 10, 1.5, 500
@@ -37,27 +32,22 @@ MEASURED = "h2"
 
 
 @dataclass(frozen=True)
-class MeanField:
+class MeanField(Study):
     """Root mean square difference, over neurons of the second hidden layer, of averaged firing
     probabilities from the deterministic fixed point: of one chain, and of the mean over chains, which is
     the bias. Random logistic networks 100-width-width-10 in float32, so that each neuron measured hears
     the spikes of ``width`` others."""
 
-    name: str
-    about: str
     leaks: tuple[float, ...] = (1.0, 0.5, 0.3, 0.2, 0.1)
     widths: tuple[int, ...] = (32, 128, 512, 1024)
     steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     """Numbers of steps averaged over."""
     chains: int = 64
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and a figure beside it."""
-        about, began = surroundings(), time.perf_counter()
-        name = f"{self.name}-quick" if quick else self.name
-        leaks, widths = (self.leaks[::4], self.widths[:2]) if quick else (self.leaks, self.widths)
+    def results(self, asked: Asked) -> dict[str, Any]:
+        leaks, widths = self.leaks, self.widths
+        if asked.quick:
+            leaks, widths = leaks[::4], widths[:2]
         cases = dict.fromkeys((leak, WIDTH) for leak in leaks)
         cases |= dict.fromkeys((LEAK, width) for width in widths)
         rows = []
@@ -67,21 +57,8 @@ class MeanField:
                 f"leak {leak:g}, width {width}: error of one step {rows[-1]['error'][0]:.4f}, of "
                 f"{self.steps[-1]} {rows[-1]['error'][-1]:.4f}; bias {rows[-1]['bias']:.4f}"
             )
-        tell(
-            f"  {plots.save(self._drawn(rows, leaks, widths), Path(out) / name / 'mean_field.png')}"
-        )
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "steps": self.steps,
-            "chains": self.chains,
-            "seconds": time.perf_counter() - began,
-            "rows": rows,
-            **about,
-        }
-        path = write_json(Path(out) / name / "result.json", summary)
-        tell(f"{name}: {len(rows)} networks; {path}")
-        return summary
+        asked.save("mean_field", self._drawn(rows, leaks, widths))
+        return {"steps": self.steps, "chains": self.chains, "rows": rows}
 
     def _distances(self, leak: float, width: int) -> dict[str, Any]:
         sizes, unit = (INPUTS, width, width, OUTPUTS), Logistic()

@@ -3,81 +3,62 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 
-from eqprop.energies.model import Model
 from eqprop.papers import figures
-from eqprop.papers.study import command
-from eqprop.training.assemble import make_estimator
-from eqprop.training.choices import EstimatorName
-from eqprop.training.figures import plots
-from eqprop.training.files import AnyPath, write_json
-from eqprop.training.spiking_recipes import SpikingRecipe
-from eqprop.training.surroundings import surroundings
-from eqprop.training.task import prepare
+from eqprop.papers.call import Call
+from eqprop.papers.study import Asked, Study
+from eqprop.training.rivals import surrogate
 from eqprop.training.terminal import tell
-
-WAYS: dict[str, EstimatorName] = {"spiking EP": "spiking", "surrogate BPTT": "surrogate"}
+from eqprop.training.training import Training
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(Study):
     """Working memory of one compiled gradient of a batch, as the compiler reports it: all buffers but
     those of arguments and results."""
 
-    name: str
-    about: str
-    recipe: SpikingRecipe
+    call: Call
     steps: tuple[int, ...] = (15, 30, 60, 120, 240)
 
-    def reproduce(
-        self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
-    ) -> dict[str, Any]:
-        """Write ``<out>/<name>/result.json`` and a figure beside it."""
-        about, began = surroundings(), time.perf_counter()
-        name = f"{self.name}-quick" if quick else self.name
-        steps = self.steps[:2] if quick else self.steps
-        task = prepare(self.recipe, data_dir)
-        model = self.recipe.build(task.data)
-        lines: dict[str, list[float]] = {way: [] for way in WAYS}
+    def results(self, asked: Asked) -> dict[str, Any]:
+        steps = self.steps[:2] if asked.quick else self.steps
+        ways = {"spiking EP": self.call, "surrogate BPTT": self.call.but(by=surrogate)}
+        lines: dict[str, list[float]] = {way: [] for way in ways}
+        spikes = self.call.arguments["spikes"]
         for count in steps:
-            for way, estimator in WAYS.items():
-                kept = self.recipe.nudged_steps if estimator == "spiking" else 0
-                changed: dict[str, Any] = {"estimator": estimator, "nudged_steps": kept}
-                recipe = dataclasses.replace(self.recipe, max_steps=count, **changed)
-                lines[way].append(megabytes(recipe, model))
+            longer = dataclasses.replace(spikes, free_steps=count)
+            for way, call in ways.items():
+                lines[way].append(megabytes(call.but(spikes=longer).training()))
                 tell(f"{way}, T1 = {count}: {lines[way][-1]:.1f} MB")
         drawn = figures.curves(
             {"": {way: (steps, values) for way, values in lines.items()}},
             ("steps T1",),
             "working memory (MB)",
         )
-        tell(f"  {plots.save(drawn, Path(out) / name / 'memory.png')}")
-        summary = {
-            "name": name,
-            "command": command(self.name, quick),
-            "recipe": dataclasses.asdict(self.recipe),
-            "seconds": time.perf_counter() - began,
+        asked.save("memory", drawn)
+        batch_size = self.call.training().batch_size
+        return {
+            **self.call.told(),
+            "batch_size": batch_size,
             "steps": steps,
             "megabytes": lines,
-            **about,
         }
-        path = write_json(Path(out) / name / "result.json", summary)
-        tell(f"{name}: {len(steps)} lengths; {path}")
-        return summary
+
+    def each(self, change: Callable[[Call], Call]) -> Study:
+        return dataclasses.replace(self, call=change(self.call))
 
 
-def megabytes(recipe: SpikingRecipe, model: Model) -> float:
-    """Of the gradient of one batch by the recipe's estimator."""
-    estimator = make_estimator(recipe)
+def megabytes(training: Training) -> float:
+    """Of the gradient of one batch by the training's estimator."""
+    model, estimator = training.model, training.estimator
     parameters, static = eqx.partition(model, eqx.is_array)
-    shape = (recipe.batch_size, *(model.energy.input_shape or ()))
+    shape = (training.batch_size, *(model.energy.input_shape or ()))
     classes = model.energy.shapes[model.cost.output]
 
     def gradient(parameters, x, y, key):
@@ -85,7 +66,7 @@ def megabytes(recipe: SpikingRecipe, model: Model) -> float:
         return estimator(model, x, y, model.rest(x), key).gradient
 
     x = jax.ShapeDtypeStruct(shape, jax.numpy.float32)
-    y = jax.ShapeDtypeStruct((recipe.batch_size, *classes), jax.numpy.float32)
+    y = jax.ShapeDtypeStruct((training.batch_size, *classes), jax.numpy.float32)
     lowered = jax.jit(gradient).lower(parameters, x, y, jax.random.key(0))
     analysis = lowered.compile().memory_analysis()
     if analysis is None:

@@ -3,8 +3,6 @@ populations are ours, chosen on validation examples."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import jax
 
 from eqprop.energies.architectures import OUTPUT, convolutional, layered
@@ -14,77 +12,15 @@ from eqprop.energies.model import Model
 from eqprop.energies.units.interval import Box
 from eqprop.energies.units.sigmoid import Logistic
 from eqprop.energies.units.unit import Unit
-from eqprop.estimators.contrast import symmetric
 from eqprop.estimators.estimator import Estimator
-from eqprop.spiking import (
-    Drawn,
-    Firing,
-    Probabilities,
-    Rates,
-    SigmaDelta,
-    Spiking,
-    SpikingPropagation,
-    Staggered,
-)
+from eqprop.papers.stochep.spikes import Spikes
+from eqprop.spiking import Staggered
 from eqprop.training.data.augment import random_shift
 from eqprop.training.data.named import CIFAR_10, FASHION_MNIST, MNIST, Named
 from eqprop.training.optimisers import Optimiser, SgdMomentum
 from eqprop.training.training import Training
 
 TESTS = 5
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """Two phases of neurons that fire with a probability.
-
-    Args:
-        leak: lambda in (0, 1]: u <- (1 - leak) u + leak * field; small is slow and quiet, 1 has no memory.
-        free_steps: T1, of the free phase.
-        predicted: steps at its end whose mean is the prediction.
-        nudged_steps: T2, of the nudged phases.
-        averaged: steps K at their end whose mean enters the gradient.
-        firing: how a probability becomes spikes; ``population`` neurons share a membrane.
-        factors: population of each layer, in order from the input, as multiples of that; () is all 1.
-        rates: read spikes and not probabilities.
-        common_noise: nudged phases share their random numbers, which cancels what is common.
-    """
-
-    leak: float = 0.3
-    free_steps: int = 30
-    predicted: int = 15
-    nudged_steps: int = 10
-    averaged: int = 5
-    firing: Drawn | Staggered | SigmaDelta = field(default_factory=Drawn)
-    factors: tuple[int, ...] = ()
-    rates: bool = False
-    common_noise: bool = True
-
-    def phase(self, layers: tuple[str, ...], steps: int, averaged: int) -> Spiking:
-        """One phase of so many steps, of which the last ``averaged`` are read."""
-        if averaged > steps:
-            raise ValueError(
-                f"predicted, averaged: expected at most the {steps} steps of their phase, got {averaged}."
-            )
-        reading = (Rates if self.rates else Probabilities)(averaged)
-        return Spiking(self.leak, steps, reading, self.fired(layers), ())
-
-    def fired(self, layers: tuple[str, ...]) -> Firing | dict[str, Firing]:
-        """The firing of all layers, or of each."""
-        if not self.factors:
-            return self.firing
-        if len(self.factors) != len(layers) or isinstance(self.firing, SigmaDelta):
-            raise ValueError(
-                f"factors: expected {len(layers)} numbers, one for each of {layers}, and firing that is "
-                f"drawn, got {self.factors} with {type(self.firing).__name__}."
-            )
-        kind, size = type(self.firing), self.firing.population
-        return {name: kind(size * n) for name, n in zip(layers, self.factors, strict=True)}
-
-    def learner(self, layers: tuple[str, ...], beta: float) -> SpikingPropagation:
-        free = self.phase(layers, self.free_steps, self.predicted)
-        nudged = self.phase(layers, self.nudged_steps, self.averaged)
-        return SpikingPropagation(free, symmetric(beta), nudged, common_noise=self.common_noise)
 
 
 SETTLED = Spikes(1.0, 8, 4, 8, 5, Staggered(64), (1, 1, 4, 8))
@@ -115,7 +51,7 @@ def mnist_spiking(
     model = layered(sizes, weights, Logistic(), Logistic())
     learner = spikes.learner(tuple(model.energy.shapes), beta)
     return Training(
-        Model(model.energy, SquaredError(OUTPUT)),
+        spikes.resetting(Model(model.energy, SquaredError(OUTPUT))),
         learner,
         MNIST,
         Optimiser(learning_rate),
@@ -283,8 +219,9 @@ def _conv(
 ) -> Training:
     layers = tuple(model.energy.shapes)
     learner: Estimator = spikes.learner(layers, beta * nudge_scale(feedback, len(layers)))
+    stiff = with_stiff_layers(Model(model.energy, SquaredError(OUTPUT)), feedback)
     return Training(
-        with_stiff_layers(Model(model.energy, SquaredError(OUTPUT)), feedback),
+        spikes.resetting(stiff),
         learner,
         data,
         Optimiser(learning_rate, SgdMomentum(), layer_rates=rates),

@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from functools import partial
 
+from eqprop.papers.call import Call
 from eqprop.papers.comparison import Comparison
 from eqprop.papers.stochep.baselines import Baselines
 from eqprop.papers.stochep.gradients import SpikingGradients
 from eqprop.papers.stochep.mean_field import MeanField
 from eqprop.papers.stochep.memory import Memory
+from eqprop.papers.stochep.recipes import (
+    Spikes,
+    cifar_10_spiking_conv_narrow,
+    fashion_mnist_spiking_conv,
+    mnist_spiking,
+    mnist_spiking_conv,
+)
 from eqprop.papers.study import Experiment, Study
-from eqprop.training.recipes import RECIPES
-from eqprop.training.spiking_recipes import SpikingRecipe
+from eqprop.solvers import Blockwise
+from eqprop.training.rivals import backprop, ep, surrogate
 
-SPIKES = RECIPES["mnist-spiking"]
+SPIKES = Call(mnist_spiking)
 
-assert isinstance(SPIKES, SpikingRecipe)
+DETERMINISTIC = partial(ep, solver=Blockwise(1e-3, 30))
 
-NO_SPIKES: dict[str, Any] = {"estimator": "ep", "nudged_steps": 0}
-
-TRAINED: dict[str, dict[str, Any]] = {
-    "spiking EP, probabilities read": {},
-    "spiking EP, spike rates read": {"reading": "rates"},
-    "deterministic EP": NO_SPIKES,
-    "surrogate-gradient BPTT": {"estimator": "surrogate", "nudged_steps": 0},
+TRAINED: dict[str, Call] = {
+    "spiking EP, probabilities read": SPIKES,
+    "spiking EP, spike rates read": SPIKES.but(spikes=Spikes(rates=True)),
+    "deterministic EP": SPIKES.but(by=DETERMINISTIC, test_seeds=1),
+    "surrogate-gradient BPTT": SPIKES.but(by=surrogate),
 }
 
-FOUR_CONVOLUTIONS: dict[str, dict[str, Any]] = {
-    "spiking EP": {},
-    "deterministic EP": {**NO_SPIKES, "beta": 0.5, "tolerance": 0.0},
-    "back-propagation": {"estimator": "backprop", "nudged_steps": 0},
+NARROW = Call(cifar_10_spiking_conv_narrow)
+
+TEN_SWEEPS = partial(ep, solver=Blockwise(None, 10))
+
+FOUR_CONVOLUTIONS: dict[str, Call] = {
+    "spiking EP": NARROW,
+    "deterministic EP": NARROW.but(by=TEN_SWEEPS, beta=0.5, test_seeds=1),
+    "back-propagation": NARROW.but(by=backprop, test_seeds=1),
 }
 
 SPIKING: tuple[Study, ...] = (
     SpikingGradients(
         "stochep-gradient",
         "gradients from spikes, rates and probabilities against deterministic EP",
-        SPIKES,
+        dataclasses.replace(Spikes(), nudged_steps=20, averaged=15),
     ),
     MeanField(
         "stochep-mean-field",
@@ -46,26 +57,24 @@ SPIKING: tuple[Study, ...] = (
     Baselines(
         "stochep-baselines",
         "MNIST by spiking EP, deterministic EP and surrogate BPTT, tested with spikes",
-        SPIKES,
         TRAINED,
     ),
     Experiment("stochep-mnist", "MNIST with spikes, one hidden layer", SPIKES),
     Experiment(
         "stochep-mnist-conv",
         "MNIST with spikes, two convolutions and two dense layers",
-        RECIPES["mnist-spiking-conv"],
+        Call(mnist_spiking_conv),
         (0,),
     ),
     Experiment(
         "stochep-fashion-mnist-conv",
         "the same on Fashion-MNIST",
-        RECIPES["fashion-mnist-spiking-conv"],
+        Call(fashion_mnist_spiking_conv),
         (0,),
     ),
     Comparison(
         "stochep-cifar-10",
         "5,000 images of CIFAR-10, four narrow convolutions: EP with and without spikes, and backprop",
-        RECIPES["cifar-10-spiking-conv-narrow"],
         FOUR_CONVOLUTIONS,
         (0,),
     ),

@@ -60,8 +60,8 @@ def reported() -> list[str]:
 @of(RESULTS / "stochep-cifar-10/result.json")
 def cifar(result: Result) -> list[str]:
     """Four convolutions on a part of CIFAR-10, with and without spikes."""
-    recipe = result["recipe"]
-    nudges = {case["line"]: case["change"].get("beta", recipe["beta"]) for case in result["cases"]}
+    recipe = result["cases"][0]["arguments"]
+    nudges = {case["line"]: case["arguments"]["beta"] for case in result["cases"]}
     return by_case(
         f"{recipe['examples']:,} images of CIFAR-10, convolutions of "
         f"{'-'.join(map(str, recipe['channels']))} channels, {recipe['epochs']} epochs, {seeds(result)}; "
@@ -74,11 +74,11 @@ def cifar(result: Result) -> list[str]:
 @of(RESULTS / "stochep-gradient/result.json")
 def gradients(result: Result) -> list[str]:
     """Agreement with deterministic EP by what enters the rule."""
-    recipe = result["recipe"]
+    recipe = result["arguments"]
     names = list(result["rows"][0]["cosine"])
     return table(
         f"Cosine of one spiking gradient with deterministic EP's at the same nudge ±{recipe['beta']:g}, "
-        f"MNIST 784-{recipe['hidden'][0]}-10 at initialisation, λ = {recipe['leak']:g}, "
+        f"MNIST 784-{recipe['hidden'][0]}-10 at initialisation, λ = {recipe['spikes']['leak']:g}, "
         f"{result['images']} images, mean of {result['repeats']} (`eqprop reproduce stochep-gradient`):",
         ("read", "noise of ±", *names),
         [
@@ -114,10 +114,10 @@ def mean_field(result: Result) -> list[str]:
 @of(RESULTS / "stochep-memory/result.json")
 def memory(result: Result) -> list[str]:
     """Memory of a gradient against steps."""
-    recipe = result["recipe"]
+    recipe = result["arguments"]
     return table(
         f"Working memory in MB of one gradient, 784-{recipe['hidden'][0]}-10, batch "
-        f"{recipe['batch_size']}, by steps of the free phase (`eqprop reproduce stochep-memory`):",
+        f"{result['batch_size']}, by steps of the free phase (`eqprop reproduce stochep-memory`):",
         ("", *(f"T1 = {count}" for count in result["steps"])),
         [
             (way, *(f"{value:.1f}" for value in values))
@@ -129,7 +129,7 @@ def memory(result: Result) -> list[str]:
 @of(RESULTS / "stochep-baselines/result.json")
 def baselines(result: Result) -> list[str]:
     """Every way of training one network, tested with and without spikes."""
-    recipe, runs = result["recipe"], len(result["seeds"])
+    recipe, runs = result["cases"][0]["arguments"], len(result["seeds"])
     rows = []
     for case in result["cases"]:
         tested = (case["accuracy_without_spikes"], *case["accuracy_by_steps"])

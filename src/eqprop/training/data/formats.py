@@ -8,11 +8,9 @@ import hashlib
 import io
 import lzma
 import math
-import os
 import pickletools
 import struct
 import tarfile
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -21,6 +19,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+
+from eqprop.training.files import written_whole
 
 DATA_VARIABLE = "EQPROP_DATA"
 
@@ -216,22 +216,12 @@ def store_npz(path: Path, blobs: Mapping[str, bytes]) -> None:
 
     Where the folder cannot be made or written to, or is full, warns and leaves nothing behind.
     """
+    arrays = {name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_npz(path, blobs)
+        with written_whole(path) as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
     except OSError as error:
         warn(f"{path}: expected to keep an unpacked copy there, got '{error}'. Go on without.")
-
-
-def _write_npz(path: Path, blobs: Mapping[str, bytes]) -> None:
-    arrays = {name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()}
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def warn(message: str) -> None:

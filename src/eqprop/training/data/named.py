@@ -35,3 +35,8 @@ MNIST_1000 = Named("mnist-1000", (28, 28, 1))
 FASHION_MNIST = Named("fashion-mnist", (28, 28, 1))
 CIFAR_10 = Named("cifar-10", (32, 32, 3))
 CIFAR_100 = Named("cifar-100", (32, 32, 3), 100)
+
+NAMED: dict[str, Named] = {
+    data.name: data
+    for data in (DIGITS, MNIST, MNIST_100, MNIST_1000, FASHION_MNIST, CIFAR_10, CIFAR_100)
+}

@@ -9,6 +9,7 @@ run from 0 to 30; the published recipes use 9.
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
 import equinox as eqx
 import jax
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop._arguments import Checked, Count, Whole
+from eqprop._arguments import Bound, Checked, Count, Whole
 
 TABLES = ("identity", "brightness", "contrast", "solarize", "posterize", "autocontrast", "equalize")
 
@@ -38,7 +39,7 @@ class RandAugment(Checked):
     """``count`` operations an image at one ``magnitude``, in a random direction where they have two."""
 
     count: Count = eqx.field(static=True)
-    magnitude: Whole = eqx.field(default=9, static=True)
+    magnitude: Annotated[Whole, Bound("<", MOST + 1)] = eqx.field(default=9, static=True)
 
     def __call__(self, x: Array, key: PRNGKeyArray) -> Array:
         drawn, signs = jax.random.split(key)
@@ -124,9 +125,8 @@ def _blended(image: Array, kind: Array, factor: Array) -> Array:
     """Operation ``kind`` of `BLENDS`: ``factor`` times the image and the rest of another; else itself."""
     inside, values = (kind >= 0) & (kind < len(BLENDS)), image.astype(jnp.float32)
     other = jnp.where(kind == 0, _grey(image)[..., None], _smooth(values))
-    return jnp.where(inside, _byte(factor * values + (1.0 - factor) * other), values).astype(
-        jnp.uint8
-    )
+    mixed = _byte(other + factor * (values - other))  # exact where the two are equal
+    return jnp.where(inside, mixed, values).astype(jnp.uint8)
 
 
 def _smooth(values: Array) -> Array:

@@ -10,6 +10,8 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from eqprop.training.files import written_whole
+
 Paths = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -84,8 +86,7 @@ def paths(moving: Sequence[np.ndarray], wanted: np.ndarray, frames: int = 60) ->
 
 
 def save(animation: FuncAnimation, path: str | Path, rate: int = 12) -> Path:
-    """Write a GIF of ``rate`` frames a second."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    animation.save(str(path), writer=PillowWriter(fps=rate), dpi=80)
-    return path
+    """Write a GIF of ``rate`` frames a second, whole or not at all."""
+    with written_whole(path) as part:
+        animation.save(str(part), writer=PillowWriter(fps=rate), dpi=80)
+    return Path(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import LogFormatter
+
+from eqprop.training.files import written_whole
 
 Numbers = np.ndarray | Array | Sequence[float]
 
@@ -33,17 +34,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     """
     path = Path(path)
     require(path.suffix.lower() == ".png", "save: path", "a name ending in .png", path, "rename it")
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(part, format="png", dpi=150)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        text = f"Cannot write {path}: {error.strerror or error}; free space or change the folder"
-        raise OSError(error.errno, text) from error
+    with written_whole(path) as part:
+        figure.savefig(part, format="png", dpi=150)
     return path
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from pathlib import Path
-from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array
+from matplotlib.figure import Figure
 
 from eqprop.energies.energy import Clamped
 from eqprop.energies.model import Model
@@ -19,96 +19,118 @@ from eqprop.energies.ops import cast, freeze
 from eqprop.energies.units.oscillator import Oscillator, phases
 from eqprop.energies.units.unit import State, embed
 from eqprop.estimators.audit import Agreement, estimate
+from eqprop.estimators.backpropagation import Backpropagation
+from eqprop.estimators.differences import DeltaPropagation
+from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.estimators.estimator import Estimator
+from eqprop.estimators.implicit import ImplicitDifferentiation
 from eqprop.solvers import Iterative
-from eqprop.solvers.relax import relax
-from eqprop.training.assemble import (
-    make_contrast,
-    make_estimator,
-    make_nudged_solver,
-    make_program,
-    make_solver,
-    make_source,
-    make_spiking,
-    make_thermal,
-)
-from eqprop.training.choices import SPIKING
-from eqprop.training.examine import audit_batch, recorded
+from eqprop.spiking import SpikingPropagation, SurrogateBackpropagation
+from eqprop.spiking.estimator import FEW
+from eqprop.spiking.record import record
+from eqprop.training.again import DataSource, prepared
 from eqprop.training.figures import animations as animate
 from eqprop.training.figures import plots
 from eqprop.training.figures.spikes import firing_rates, raster
 from eqprop.training.files import AnyPath
-from eqprop.training.recipe_fit import load_state
+from eqprop.training.fit import AUDITED
 from eqprop.training.results import read_result
-from eqprop.training.runs import read_rows, require_rows
-from eqprop.training.task import DataSource, Task, prepare_run
+from eqprop.training.runs import read_rows
+from eqprop.training.trained import load
+from eqprop.training.training import batch_of
 
 TRACED, FOLLOWED = 60, 40
 
 SEED = 0
 
+Figures = dict[str, Figure]
+
 
 def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
-    """The figures of a run folder, finished or not, by its own recipe."""
-    folder, task = Path(folder), prepare_run(folder, source)
+    """The figures of a run folder, finished or not, as PNG files in it; of oscillators an animation too.
+
+    ``source`` is where its data set lies, or a data set of one's own that it was trained on.
+    """
+    folder = Path(folder)
     result = folder / "result.json"
-    read = read_result(result)["audit"] if result.exists() else []
-    state = load_state(task, folder)
-    rows = read_rows(folder, plots.REQUIRED)
-    require_rows(folder, rows, int(state.epoch))
-    model = make_program(task.recipe)(state.best_model)
-    return draw(folder, task, model, rows, [Agreement.read(row) for row in read])
-
-
-def draw(
-    folder: Path,
-    task: Task,
-    model: Model,
-    rows: list[dict[str, float]],
-    audit: list[Agreement],
-) -> list[Path]:
-    """Every figure that applies to the model, as PNG files in the run folder."""
-    recipe = task.recipe
-    figures: dict[str, Any] = {
+    audit = read_result(result)["audit"] if result.exists() else ()
+    rows, run = read_rows(folder, plots.REQUIRED), load(folder)
+    data = prepared(run, source)
+    estimator, model = run.best.estimator.inside(run.model)
+    x, y = batch_of(data.validation, model, AUDITED)
+    figures: Figures = {
         "learning": plots.learning_curves(rows),
-        "activity": plots.activity(shown(task, model)),
+        "activity": plots.activity(shown(estimator, model, x, y)),
     }
-    if recipe.estimator == "thermal":
+    if "objective" in rows[0]:
         figures["objective"] = plots.objective(rows)
-    if recipe.estimator in SPIKING:
-        spikes = recorded(task, model)
-        figures |= {"raster": raster(spikes), "rates": firing_rates(spikes)}
+    figures |= settling(estimator, model, x, y)
     if audit:
-        figures["agreement"] = plots.agreement(audit)
-    if isinstance(make_source(recipe), Iterative):
-        figures["relaxation"] = plots.relaxation(traces(task, model), recipe.tolerance or None)
-    weight = first_weight(model)
-    if weight is not None:
-        figures["weights"] = plots.first_layer_weights(weight, task.data.image_shape)
+        figures["agreement"] = plots.agreement([Agreement.read(row) for row in audit])
+    if (weight := first_weight(model)) is not None:
+        figures["weights"] = plots.first_layer_weights(weight, data.data.image_shape)
     paths = [plots.save(figure, folder / f"{name}.png") for name, figure in figures.items()]
-    return [*paths, *_animated(folder, task, model)]
+    if _oscillating(model) and isinstance(estimator, EquilibriumPropagation):
+        labels = {model.cost.output: [str(label) for label in range(data.data.classes)]}
+        animation = animate.phases(phase_paths(estimator, model, x, y), labels)
+        paths.append(animate.save(animation, folder / "phases.gif"))
+    return paths
 
 
-def _animated(folder: Path, task: Task, model: Model) -> list[Path]:
-    """The oscillators of one example, settling and being nudged."""
-    if not isinstance(make_source(task.recipe), Iterative) or not _oscillating(model):
-        return []
-    labels = {model.cost.output: [str(label) for label in range(task.data.classes)]}
-    animation = animate.phases(phase_paths(task, model), labels)
-    return [animate.save(animation, folder / "phases.gif")]
+def shown(estimator: Estimator, model: Model, x: Array, y: Array) -> dict[str, np.ndarray]:
+    """What each layer shows in the free phase of a batch; of several chains, the first."""
+    states = estimate(model, x, y, estimator, jax.random.key(SEED)).state
+    rest = jax.eval_shape(model.rest, x)
+    first = {name: z if z.ndim == rest[name].ndim else z[:, 0] for name, z in states.items()}
+    return {name: np.asarray(u) for name, u in embed(model.energy.units, first).items()}
+
+
+@singledispatch
+def settling(estimator: Estimator, model: Model, x: Array, y: Array) -> Figures:
+    """How the phases of an estimator came to their end."""
+    return {}
+
+
+@settling.register
+def _(
+    estimator: EquilibriumPropagation
+    | DeltaPropagation
+    | ImplicitDifferentiation
+    | Backpropagation,
+    model: Model,
+    x: Array,
+    y: Array,
+) -> Figures:
+    solver = getattr(estimator.solver, "solver", estimator.solver)
+    if not isinstance(solver, Iterative):
+        return {}
+    contrast = getattr(estimator, "contrast", None)
+    nudges = np.zeros(0, x.dtype) if contrast is None else contrast.draw(jax.random.key(SEED))[0]
+    drawn = plots.relaxation(traces(solver, np.asarray(nudges), model, x, y), solver.tolerance)
+    return {"relaxation": drawn}
+
+
+@settling.register
+def _(
+    estimator: SpikingPropagation | SurrogateBackpropagation, model: Model, x: Array, y: Array
+) -> Figures:
+    spikes = record(estimator, model, x[:FEW], y[:FEW], jax.random.key(SEED))
+    return {"raster": raster(spikes), "rates": firing_rates(spikes)}
 
 
 def _oscillating(model: Model) -> list[str]:
     return [n for n, unit in model.energy.units.items() if isinstance(unit, Oscillator)]
 
 
-def phase_paths(task: Task, model: Model) -> dict[str, dict[str, np.ndarray]]:
-    """Angles of every layer of oscillators, (steps, neurons), for the first audited example: the free
-    phase, and the one with the largest nudge from its end."""
-    x, y = audit_batch(task, model)
+def phase_paths(
+    estimator: EquilibriumPropagation, model: Model, x: Array, y: Array
+) -> dict[str, dict[str, np.ndarray]]:
+    """Angles of every layer of oscillators, (steps, neurons), for the first example: the free phase, and
+    the one with the largest nudge from its end."""
     names, frozen = _oscillating(model), freeze(model)
-    free, nudged = make_solver(task.recipe), make_nudged_solver(task.recipe)
+    free, nudged = estimator.solver, estimator.nudged_solver or estimator.solver
     assert isinstance(free, Iterative) and isinstance(nudged, Iterative)
-    beta = float(np.max(np.real(make_contrast(task.recipe).draw(jax.random.key(SEED))[0])))
+    beta = float(np.max(np.real(estimator.contrast.draw(jax.random.key(SEED))[0])))
 
     def follow(phase: Clamped, solver: Iterative, state: State, steps: int):
         def advance(carry, _):
@@ -123,36 +145,10 @@ def phase_paths(task: Task, model: Model) -> dict[str, dict[str, np.ndarray]]:
     return {"free": quiet, f"β = {beta:.3g}": pulled}
 
 
-def shown(task: Task, model: Model) -> dict[str, np.ndarray]:
-    """What each layer shows in the free phase of the audited batch."""
-    x, y = audit_batch(task, model)
-    if task.recipe.estimator == "backprop":
-        return {n: np.asarray(u) for n, u in _passed(task, model, x, y).items()}
-    if task.recipe.estimator == "thermal":
-        members = estimate(model, x, y, make_thermal(task.recipe), jax.random.key(SEED)).state
-        states = {name: z[:, 0] for name, z in members.items()}
-        return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
-    key = jax.random.key(SEED)
-    if task.recipe.estimator in SPIKING:
-        states = eqx.filter_jit(make_spiking(task.recipe).free)(model, x, model.rest(x), key).state
-    else:
-        solver = make_solver(task.recipe)
-        states, _ = jax.jit(lambda x: relax(model, x, model.rest(x), solver, key))(x)
-    return {name: np.asarray(u) for name, u in embed(model.energy.units, states).items()}
-
-
-def _passed(task: Task, model: Model, x: Array, y: Array) -> State:
-    """What each layer shows after a feed-forward pass."""
-    states = estimate(model, x, y, make_estimator(task.recipe), jax.random.key(SEED)).state
-    return embed(model.energy.units, states)
-
-
-def traces(task: Task, model: Model) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def traces(
+    solver: Iterative, nudges: np.ndarray, model: Model, x: Array, y: Array
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Energy and residual against the step: the free phase from rest, the nudged ones from it."""
-    x, y = audit_batch(task, model)
-    solver = make_solver(task.recipe)
-    assert isinstance(solver, Iterative)
-    nudges = np.asarray(make_contrast(task.recipe).draw(jax.random.key(0))[0])
     dtype = np.result_type(nudges.dtype, x.dtype)
     frozen = freeze(model)
     lifted = cast(frozen, dtype)
