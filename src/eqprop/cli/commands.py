@@ -14,21 +14,23 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from eqprop.cli import options
 from eqprop.energies.model import Model
-from eqprop.estimators.audit import ALL, Agreement, BetaSweep, estimate, exact_gradient, sweep_beta
+from eqprop.estimators.audit import ALL, Agreement, BetaSweep, sweep_beta
 from eqprop.estimators.contrast import Contrast, Rescaled
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.spread import Spread, spread
 from eqprop.papers.call import Call, heard, name_of
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
+from eqprop.solvers import Solver
 from eqprop.thermal.mixing import Mixing
 from eqprop.training import structure
 from eqprop.training.callbacks import Callback, EarlyStopping, TensorBoard
 from eqprop.training.claims import new_folder
 from eqprop.training.devices import over
-from eqprop.training.examined import audited
+from eqprop.training.examined import audited, exact_of
 from eqprop.training.figures import plots
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError, dumps, read_json, require_writable, write_json
@@ -105,12 +107,11 @@ def audit(recipe: Recipe, arguments: Arguments, asked: options.Audit) -> None:
     x, y = batch_of(data.validation, model, AUDITED)
     training.estimator.check(model, x, y)
     with console.status("comparing gradients"):
-        found = audited(training.estimator, model, x, y)
-        if found["not_audited"]:
-            raise RuntimeError(found["not_audited"])
+        exact = exact_of(training.estimator, model, x, y)
+        found = audited(training.estimator, model, x, y, exact)
         rows = [Agreement(**row) for row in found["audit"]]
-        sweep = _sweep(*training.estimator.inside(model), x, y)
-        noise = _spread(training.estimator, model, x, y)
+        sweep = _sweep(training.estimator, model, x, y, exact.gradient)
+        noise = _spread(training.estimator, model, x, y, exact.gradient)
     title = _title(training)
     show(agreement_table(rows, f"{title} against {found['against']}"))
     drawn = {"agreement": plots.agreement(rows)}
@@ -195,40 +196,33 @@ def _title(training: Training) -> str:
     return type(training.estimator.inside(training.model)[0]).__name__
 
 
-def _sweep(estimator: Estimator, model: Model, x: jax.Array, y: jax.Array) -> BetaSweep | None:
+def _sweep(
+    estimator: Estimator, model: Model, x: jax.Array, y: jax.Array, exact: PyTree
+) -> BetaSweep | None:
     """The error over nudges, of an estimator without noise that has some."""
-    contrast = getattr(estimator, "contrast", None)
-    if contrast is None or estimator.drawn:
+    inner, met = estimator.inside(model)
+    contrast = getattr(inner, "contrast", None)
+    if contrast is None or inner.drawn:
         return None
-    rival = estimator.rival().estimator
-    exact = (
-        exact_gradient(model, x, y)
-        if rival is None
-        else estimate(model, x, y, rival, jax.random.key(0)).gradient
-    )
-
-    def learner(solver: Any, contrast: Contrast) -> Estimator:
-        changed: dict[str, Any] = {"contrast": contrast}
-        return dataclasses.replace(estimator, **changed)
+    largest = float(np.max(np.abs(contrast.draw(jax.random.key(0))[0])))
 
     def rescaled(beta: float) -> Contrast:
         return Rescaled(contrast, beta / largest)
 
-    largest = float(np.max(np.abs(contrast.draw(jax.random.key(0))[0])))
-    solver: Any = estimator.solver  # type: ignore[attr-defined]
-    return sweep_beta(model, x, y, solver, rescaled, BETAS, exact, jax.random.key(0), learner)
+    def learner(solver: Solver, contrast: Contrast) -> Estimator:
+        changed: dict[str, Any] = {"solver": solver, "contrast": contrast}
+        return dataclasses.replace(inner, **changed)
+
+    solver = inner.solver  # type: ignore[attr-defined]
+    return sweep_beta(met, x, y, solver, rescaled, BETAS, exact, jax.random.key(0), learner)
 
 
-def _spread(estimator: Estimator, model: Model, x: jax.Array, y: jax.Array) -> Spread | None:
+def _spread(
+    estimator: Estimator, model: Model, x: jax.Array, y: jax.Array, exact: PyTree
+) -> Spread | None:
     """Bias and variance of a gradient that is drawn at random."""
     if not estimator.inside(model)[0].drawn:
         return None
-    rival = estimator.rival().estimator
-    exact = (
-        exact_gradient(model, x, y)
-        if rival is None
-        else estimate(model, x, y, rival, jax.random.key(1)).gradient
-    )
     found, _ = spread(model, x, y, estimator, {"reference": exact}, jax.random.key(3))
     return found["reference"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from eqprop.energies.model import Model
 from eqprop.estimators.answer import warn_of_answer
@@ -13,18 +13,32 @@ from eqprop.estimators.audit import compare, estimate, exact_gradient, tell_of_d
 from eqprop.estimators.estimator import Estimator
 
 
-def audited(estimator: Estimator, model: Model, x: Array, y: Array) -> dict[str, Any]:
-    """The audit of the estimator's gradient, or why there is none, and what its phases are like."""
+class Exact(NamedTuple):
+    """The gradient that an estimator's is compared with, and by what it was had."""
+
+    name: str
+    gradient: PyTree
+
+
+def exact_of(estimator: Estimator, model: Model, x: Array, y: Array) -> Exact:
+    """By the estimator's `rival`. Raises ``RuntimeError`` where there is none."""
+    name, rival = estimator.rival()
+    if rival is None:
+        _, met = estimator.inside(model)
+        return Exact(name, exact_gradient(met, x, y))
+    return Exact(name, estimate(model, x, y, rival, jax.random.key(1)).gradient)
+
+
+def audited(
+    estimator: Estimator, model: Model, x: Array, y: Array, exact: Exact | None = None
+) -> dict[str, Any]:
+    """The audit of the estimator's gradient against ``exact``, or why there is none, and what its phases
+    are like."""
     mine = estimate(model, x, y, estimator, jax.random.key(0))
     warn_of_answer(mine.report.metrics())
     try:
-        name, rival = estimator.rival()
-        exact = (
-            exact_gradient(model, x, y)
-            if rival is None
-            else estimate(model, x, y, rival, jax.random.key(1)).gradient
-        )
-        rows = tell_of_dead(compare(mine.gradient, exact))
+        name, gradient = exact or exact_of(estimator, model, x, y)
+        rows = tell_of_dead(compare(mine.gradient, gradient))
         told = {"audit": [row._asdict() for row in rows], "against": name, "not_audited": None}
     except RuntimeError as error:
         told = {"audit": [], "not_audited": str(error)}
