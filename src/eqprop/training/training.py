@@ -90,7 +90,8 @@ class Training(Checked):
     def fixed_steps(self) -> bool:
         """Whether free phases take a number of steps, and are not asked to settle."""
         estimator, _ = self.estimator.inside(self.model)
-        return getattr(getattr(estimator, "solver", None), "tolerance", None) is None
+        solver = getattr(estimator, "solver", None)
+        return getattr(getattr(solver, "solver", solver), "tolerance", None) is None
 
     def by(self, other: Callable[[Estimator], Estimator]) -> Training:
         """The same by what ``other`` makes of the estimator, as the functions of
