@@ -27,22 +27,22 @@ from eqprop import (
 from eqprop.solvers import Info
 from helpers import systems
 
-CHAINS = 20_000
+CHAINS, FEW = 20_000, 5_000
 KEY = jax.random.key(0)
 
 settle = eqx.filter_jit(relax)
 estimate = systems.quickly(lambda estimator, *arguments: estimator(*arguments))
 
 
-def single(unit, field):
-    """One neuron in a constant field, ``CHAINS`` times over."""
+def single(unit, field, chains=CHAINS):
+    """One neuron in a constant field, many times over."""
     layers = {"out": Layer(1, unit, jnp.asarray([field]))}
     cost = SquaredError()
-    return Model(Network(1, layers, []), cost), jnp.zeros((CHAINS, 1))
+    return Model(Network(1, layers, []), cost), jnp.zeros((chains, 1))
 
 
-def samples(unit, field, solver, key=KEY):
-    model, x = single(unit, field)
+def samples(unit, field, solver, key=KEY, chains=CHAINS):
+    model, x = single(unit, field, chains)
     state, _ = settle(model, x, model.rest(x), solver, key)
     return np.asarray(state["out"])[..., 0]
 
@@ -61,7 +61,7 @@ def test_a_linear_unit_tends_to_its_gaussian(temperature):
 
 
 def test_an_interval_tends_to_a_truncated_gaussian():
-    z = samples(Box(), 0.4, Langevin(0.3, 0.002, 1500))
+    z = samples(Box(), 0.4, Langevin(0.3, 0.002, 1500), chains=FEW)
     law = stats.truncnorm((0 - 0.4) / 0.3**0.5, (1 - 0.4) / 0.3**0.5, 0.4, 0.3**0.5)
     agree(z, law.mean(), 2e-3)
     agree(z**2, law.moment(2), 2e-3)
@@ -74,7 +74,7 @@ def test_an_interval_tends_to_a_truncated_gaussian():
     ids=["Langevin", "Diffusion"],
 )
 def test_an_oscillator_tends_to_the_von_mises_law(solver):
-    cos, sin = samples(Oscillator(), 0.8, solver).T
+    cos, sin = samples(Oscillator(), 0.8, solver, chains=FEW).T
     np.testing.assert_allclose(cos**2 + sin**2, 1.0, rtol=1e-6)
     ratio = special.i1(0.8 / 0.5) / special.i0(0.8 / 0.5)
     agree(cos, ratio, 4e-3)
@@ -83,7 +83,7 @@ def test_an_oscillator_tends_to_the_von_mises_law(solver):
 
 @pytest.mark.parametrize("injection", [0.6, -0.6])
 def test_injection_enters_the_law(injection):
-    cos, _ = samples(Oscillator(injection), 0.3, Langevin(0.4, 0.02, 600)).T
+    cos, _ = samples(Oscillator(injection), 0.3, Langevin(0.4, 0.02, 600), chains=FEW).T
     phi = np.linspace(-np.pi, np.pi, 4001)
     weight = np.exp((0.3 * np.cos(phi) + 0.5 * injection * np.cos(2 * phi)) / 0.4)
     agree(cos**2, np.sum(weight * np.cos(phi) ** 2) / np.sum(weight), 4e-3)

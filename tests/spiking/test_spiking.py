@@ -545,26 +545,34 @@ def test_wrong_types_are_said_where_no_checker_runs():
         assert re.search(expected, said), said
 
 
-def synapses(model, name):
-    """Targets and sources that one neuron of a layer is wired to, counted one weight at a time."""
-    network, count = model.energy, 0
-    for edge in network.edges.values():
-        if name not in (edge.source, edge.target) or edge.source == "x":
-            continue
-        shape = network.shapes[edge.source]
-        size = int(np.prod(shape))
-        flat = jax.vmap(lambda u, op=edge.op, s=shape: op(u.reshape(s)).ravel())
-        matrix = jax.jit(flat)(jnp.eye(size))
-        wired = np.asarray(matrix) != 0
-        count = count + wired.sum(1 if name == edge.source else 0)
+@systems.quickly
+def matrices(network):
+    """Of the edges between layers, from what they make of each unit vector."""
+    made = {}
+    for name, edge in network.edges.items():
+        if edge.source != "x":
+            shape = network.shapes[edge.source]
+            flat = jax.vmap(lambda u, op=edge.op, s=shape: op(u.reshape(s)).ravel())
+            made[name] = flat(jnp.eye(int(np.prod(shape))))
+    return made
+
+
+def synapses(network):
+    """Targets and sources that each neuron is wired to, counted one weight at a time."""
+    count = dict.fromkeys(network.layers, 0)
+    for name, matrix in matrices(network).items():
+        edge, wired = network.edges[name], np.asarray(matrix) != 0
+        count[edge.source] = count[edge.source] + wired.sum(1)
+        count[edge.target] = count[edge.target] + wired.sum(0)
     return count
 
 
 def test_fan_out_counts_both_ways():
     for system in (systems.strided(), systems.skip(), systems.logistic()):
         found = fan_out(system.model)
+        counted = synapses(system.model.energy)
         for name, reached in found.items():
-            np.testing.assert_array_equal(np.ravel(reached), synapses(system.model, name))
+            np.testing.assert_array_equal(np.ravel(reached), counted[name])
     model = convolutional((8, 8, 1), (2, 4), 3, KEY, Box(), Box())
     reached = np.asarray(fan_out(model)["c2"])
     np.testing.assert_array_equal(reached[..., 0], np.full((2, 2), 3 + 2 * (4 + 6 + 6 + 9)))

@@ -296,6 +296,15 @@ def test_what_cannot_be_sampled_is_refused():
     refuse(CONFINED, langevin, model, jnp.zeros((1, 1)), jnp.zeros((1, 2)))
 
 
+def test_a_law_that_is_not_gaussian_is_refused():
+    def quartic(params, state, x):
+        return params * jnp.sum(state["out"] ** 4)
+
+    model = Model(FunctionEnergy(quartic, jnp.asarray(1.0), {"out": (2,)}), SquaredError())
+    x, y = jnp.zeros((1, 1)), jnp.zeros((1, 2))
+    refuse("their curvature changes by .* use Chains", Gaussian(1.0), model, x, y)
+
+
 def test_every_way_to_run_chains_checks_them():
     """Evaluation, mixing and ramps too; no two messages send a function of spins to one another."""
     langevin, (model, x, y) = Chains(1.0, UnadjustedLangevin()), spins()

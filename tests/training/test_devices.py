@@ -21,7 +21,7 @@ TESTS = Path(__file__).parents[1]
 
 def environment(devices):
     """XLA with so many simulated devices, compiling with less care, and annotations unchecked."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     given = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
     return os.environ | given | {"EQPROP_UNCHECKED": "1"}

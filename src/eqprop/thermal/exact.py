@@ -168,14 +168,19 @@ class Gaussian(Source):
 
 def _require_quadratic(phase: Clamped, rest: State) -> None:
     with jax.ensure_compile_time_eval():
-        phase, rest = stand_in((phase, rest))
-        zero, unravel = ravel_pytree(rest)
-        curvature = jax.hessian(lambda flat: phase(unravel(flat)))
-        places = jax.random.normal(jax.random.key(0), (2, zero.size), zero.dtype)
-        here, there = (curvature(place) for place in places)
-        change = float(jnp.max(jnp.abs(there - here)) / jnp.maximum(jnp.max(jnp.abs(here)), 1.0))
+        change = float(_change_of_curvature(*stand_in((phase, rest))))
     if change > 1e-3:
         raise ValueError(
             f"Gaussian: expected an energy and a cost that are quadratic, but their curvature changes by "
             f"{change:.1e} between two points; use Chains."
         )
+
+
+@eqx.filter_jit
+def _change_of_curvature(phase: Clamped, rest: State) -> Array:
+    """Between two random points, of the largest second derivative or of 1."""
+    zero, unravel = ravel_pytree(rest)
+    curvature = jax.hessian(lambda flat: phase(unravel(flat)))
+    places = jax.random.normal(jax.random.key(0), (2, zero.size), zero.dtype)
+    here, there = (curvature(place) for place in places)
+    return jnp.max(jnp.abs(there - here)) / jnp.maximum(jnp.max(jnp.abs(here)), 1.0)

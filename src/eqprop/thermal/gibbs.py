@@ -7,6 +7,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import concrete
@@ -35,21 +36,18 @@ class Gibbs(Sampler):
         known = concrete((phase, state))
         with jax.ensure_compile_time_eval():
             phase, state = stand_in((phase, state))
-            key = jax.random.key(1)
-            state = {name: phase.units[name].scatter(key, z) for name, z in state.items()}
-            for names in blocks:
-                if (error := float(jnp.max(_defects(phase, state, names)))) > 1e-3:
-                    raise ValueError(
-                        f"Gibbs: expected the neurons of {list(names)} to be independent given all others, "
-                        f"but the energy differs from the sum of theirs by {error:.0%}: two coupled layers "
-                        "in one block, a coupling inside a layer, an operator that is not linear (max "
-                        "pooling), or a cost that is not quadratic. Use Langevin, Mala or Nuts (of spins, "
-                        "Enumeration); or split the layer into layers that are not coupled inside."
-                    )
-        if not known:
-            return
-        lost = [name for name in state if not jnp.all(jnp.isfinite(_draw(phase, state, name)))]
-        if lost:
+            errors, finite = jax.tree.map(np.asarray, _examined(phase, state, blocks))
+        for names, error in zip(blocks, errors, strict=True):
+            if error > 1e-3:
+                raise ValueError(
+                    f"Gibbs: expected the neurons of {list(names)} to be independent given all others, "
+                    f"but the energy differs from the sum of theirs by {error:.0%}: two coupled layers "
+                    "in one block, a coupling inside a layer, an operator that is not linear (max "
+                    "pooling), or a cost that is not quadratic. Use Langevin, Mala or Nuts (of spins, "
+                    "Enumeration); or split the layer into layers that are not coupled inside."
+                )
+        lost = [name for name in state if not finite[name]]
+        if known and lost:
             raise ValueError(
                 f"Gibbs: expected a conditional law that can be drawn, but draws of {lost} are not finite: "
                 "a nudge of this sign bends the energy of these down. Use a positive or weaker nudge, "
@@ -92,6 +90,17 @@ def _blocks(phase: Clamped) -> tuple[tuple[str, ...], ...]:
 
 
 @eqx.filter_jit
+def _examined(
+    phase: Clamped, state: State, blocks: tuple[tuple[str, ...], ...]
+) -> tuple[list[Array], dict[str, Array]]:
+    """At random states: how far each block's neurons are from independent, and whether a layer's draws
+    are finite."""
+    key = jax.random.key(1)
+    state = {name: phase.units[name].scatter(key, z) for name, z in state.items()}
+    errors = [jnp.max(_defects(phase, state, names)) for names in blocks]
+    return errors, {name: jnp.all(jnp.isfinite(_draw(phase, state, name))) for name in state}
+
+
 def _draw(phase: Clamped, state: State, name: str) -> Array:
     unit, z = phase.units[name], state[name]
     fields = field(phase, embed(phase.units, state), (name,))
@@ -99,7 +108,6 @@ def _draw(phase: Clamped, state: State, name: str) -> Array:
     return unit.sample(jax.random.key(2), z, fields[name], q, jnp.ones((), z.dtype))
 
 
-@eqx.filter_jit
 def _defects(phase: Clamped, state: State, names: tuple[str, ...]) -> Array:
     """How far the energy is from a sum over the block's neurons, at random moves of all of them."""
     shown = embed(phase.units, state)

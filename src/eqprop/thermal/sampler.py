@@ -95,7 +95,7 @@ def stand_in(tree: T) -> T:
     def number(leaf: Any) -> Any:
         if not isinstance(leaf, jax.core.Tracer):
             return leaf
-        drawn = jax.random.normal(jax.random.key(leaf.size), leaf.shape)
-        return drawn.astype(leaf.dtype)
+        drawn = np.random.default_rng(leaf.size).normal(size=leaf.shape)
+        return jnp.asarray(drawn, leaf.dtype)
 
     return jax.tree.map(number, tree)

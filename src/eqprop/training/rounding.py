@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from eqprop.energies.model import Model
 from eqprop.energies.ops import freeze
+from eqprop.energies.units.unit import State
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator, by_phase
 from eqprop.solvers import MatmulPrecision, Reduced, Solver
@@ -39,28 +40,30 @@ def smallest_nudge(model: Model, x: Array, y: Array, solver: Solver, rounding: f
     smaller nudges, where states are rounded as a whole, but for what averages over neurons and examples.
     Measured in the model's own type at nudges of +-0.01, over a batch; infinite where they move no layer.
     """
-    betas = jnp.asarray([-PROBE, PROBE], x.dtype)
-
-    @eqx.filter_jit
-    def measure(model: Model, x: Array, y: Array) -> dict[str, Array]:
-        frozen = freeze(model)
-        free, _ = relax(model, x, model.rest(x), solver)
-
-        def settle(beta, x, y, start):
-            return solver.settle(frozen.nudged(x, y, beta), start)[0]
-
-        ends = by_phase(settle, (None, 0, 0, 0), (0, None, None, None))(betas, x, y, free)
-        size = jax.tree.map(jnp.linalg.norm, jax.tree.map(jnp.ravel, free))
-        rate = jax.tree.map(lambda z: jnp.linalg.norm((z[1] - z[0]).ravel()) / (2 * PROBE), ends)
-        return jax.tree.map(lambda z, r: rounding * z / r, size, rate)
-
-    found = {name: float(beta) for name, beta in measure(model, x, y).items()}
+    measured = _smallest_nudges(model, x, y, solver, rounding)
+    found = {name: float(beta) for name, beta in measured.items()}
     known = {name: beta for name, beta in found.items() if np.isfinite(beta)}
     unmoved = tuple(name for name in found if name not in known)
     if not known:
         return Resolution(unmoved[0], float("inf"), unmoved)
     layer = max(known, key=lambda name: known[name])
     return Resolution(layer, known[layer], unmoved)
+
+
+@eqx.filter_jit
+def _smallest_nudges(
+    model: Model, x: Array, y: Array, solver: Solver, rounding: float
+) -> dict[str, Array]:
+    betas, frozen = jnp.asarray([-PROBE, PROBE], x.dtype), freeze(model)
+    free, _ = relax(model, x, model.rest(x), solver)
+
+    def settle(beta: Array, x: Array, y: Array, start: State) -> State:
+        return solver.settle(frozen.nudged(x, y, beta), start)[0]
+
+    ends = by_phase(settle, (None, 0, 0, 0), (0, None, None, None))(betas, x, y, free)
+    size = jax.tree.map(jnp.linalg.norm, jax.tree.map(jnp.ravel, free))
+    rate = jax.tree.map(lambda z: jnp.linalg.norm((z[1] - z[0]).ravel()) / (2 * PROBE), ends)
+    return jax.tree.map(lambda z, r: rounding * z / r, size, rate)
 
 
 def warn_of_rounding(estimator: Estimator, model: Model, x: Array, y: Array) -> None:
