@@ -42,9 +42,10 @@ def test_the_path_of_least_action_is_the_motion_without_noise():
     @jax.value_and_grad
     def integrated(params):
         def step(q, n):
-            after = q
-            for _ in range(12):
-                after = q + dt * downhill(0.5 * (q + after), params, (n + 0.5) * dt, x[0])
+            def nearer(_, after):
+                return q + dt * downhill(0.5 * (q + after), params, (n + 0.5) * dt, x[0])
+
+            after = jax.lax.fori_loop(0, 12, nearer, q)
             return after, after
 
         _, path = jax.lax.scan(step, jnp.asarray(start), jnp.arange(float(steps)))
