@@ -172,6 +172,7 @@ def cifar_10_hopfield_resnet_narrow(
     augmentation: Augmentation = Augmentation(operations=0),
     std: tuple[float, float, float] = CIFAR_STD,
     epochs: int = 10,
+    batch_size: int = 25,
     examples: int = 0,
     seed: int = 0,
 ) -> Training:
@@ -186,6 +187,7 @@ def cifar_10_hopfield_resnet_narrow(
         augmentation: of the images.
         std: what each channel is divided by.
         epochs: passes over the training images.
+        batch_size: images a step.
         examples: train on the first so many alone; 0 is all.
         seed: of weights, shuffling and augmentation.
     """
@@ -199,7 +201,7 @@ def cifar_10_hopfield_resnet_narrow(
         CIFAR_10,
         optimiser,
         epochs,
-        25,
+        batch_size,
         augmentation.build(),
         Preprocessing(CIFAR_MEAN, std, 2**architecture.blocks),
         examples=examples,
