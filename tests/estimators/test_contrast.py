@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eqprop import RandomSign, finite_difference, holomorphic, n_point, one_sided, symmetric
+from eqprop.estimators.contrast import Rescaled
 
 KEY = jax.random.key(0)
 CONTRASTS = {
@@ -180,3 +181,14 @@ def test_weights_that_outweigh_the_derivative_are_refused():
 def test_order_does_not_depend_on_scale():
     assert finite_difference((1e-9, 2e-9)).order == 1
     assert finite_difference((-1e-9, 1e-9)).order == 2
+
+
+@pytest.mark.parametrize("name", CONTRASTS)
+def test_a_rescaled_contrast_is_that_of_other_nudges(name):
+    """Of the same slope of any function, and with opposite nudges where those were."""
+    contrast, _ = CONTRASTS[name]
+    scaled = Rescaled(contrast, 0.25)
+    (betas, weights), (small, large) = contrast.draw(KEY), scaled.draw(KEY)
+    np.testing.assert_allclose(small, betas / 4)
+    np.testing.assert_allclose(small * large, betas * weights)
+    assert scaled.opposed == contrast.opposed

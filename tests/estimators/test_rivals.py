@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import eqprop as eq
+from eqprop.estimators.warm_start import WarmStart
 from eqprop.hardware import Programmed, Quantise
+from eqprop.training import rivals
+from eqprop.training.examined import exact_of
 
 KEY = jax.random.key(0)
 X, Y = jax.random.uniform(KEY, (4, 5)), jnp.eye(3)[jnp.arange(4) % 3]
@@ -45,3 +48,27 @@ def test_a_rule_is_compared_with_two_phases_of_its_objective(rule, betas):
     rival = eq.thermal.Thermal(CHAINS, rule).rival().estimator
     np.testing.assert_allclose(rival.rule.betas, betas)
     assert rival.source.chains == 16 * CHAINS.chains and rival.source.common_noise
+
+
+@pytest.mark.parametrize("wrapped", [lambda e: Programmed(e, COARSE), WarmStart])
+def test_a_wrapper_hands_on_what_it_wraps(wrapped):
+    outer = wrapped(STEPPED)
+    inner, met = outer.inside(MODEL)
+    assert inner == STEPPED
+    device = isinstance(outer, Programmed)
+    wanted = COARSE(MODEL) if device else MODEL
+    assert all(map(np.array_equal, jax.tree.leaves(met), jax.tree.leaves(wanted)))
+    unrolled = rivals.bptt(STEPPED)
+    assert outer.by(rivals.bptt) == (Programmed(unrolled, COARSE) if device else unrolled)
+    assert outer.reduced("tf32").inside(MODEL)[0] == STEPPED.reduced("tf32")
+
+
+def test_the_exact_gradient_is_of_the_model_on_its_device():
+    name, there = exact_of(Programmed(SETTLED, COARSE), MODEL, X, Y)
+    assert name == "implicit differentiation"
+    for mine, theirs in zip(
+        jax.tree.leaves(there),
+        jax.tree.leaves(eq.exact_gradient(COARSE(MODEL), X, Y)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, theirs)
