@@ -33,6 +33,7 @@ from eqprop.training.data.sources import Split
 from eqprop.training.epoch import StepReport
 from eqprop.training.files import read_json
 from eqprop.training.runs import read_rows
+from eqprop.training.structure import tell
 from helpers.command import call, is_png, one_line, refusal
 
 TINY = ("digits", "--epochs", "2", "--hidden", "16")
@@ -397,6 +398,23 @@ def test_resume_takes_the_latest_run_of_train(here, monkeypatch):
     ((folder, arguments),) = chosen
     assert folder.name == "20260102-000000"
     assert arguments == begun.but(epochs=2, hidden=(16,)).told()["arguments"]
+
+
+def test_a_run_by_another_gradient_is_resumed_as_it_was_asked_for(here, monkeypatch):
+    """Its estimator and its precision are not asked for once more."""
+    trained = []
+
+    def noted(training, folder, *unused, about, **named):
+        trained.append((tell(training.estimator), about))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "fit", noted)
+    words = ("--estimator", "differences", "--precision", "bfloat16", "--out", here / "run")
+    call("train", *TINY, *words)
+    (here / "run").mkdir()
+    (here / "run" / "config.json").write_text(json.dumps(trained[0][1]))
+    call("train", "digits", "--resume", "--out", here / "run")
+    assert trained[0] == trained[1] and "bfloat16" in str(trained[0][0])
 
 
 def test_an_audit_of_a_run_takes_other_options(finished, here):

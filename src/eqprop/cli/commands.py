@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -55,13 +55,31 @@ def train(recipe: Recipe, arguments: Arguments, asked: options.Train) -> None:
     with ExitStack() as held:
         name = name_of(recipe)
         folder = from_first(lambda: _folder(name, asked, held))
+        begun = Begun(Call(recipe, arguments))
         if asked.resume:
-            arguments = from_first(lambda: _resumed(recipe, arguments, folder))
-        call = _call(recipe, arguments, asked.estimator)
-        _train(name, call, _precise(call, asked.precision), asked, folder)
+            begun = from_first(lambda: _resumed(recipe, arguments, folder))
+        _train(name, _asked(begun, asked), asked, folder)
 
 
-def _train(name: str, call: Call, training: Training, asked: options.Train, folder: Path) -> None:
+class Begun(NamedTuple):
+    """What is trained or audited, and the float type in which its phases relax."""
+
+    call: Call
+    precision: str = "full"
+
+    def training(self) -> Training:
+        training = self.call.training()
+        if self.precision == "full":
+            return training
+        return training.by(lambda estimator: estimator.reduced(self.precision))
+
+    def told(self) -> dict[str, Any]:
+        few = {} if self.precision == "full" else {"precision": self.precision}
+        return self.call.told() | few
+
+
+def _train(name: str, begun: Begun, asked: options.Train, folder: Path) -> None:
+    training = begun.training()
     callbacks: list[Callback] = [EarlyStopping(asked.patience)] if asked.patience else []
     if is_first():
         tell(f"{name} in {folder}")
@@ -74,7 +92,7 @@ def _train(name: str, call: Call, training: Training, asked: options.Train, fold
         asked.data_dir,
         over(asked.devices),
         audit=True,
-        about={"name": name, **call.told()},
+        about={"name": name, **begun.told()},
     )
     if not is_first():
         return
@@ -98,10 +116,10 @@ def _train(name: str, call: Call, training: Training, asked: options.Train, fold
 def audit(recipe: Recipe, arguments: Arguments, asked: options.Audit) -> None:
     """Compare a recipe's gradient with the exact one, by parameter, and find the best nudge."""
     require_writable(_spelt(asked.out))
+    begun = Begun(Call(recipe, arguments))
     if asked.run is not None:
-        arguments = _resumed(recipe, arguments, asked.run)
-    call = _call(recipe, arguments, asked.estimator)
-    training = _precise(call, asked.precision)
+        begun = _resumed(recipe, arguments, asked.run)
+    training = _asked(begun, asked).training()
     model = training.model if asked.run is None else load(asked.run).model
     data = prepare(training, asked.data_dir)
     x, y = batch_of(data.validation, model, AUDITED)
@@ -165,17 +183,16 @@ def reproduce(asked: options.Reproduce) -> None:
     _say(asked.json, found if asked.name in GROUPS else found[0])
 
 
-def _call(recipe: Recipe, arguments: Arguments, rival: str | None) -> Call:
-    return Call(recipe, arguments, None if rival is None else RIVALS[rival])
+def _asked(begun: Begun, asked: options.Train | options.Audit) -> Begun:
+    """With the estimator and the precision that are asked for."""
+    call, precision = begun
+    if asked.estimator is not None:
+        call = call.but(by=RIVALS[asked.estimator])
+    return Begun(call, precision if asked.precision == "full" else asked.precision)
 
 
-def _precise(call: Call, precision: str) -> Training:
-    training = call.training()
-    return training if precision == "full" else training.by(lambda e: e.reduced(precision))
-
-
-def _resumed(recipe: Recipe, asked: Arguments, folder: Path) -> Arguments:
-    """The arguments of a run folder, but for what is asked otherwise than by default."""
+def _resumed(recipe: Recipe, asked: Arguments, folder: Path) -> Begun:
+    """What a run folder began with, but for arguments that are asked otherwise than by default."""
     config = read_json(folder / "config.json")
     name, wanted = config.get("recipe"), name_of(recipe)
     if name is None:
@@ -189,7 +206,9 @@ def _resumed(recipe: Recipe, asked: Arguments, folder: Path) -> Arguments:
         )
     usual = Call(recipe).arguments
     given = {n: v for n, v in asked.items() if structure.tell(v) != structure.tell(usual[n])}
-    return heard(config["arguments"]) | given
+    by = heard({"by": config["by"]})["by"] if "by" in config else None
+    call = Call(recipe, heard(config["arguments"]) | given, by)
+    return Begun(call, config.get("precision", "full"))
 
 
 def _title(training: Training) -> str:
