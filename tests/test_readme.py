@@ -14,7 +14,7 @@ from docs.pages import FILLED, PAGES, ROOT, with_tables
 from eqprop.cli import main as cli
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS
 from eqprop.papers.tables import how_settled
-from eqprop.training.rivals import RIVALS
+from eqprop.training import rivals
 
 TEXTS = {page: (ROOT / page).read_text("utf-8") for page in (*PAGES, "docs/guide.md")}
 
@@ -92,7 +92,7 @@ def asked_for(recipe, arguments, options):
     """The training of a command."""
     training = recipe(**arguments)
     if options.estimator:
-        training = training.by(RIVALS[options.estimator])
+        training = training.by(rivals.named(options.estimator))
     if options.precision != "full":
         training = training.by(lambda estimator: estimator.reduced(options.precision))
     return training

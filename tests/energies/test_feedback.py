@@ -30,11 +30,11 @@ estimate = quickly(lambda estimator, *arguments: estimator(*arguments))
 settled = quickly(lambda model, x, solver=MANY: eq.relax(model, x, model.rest(x), solver))
 
 
-def residual():
-    """Two blocks with skips, on six images; and its number of layers."""
-    model = eq.hopfield_resnet((8, 8, 3), 3, KEY, (2, 3), gain=1.0)
+def residual(widths=(2,)):
+    """Blocks with skips, on six images; and its number of layers."""
+    model = eq.hopfield_resnet((8, 8, 3), 3, KEY, widths, gain=1.0)
     model = eq.with_biases(model, jax.random.key(1), 0.5)
-    return model, normal(0, (6, 8, 8, 3)), jnp.eye(3)[jnp.arange(6) % 3], 5
+    return model, normal(0, (6, 8, 8, 3)), jnp.eye(3)[jnp.arange(6) % 3], 1 + 2 * len(widths)
 
 
 def gradient(estimator, model, x, y):
@@ -64,7 +64,7 @@ def test_the_gradient_is_that_of_the_equilibrium(feedback):
 
 def test_no_layers_answer_is_lost_in_single_precision():
     """The first layer's is 1e-14 of its state, and the last one's 1e-1."""
-    model, x, y, layers = residual()
+    model, x, y, layers = residual((2, 3))
     weak = with_weak_feedback(model, 1e-3)
     contrast = eq.symmetric(0.1 * nudge_scale(1e-3, layers))
     propagation = DeltaPropagation(eq.Blockwise(None, 9), contrast)
@@ -82,9 +82,9 @@ def test_no_oscillators_answer_is_lost_in_single_precision():
     """In convolutions of stiff layers, one sweep down from a few sweeps up; states as a whole lose
     a thousand times as much."""
     unit = eq.Oscillator(0.0, 1.0)
-    model = eq.convolutional((8, 8, 1), (4, 6), 3, KEY, unit, unit, gain=3.0)
+    model, feedback = eq.convolutional((8, 8, 1), (4,), 3, KEY, unit, unit, gain=3.0), 1e-4
     weak, x, y = (
-        with_stiff_layers(model, 0.01),
+        with_stiff_layers(model, feedback),
         normal(0, (6, 8, 8, 1)),
         jnp.eye(3)[jnp.arange(6) % 3],
     )
@@ -92,7 +92,7 @@ def test_no_oscillators_answer_is_lost_in_single_precision():
         eq.Blockwise(None, n, tuple((name,) for name in order))
         for n, order in ((3, model.energy.order), (1, model.energy.order[::-1]))
     )
-    contrast = eq.symmetric(0.1 * nudge_scale(0.01, 3))
+    contrast = eq.symmetric(0.1 * nudge_scale(feedback, 2))
 
     def both(propagation):
         return (
@@ -170,11 +170,11 @@ def test_parameters_keep_their_names():
 
 
 def test_one_ordered_sweep_is_the_forward_pass_and_one_goes_all_the_way_back():
-    model, x, y, _ = residual()
+    model, x, y, layers = residual()
     weak, order = with_weak_feedback(model, 1e-6), model.energy.order
     up, down = Ordered(1, 1).solvers(order)
     assert up.blocks == tuple((name,) for name in order) and down.blocks == up.blocks[::-1]
-    learner = DeltaPropagation(up, eq.symmetric(1e-3 * nudge_scale(1e-6, 5)), down)
+    learner = DeltaPropagation(up, eq.symmetric(1e-3 * nudge_scale(1e-6, layers)), down)
     found = estimate(learner, weak, x, y, weak.rest(x), KEY)
     for name, z in quickly(jax.vmap(lambda x: forward(weak, x)))(x).items():
         np.testing.assert_allclose(found.state[name], z, rtol=1e-4)

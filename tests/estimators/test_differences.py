@@ -426,7 +426,7 @@ SPIKES = SpikingPropagation(Spiking(steps=20), symmetric(0.5))
     ],
 )
 def test_one_option_swaps_the_estimator(estimator, rival, made):
-    assert eqx.tree_equal(estimator.by(rivals.RIVALS[rival]), made)
+    assert eqx.tree_equal(estimator.by(rivals.named(rival)), made)
 
 
 def test_a_nudge_that_rounding_swallows_is_warned_of():

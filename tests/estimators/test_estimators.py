@@ -218,7 +218,7 @@ def test_error_falls_with_the_order(contrast, betas, order, builder):
     np.testing.assert_allclose(np.log2(coarse / fine), order, atol=0.3)
 
 
-@every(*COMPLEX)
+@every(systems.strided, systems.mixed, systems.scalar)
 @pytest.mark.parametrize("points, radii", [(2, (0.1, 0.05)), (4, (0.2, 0.1))])
 def test_holomorphic_error_falls_with_the_points(points, radii, builder):
     coarse, fine = (error(builder, holomorphic(points, radius)) for radius in radii)

@@ -99,11 +99,10 @@ def test_a_step_of_relaxation_exchanges_one_bit():
 
 
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path):
-    """An epoch each on one device, on four and on one again."""
+    """An epoch on four devices, and the others on one."""
     whole, folder = shared_run.run(tmp_path / "whole"), tmp_path / "parts"
-    for epoch, count in enumerate((1, 4), 1):
-        with pytest.raises(Killed):
-            shared_run.run(folder, over(count), resume=epoch > 1, until=epoch)
+    with pytest.raises(Killed):
+        shared_run.run(folder, over(4), until=1)
     run = shared_run.run(folder, ONE, resume=True)
     assert run.accuracy == pytest.approx(whole.accuracy)
     for a, b in zip(run.rows, whole.rows, strict=True):

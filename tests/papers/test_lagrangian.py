@@ -1,6 +1,7 @@
 """The studies of dynamical systems, at a small size, as `eqprop reproduce` runs them."""
 
 import shutil
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -209,7 +210,7 @@ def test_rates_learn_ten_times_slower_than_weights():
 
 
 def test_a_driven_network_learns_digits_by_its_response(here, monkeypatch):
-    """The gradient is that of the adjoint; a run stopped after an epoch ends as one that was not."""
+    """By the gradient of the adjoint; reproduced again, nothing is trained again."""
     size = {"hidden": 2, "epochs": 2, "examples": 100, "validation": 50}
     monkeypatch.setattr(classify, "WAYS", {"EP": None})
     study = ResponseLearning("driven", "driven", Call(digits_driven, size), audited=4)
@@ -224,12 +225,10 @@ def test_a_driven_network_learns_digits_by_its_response(here, monkeypatch):
     rows = read_rows(here / "runs" / "driven" / "EP" / "seed-0")
     assert rows[1]["loss"] < rows[0]["loss"]
 
-    folder = here / "runs" / "driven" / "EP" / "seed-0"
-    for file in (folder / "result.json", folder / "checkpoints" / "2"):
-        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    monkeypatch.setattr(fit_module, "train_epoch", never)
+    monkeypatch.setattr(classify, "audit", lambda *unused: [SimpleNamespace(relative_error=0.0)])
     with jax.enable_x64(False):
         call("reproduce", "driven")
-    assert read_rows(folder)[1]["loss"] == rows[1]["loss"]
 
 
 @pytest.mark.parametrize("shapes", ["one", pytest.param("each", marks=pytest.mark.long)])

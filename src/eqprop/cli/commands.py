@@ -26,7 +26,7 @@ from eqprop.papers.call import Call, heard, name_of
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
 from eqprop.solvers import Solver
 from eqprop.thermal.mixing import Mixing
-from eqprop.training import structure
+from eqprop.training import rivals, structure
 from eqprop.training.callbacks import Callback, EarlyStopping, TensorBoard
 from eqprop.training.claims import new_folder
 from eqprop.training.devices import over
@@ -36,7 +36,6 @@ from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError, dumps, read_json, require_writable, write_json
 from eqprop.training.fit import AUDITED, fit
 from eqprop.training.hosts import from_first, is_first
-from eqprop.training.rivals import RIVALS
 from eqprop.training.terminal import agreement_table, console, show, tell
 from eqprop.training.trained import load
 from eqprop.training.training import Training, batch_of, prepare
@@ -187,7 +186,7 @@ def _asked(begun: Begun, asked: options.Train | options.Audit) -> Begun:
     """With the estimator and the precision that are asked for."""
     call, precision = begun
     if asked.estimator is not None:
-        call = call.but(by=RIVALS[asked.estimator])
+        call = call.but(by=rivals.named(asked.estimator))
     return Begun(call, precision if asked.precision == "full" else asked.precision)
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from eqprop.training.hosts import Hosts
-from eqprop.training.rivals import RIVALS
+from eqprop.training.rivals import NAMES
 
 if TYPE_CHECKING:
     Rival = str
 else:
-    Rival = Literal[tuple(RIVALS)]
+    Rival = Literal[NAMES]
 
 Precision = Literal["full", "tf32", "bfloat16", "float16"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -46,6 +46,7 @@ from eqprop.estimators.holomorphic import require_holomorphic, require_smooth
 from eqprop.solvers import Info, Solver
 from eqprop.solvers.reduced import in_fewer_bits
 from eqprop.solvers.relax import relax
+from eqprop.solvers.solver import Rounding
 
 NOISE = 1
 
@@ -99,6 +100,12 @@ class EquilibriumPropagation(Estimator):
     nudged_solver: Solver | None = None
     read_out: ReadOut | None = None
     common_noise: bool = eqx.field(default=True, static=True)
+
+    one_way: ClassVar[bool] = True
+
+    @property
+    def rounding(self) -> Rounding | None:
+        return self.solver.rounding
 
     @checked
     def __call__(

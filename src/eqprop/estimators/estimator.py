@@ -19,11 +19,10 @@ from jaxtyping import Array, Inexact, PRNGKeyArray, PyTree
 from eqprop._arguments import Checked
 from eqprop.energies.model import Batch, Model
 from eqprop.energies.units.unit import State
-from eqprop.estimators.answer import (
-    Answer,
-)
+from eqprop.estimators.answer import Answer
 from eqprop.solvers import CONVERGED, Info
 from eqprop.solvers.relax import Forecast, forecast
+from eqprop.solvers.solver import Rounding
 
 Scalar = Inexact[Array, ""]
 
@@ -64,6 +63,13 @@ class Estimator(Checked):
 
     drawn: ClassVar[bool] = False
     """Whether gradients are drawn at random, so that audits tell their bias and variance."""
+    one_way: ClassVar[bool] = False
+    """Whether it learns by the local rule alone, so that couplings may differ by direction."""
+
+    @property
+    def rounding(self) -> Rounding | None:
+        """How the states are rounded whose contrast it takes; ``None`` where nudges keep their digits."""
+        return None
 
     @abstractmethod
     def __call__(

@@ -12,7 +12,6 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from eqprop._arguments import checked
 from eqprop.energies.model import Batch, Model
 from eqprop.energies.units.unit import State
-from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimate, Estimator, Rival
 from eqprop.hardware.program import Program, one_way
 from eqprop.solvers.relax import Forecast
@@ -36,7 +35,7 @@ class Programmed(Estimator):
 
         _, pull_back = jax.vjp(values, given)
         device = self.program(model)
-        if one_way(device) and not isinstance(self.estimator, EquilibriumPropagation):
+        if one_way(device) and not self.estimator.one_way:
             raise ValueError(
                 "Programmed: expected EquilibriumPropagation on a device of asymmetric couplings, got "
                 f"{type(self.estimator).__name__}, which differentiates an energy that is not there."

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,10 +50,6 @@ class Sweep(Study):
             for row in found["cases"]
         ]
 
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        cases = tuple(case._replace(call=change(case.call)) for case in self.cases)
-        return dataclasses.replace(self, cases=cases)
-
 
 @dataclass(frozen=True)
 class Comparison(Study):
@@ -83,11 +78,6 @@ class Comparison(Study):
             f"{row['line']}: test error {spoken(row['test_error_percent'], found['seeds'])}"
             for row in found["cases"]
         ]
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        return dataclasses.replace(
-            self, ways={line: change(call) for line, call in self.ways.items()}
-        )
 
 
 def slug(line: str) -> str:

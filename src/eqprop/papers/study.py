@@ -62,10 +62,26 @@ class Study:
 
     def each(self, change: Callable[[Call], Call]) -> Study:
         """The study with every recipe changed. ``ValueError`` where it has none."""
-        raise ValueError(
-            f"{self.name}: expected an experiment of recipes, such as hopfield-resnet-cifar-10; leave the "
-            "options that change them out."
-        )
+        met: list[Call] = []
+
+        def changing(part: Any) -> Any:
+            if isinstance(part, Call):
+                met.append(part)
+                return change(part)
+            if isinstance(part, Mapping):
+                return {name: changing(inner) for name, inner in part.items()}
+            if isinstance(part, tuple):
+                parts = [changing(inner) for inner in part]
+                return part._make(parts) if hasattr(part, "_make") else tuple(parts)
+            return part
+
+        changed = {name: changing(part) for name, part in vars(self).items()}
+        if not met:
+            raise ValueError(
+                f"{self.name}: expected an experiment of recipes, such as hopfield-resnet-cifar-10; leave "
+                "the options that change them out."
+            )
+        return dataclasses.replace(self, **changed)
 
     def reproduce(
         self, out: AnyPath, data_dir: AnyPath | None = None, quick: bool = False
@@ -106,9 +122,6 @@ class Experiment(Study):
         return [
             f"{found['name']}: test error {spoken(found['test_error_percent'], found['seeds'])}"
         ]
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        return dataclasses.replace(self, call=change(self.call))
 
 
 def command(name: str, quick: bool) -> str:

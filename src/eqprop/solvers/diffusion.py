@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jaxtyping import PRNGKeyArray
 
 from eqprop._arguments import NotNegative, Positive
@@ -46,6 +45,7 @@ class Diffusion(Solver):
         if key is None:
             raise ValueError("Diffusion: expected a random key, got none; pass `key` to `relax`.")
         import diffrax
+        import lineax as lx
 
         numbers = {name: jax.eval_shape(phase.units[name].read, z) for name, z in state.items()}
         path = diffrax.VirtualBrownianTree(

@@ -15,9 +15,10 @@ from eqprop.energies.energy import Clamped
 from eqprop.energies.ops import cast
 from eqprop.energies.units.unit import State
 from eqprop.solvers.refined import Refined
-from eqprop.solvers.solver import Info, Iterative, Solver, report
+from eqprop.solvers.solver import Info, Iterative, Rounding, Solver, report
 
 TF32 = "tf32"
+TF32_UNIT = 2.0**-11
 
 
 class Reduced(Solver):
@@ -30,6 +31,10 @@ class Reduced(Solver):
 
     solver: Iterative[Any]
     dtype: FloatType = eqx.field(default="bfloat16", static=True)
+
+    @property
+    def rounding(self) -> Rounding:
+        return Rounding(self.dtype, float(jnp.finfo(self.dtype).eps) / 2, self.solver)
 
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
@@ -46,6 +51,10 @@ class MatmulPrecision(Solver):
 
     solver: Iterative[Any]
     precision: str = eqx.field(default="tensorfloat32", static=True)
+
+    @property
+    def rounding(self) -> Rounding:
+        return Rounding(self.precision, TF32_UNIT, self.solver)
 
     def __check_init__(self) -> None:
         try:

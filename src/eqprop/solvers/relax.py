@@ -15,7 +15,6 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
@@ -128,6 +127,8 @@ def krylov(
             f"Equilibrium: expected couplings of an energy, but {odd} act one way; take the value of "
             "EquilibriumPropagation, whose derivative is what such a device learns by."
         )
+    import lineax as lx
+
     gmres = lx.GMRES(rtol=tolerance, atol=tolerance**2, restart=50, max_steps=max_steps)
     _, transpose = jax.vjp(lambda z: displacement(phase, z), z)
     operator = lx.FunctionLinearOperator(lambda v: transpose(v)[0], jax.eval_shape(lambda: z))

@@ -1,7 +1,7 @@
 """What every solver is: landscape and state in, state and report out. One example; batches vmap."""
 
 from abc import abstractmethod
-from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -44,6 +44,15 @@ class Info(eqx.Module):
         return jnp.mean(self.outcome == CONVERGED)
 
 
+class Rounding(NamedTuple):
+    """Relaxation in fewer bits: by what, its unit roundoff (the largest relative error of a number that is
+    rounded), and the solver in the model's own type."""
+
+    kind: str
+    unit: float
+    solver: Any
+
+
 class Solver(Checked):
     """How a landscape relaxes. Fields are hyper-parameters only."""
 
@@ -51,6 +60,11 @@ class Solver(Checked):
     """Whether the state that it ends in is a draw, and no equilibrium."""
     watchful: ClassVar[bool] = False
     """Whether it says itself where a nudged phase left the branch of the free one."""
+
+    @property
+    def rounding(self) -> Rounding | None:
+        """How states are rounded on the way; ``None`` where they keep their type."""
+        return None
 
     @abstractmethod
     def settle(

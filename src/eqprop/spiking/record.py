@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from eqprop._arguments import checked
 from eqprop.energies.model import Model
 from eqprop.energies.ops import freeze
 from eqprop.energies.units.unit import State
+from eqprop.estimators.estimator import Estimator
 from eqprop.spiking.dynamics import Hook, SpikingCarry
 from eqprop.spiking.estimator import SpikingPropagation, SurrogateBackpropagation, free_phase
 
@@ -40,17 +43,39 @@ def record(
 
     Raises ``ValueError`` for estimators whose phases do not spike.
     """
-    if isinstance(estimator, SurrogateBackpropagation):
-        return {"free": _free(estimator, model, x, key, hook)}
-    betas, free, nudged = _recorded(estimator, model, x, y, key, hook)
-    parts = [jax.tree.map(lambda a, i=index: a[i], nudged) for index in range(len(betas))]
-    return {"free": free, **dict(zip(_named(betas), parts, strict=True))}
+    return _recorded(estimator, model, x, y, key, hook)
 
 
 def _named(betas: Array) -> list[str]:
     """A name for each nudge, with all digits where three do not tell them apart."""
     short = [f"beta = {float(beta):.3g}" for beta in betas]
     return short if len(set(short)) == len(short) else [f"beta = {float(b)!r}" for b in betas]
+
+
+@singledispatch
+def _recorded(estimator: Estimator, *_: object) -> dict[str, PyTree]:
+    raise ValueError(f"record: expected an estimator that spikes, got {type(estimator).__name__}.")
+
+
+@_recorded.register
+def _(
+    estimator: SurrogateBackpropagation,
+    model: Model,
+    x: Array,
+    y: Array,
+    key: PRNGKeyArray,
+    hook: Hook,
+) -> dict[str, PyTree]:
+    return {"free": _free(estimator, model, x, key, hook)}
+
+
+@_recorded.register
+def _(
+    estimator: SpikingPropagation, model: Model, x: Array, y: Array, key: PRNGKeyArray, hook: Hook
+) -> dict[str, PyTree]:
+    betas, free, nudged = _phases(estimator, model, x, y, key, hook)
+    parts = [jax.tree.map(lambda a, i=index: a[i], nudged) for index in range(len(betas))]
+    return {"free": free, **dict(zip(_named(betas), parts, strict=True))}
 
 
 @eqx.filter_jit
@@ -64,7 +89,7 @@ def _free(
 
 
 @eqx.filter_jit
-def _recorded(
+def _phases(
     estimator: SpikingPropagation, model: Model, x: Array, y: Array, key: PRNGKeyArray, hook: Hook
 ) -> tuple[Array, PyTree, PyTree]:
     draw, noise = jax.random.split(key)

@@ -90,13 +90,16 @@ def surrogate(estimator: Estimator) -> Estimator:
     return SurrogateBackpropagation(spiking.solver, spiking.coding)
 
 
-RIVALS: dict[str, Callable[[Estimator], Estimator]] = {
-    make.__name__.replace("_", "-"): make
-    for make in (
-        *(ep, one_sided, random_sign, n_point, holomorphic, differences),
-        *(implicit, bptt, backprop, surrogate),
-    )
-}
+RIVALS = (
+    *(ep, one_sided, random_sign, n_point, holomorphic, differences),
+    *(implicit, bptt, backprop, surrogate),
+)
+NAMES = tuple(rival.__name__.replace("_", "-") for rival in RIVALS)
+
+
+def named(name: str) -> Callable[[Estimator], Estimator]:
+    """The rival that the command calls so: ``one-sided``."""
+    return RIVALS[NAMES.index(name)]
 
 
 def _with(estimator: Estimator, make: Callable[[float], Contrast]) -> Estimator:

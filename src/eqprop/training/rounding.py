@@ -15,15 +15,12 @@ from jaxtyping import Array
 from eqprop.energies.model import Model
 from eqprop.energies.ops import freeze
 from eqprop.energies.units.unit import State
-from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator, by_phase
-from eqprop.solvers import MatmulPrecision, Reduced, Solver
+from eqprop.solvers import Solver
 from eqprop.solvers.relax import relax
 
 PROBE = 0.01
 SHARP, MANY = 1e-5, 1000
-TF32 = 2.0**-11
-"""Unit roundoff: the largest relative error of a number that is rounded."""
 
 
 class Resolution(NamedTuple):
@@ -69,20 +66,15 @@ def _smallest_nudges(
 def warn_of_rounding(estimator: Estimator, model: Model, x: Array, y: Array) -> None:
     """Warn where a nudge is lost in the rounding of states that relax in a smaller type, and of layers
     that answer none."""
-    if not isinstance(estimator, EquilibriumPropagation):
+    rounding = estimator.rounding
+    if rounding is None:
         return
-    solver = estimator.solver
-    if isinstance(solver, Reduced):
-        kind, rounding = solver.dtype, float(jnp.finfo(solver.dtype).eps) / 2
-    elif isinstance(solver, MatmulPrecision):
-        kind, rounding = solver.precision, TF32
-    else:
-        return
-    steps: Any = {"tolerance": SHARP, "max_steps": max(solver.solver.max_steps, MANY)}
-    precise = dataclasses.replace(solver.solver, **steps)
-    betas, _ = estimator.contrast.draw(jax.random.key(0))
-    least = smallest_nudge(model, x, y, precise, rounding)
-    _tell(least, float(np.max(np.abs(betas))), str(kind))
+    kind, unit, solver = rounding
+    steps: Any = {"tolerance": SHARP, "max_steps": max(solver.max_steps, MANY)}
+    precise = dataclasses.replace(solver, **steps)
+    betas, _ = estimator.contrast.draw(jax.random.key(0))  # type: ignore[attr-defined]
+    least = smallest_nudge(model, x, y, precise, unit)
+    _tell(least, float(np.max(np.abs(betas))), kind)
 
 
 def _tell(least: Resolution, beta: float, kind: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +98,6 @@ class Nudges(Study):
             "agreement_of_two_references": agreed,
             "lines": lines,
         }
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        return dataclasses.replace(
-            self, ways={way: change(call) for way, call in self.ways.items()}
-        )
 
 
 def target(source: Chains, beta: float, model: Model, x: Array, y: Array, seed: int) -> PyTree:

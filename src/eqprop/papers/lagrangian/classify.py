@@ -3,7 +3,6 @@ with one output oscillator a class, whose amplitude at the frequency of the driv
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,9 +179,6 @@ class ResponseLearning(Study):
             f"{case['line']}: test error {spoken(case['test_error_percent'], found['seeds'])}"
             for case in found["cases"]
         ]
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        return dataclasses.replace(self, call=change(self.call))
 
     def _run(self, way: str, call: Call, seed: int, asked: Asked) -> dict[str, Any]:
         label, one = f"{asked.name}/{way}", call.but(seed=seed)

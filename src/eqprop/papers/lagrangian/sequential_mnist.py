@@ -3,7 +3,6 @@ start."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,10 +97,6 @@ class SequenceLearning(Study):
             f"{case['line']}: test error {spoken(case['test_error_percent'], found['seeds'])}"
             for case in found["cases"]
         ]
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        readings = {label: change(call) for label, call in self.readings.items()}
-        return dataclasses.replace(self, readings=readings)
 
 
 def _in_short(call: Call) -> Call:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +62,3 @@ class Curves(Study):
     def summary(self, found: Mapping[str, Any]) -> list[str]:
         worst = min(row["cosine"] for row in found["curves"])
         return [f"cosine of EP with BPTT at least {worst:.6f} over {len(found['curves'])} steps"]
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        return dataclasses.replace(self, call=change(self.call))

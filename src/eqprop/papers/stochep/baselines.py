@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,11 +70,6 @@ class Baselines(Study):
             )
             for row in found["cases"]
         ]
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        return dataclasses.replace(
-            self, ways={line: change(call) for line, call in self.ways.items()}
-        )
 
 
 def by_steps(model: Model, images: Examples, steps: tuple[int, ...]) -> dict[str, float]:

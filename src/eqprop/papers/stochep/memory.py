@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +48,6 @@ class Memory(Study):
             "steps": steps,
             "megabytes": lines,
         }
-
-    def each(self, change: Callable[[Call], Call]) -> Study:
-        return dataclasses.replace(self, call=change(self.call))
 
 
 def megabytes(training: Training) -> float:

@@ -44,6 +44,7 @@ TRACED, FOLLOWED = 60, 40
 SEED = 0
 
 Figures = dict[str, Figure]
+Paths = dict[str, dict[str, np.ndarray]]
 
 
 def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
@@ -70,9 +71,9 @@ def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
     if (weight := first_weight(model)) is not None:
         figures["weights"] = plots.first_layer_weights(weight, data.data.image_shape)
     paths = [plots.save(figure, folder / f"{name}.png") for name, figure in figures.items()]
-    if _oscillating(model) and isinstance(estimator, EquilibriumPropagation):
+    if moving := phase_paths(estimator, model, x, y):
         labels = {model.cost.output: [str(label) for label in range(data.data.classes)]}
-        animation = animate.phases(phase_paths(estimator, model, x, y), labels)
+        animation = animate.phases(moving, labels)
         paths.append(animate.save(animation, folder / "phases.gif"))
     return paths
 
@@ -122,12 +123,18 @@ def _oscillating(model: Model) -> list[str]:
     return [n for n, unit in model.energy.units.items() if isinstance(unit, Oscillator)]
 
 
-def phase_paths(
-    estimator: EquilibriumPropagation, model: Model, x: Array, y: Array
-) -> dict[str, dict[str, np.ndarray]]:
+@singledispatch
+def phase_paths(estimator: Estimator, model: Model, x: Array, y: Array) -> Paths:
     """Angles of every layer of oscillators, (steps, neurons), for the first example: the free phase, and
-    the one with the largest nudge from its end."""
+    the one with the largest nudge from its end; none where there are none."""
+    return {}
+
+
+@phase_paths.register
+def _(estimator: EquilibriumPropagation, model: Model, x: Array, y: Array) -> Paths:
     names, frozen = _oscillating(model), freeze(model)
+    if not names:
+        return {}
     free, nudged = estimator.solver, estimator.nudged_solver or estimator.solver
     assert isinstance(free, Iterative) and isinstance(nudged, Iterative)
     beta = float(np.max(np.real(estimator.contrast.draw(jax.random.key(SEED))[0])))
