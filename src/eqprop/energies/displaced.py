@@ -37,6 +37,7 @@ class Span(Unit):
     high: Array
     smooth: ClassVar[bool] = False
     walled: ClassVar[bool] = True
+    silent: ClassVar[bool] = True
 
     def embed(self, z: Array) -> Array:
         return z
@@ -70,6 +71,7 @@ class Arc(Unit):
     injection: Array | float
     smooth: ClassVar[bool] = False
     components: ClassVar[tuple[int, ...]] = (2,)
+    silent: ClassVar[bool] = True
 
     def embed(self, z: Array) -> Array:
         return z

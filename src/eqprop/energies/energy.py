@@ -26,6 +26,11 @@ class Clamped(eqx.Module):
     units: eqx.AbstractVar[Units]
     blocks: eqx.AbstractVar[tuple[tuple[str, ...], ...] | None]
 
+    @property
+    def silent(self) -> frozenset[str]:
+        """Layers that show zeros at rest, and that ``coupling`` may then be without."""
+        return frozenset()
+
     @abstractmethod
     def coupling(self, shown: State) -> Array:
         """The energy less the units' self-energies, as a function of what the layers show."""

@@ -89,8 +89,15 @@ class Nudged(Clamped):
     def blocks(self) -> tuple[tuple[str, ...], ...] | None:  # type: ignore[override]
         return self.base.blocks
 
+    @property
+    def silent(self) -> frozenset[str]:
+        return self.base.silent
+
     def coupling(self, shown: State) -> Array:
-        return self.base.coupling(shown) + self.beta * self.cost(read(self.units, shown), self.y)
+        base = self.base.coupling(shown)
+        if self.cost.output not in shown:
+            return base
+        return base + self.beta * self.cost(read(self.units, shown), self.y)
 
     def curvature(self, name: str) -> Array | float:
         own = self.base.curvature(name)

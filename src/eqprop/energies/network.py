@@ -19,7 +19,7 @@ from jaxtyping import Array
 
 from eqprop._arguments import Checked, Count
 from eqprop.energies.energy import Clamped, Energy
-from eqprop.energies.ops import Op
+from eqprop.energies.ops import Op, is_homogeneous
 from eqprop.energies.units.unit import State, Unit, Units, read
 
 
@@ -196,8 +196,15 @@ class ClampedNetwork(Clamped):
         seen = read(self.units, shown)
         total = jnp.negative(sum(jnp.sum(self.drive[name] * u) for name, u in seen.items()))
         for edge in self.edges.values():
-            total = total - self.bond(edge, shown[edge.source], shown[edge.target])
+            if edge.source in shown and edge.target in shown:
+                total = total - self.bond(edge, shown[edge.source], shown[edge.target])
         return total
+
+    @property
+    def silent(self) -> frozenset[str]:
+        if not all(is_homogeneous(edge.op) for edge in self.edges.values()):
+            return frozenset()
+        return frozenset(name for name, unit in self.units.items() if unit.silent)
 
     def bond(self, edge: Edge, source: Array, target: Array) -> Array:
         """``<u_target, op(u_source)>``: of all components, or of what both read."""

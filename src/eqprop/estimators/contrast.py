@@ -38,6 +38,11 @@ class Contrast(Checked):
         """Whether the outermost nudges are opposite, so that displacements should be, too."""
         return False
 
+    @property
+    def from_free(self) -> bool:
+        """Whether the first phase is the free one: its nudge is 0."""
+        return False
+
 
 class Fixed(Contrast):
     """The same nudges every time: data, so that another beta needs no compilation, and may be traced."""
@@ -46,10 +51,15 @@ class Fixed(Contrast):
     coefficients: np.ndarray | Array
     order: int = eqx.field(static=True)
     pair: bool = eqx.field(default=False, static=True)
+    free: bool = eqx.field(default=False, static=True)
 
     @property
     def opposed(self) -> bool:
         return self.pair
+
+    @property
+    def from_free(self) -> bool:
+        return self.free
 
     def draw(self, key: PRNGKeyArray) -> tuple[PerPhase, PerPhase]:
         return jnp.asarray(self.betas), jnp.asarray(self.coefficients)
@@ -68,6 +78,10 @@ class RandomSign(Contrast):
         beta = jax.random.rademacher(key, (), jnp.result_type(float)) * self.beta
         return jnp.stack([jnp.zeros_like(beta), beta]), jnp.stack([-1 / beta, 1 / beta])
 
+    @property
+    def from_free(self) -> bool:
+        return True
+
 
 class Rescaled(Contrast):
     """Another contrast with all nudges ``factor`` times as large."""
@@ -82,6 +96,10 @@ class Rescaled(Contrast):
     @property
     def opposed(self) -> bool:
         return self.contrast.opposed
+
+    @property
+    def from_free(self) -> bool:
+        return self.contrast.from_free
 
 
 @checked
@@ -106,7 +124,7 @@ def finite_difference(betas: Sequence[float] | np.ndarray | Array) -> Fixed:
     symmetric = np.allclose(np.sort(nodes / scale), np.sort(-nodes / scale)) and len(nodes) % 2 == 0
     order = len(nodes) if symmetric else len(nodes) - 1
     slopes = _audible(nodes, _slopes([Fraction(node) for node in nodes]))
-    return Fixed(nodes, slopes, order, bool(nodes[0] == -nodes[-1]))
+    return Fixed(nodes, slopes, order, bool(nodes[0] == -nodes[-1]), bool(nodes[0] == 0))
 
 
 @checked
@@ -152,7 +170,7 @@ def _stretched(steps: Sequence[int], size: float | Array, order: int) -> Fixed:
     size = _typed(float, size)
     weights = _audible(np.asarray(steps), _slopes([Fraction(step) for step in steps]))
     nodes = np.asarray(steps, np.float64) * size + 0.0
-    return Fixed(nodes, weights / size, order, steps[0] == -steps[-1])
+    return Fixed(nodes, weights / size, order, steps[0] == -steps[-1], steps[0] == 0)
 
 
 def _slopes(nodes: Sequence[Fraction]) -> list[Fraction]:

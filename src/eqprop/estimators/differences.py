@@ -97,7 +97,7 @@ def response(
         y=y,
         beta=jnp.sign(beta).astype(dtype),
     )
-    found, info = solver.settle(nudged, no_difference(origin, dtype))
+    found, info = solver.settle_from_rest(nudged, no_difference(origin, dtype))
     info = lost_unless(finite(fields), info)
     return origin, {name: scale * e.astype(scale.dtype) for name, e in found.items()}, info
 
@@ -179,14 +179,19 @@ class DeltaPropagation(Estimator):
 
     @checked
     def __call__(
-        self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
+        self, model: Model, x: Batch, y: Batch, state: State | None, key: PRNGKeyArray
     ) -> Estimate:
         require_examples(x, y)
         found = self.phases(model, x, y, state, key).estimate
         warn_of_answer(found.report.metrics())
         return found
 
-    def phases(self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray) -> Phases:
+    def start(self, model: Model, x: Batch, last: State | None = None) -> None:
+        """At rest."""
+
+    def phases(
+        self, model: Model, x: Batch, y: Batch, state: State | None, key: PRNGKeyArray
+    ) -> Phases:
         """The estimate, and the states that it compares."""
         solver = self.nudged_solver or self.solver
         if solver.noisy:
@@ -194,16 +199,18 @@ class DeltaPropagation(Estimator):
                 "DeltaPropagation: expected a solver without noise for differences, got "
                 f"{type(solver).__name__}; use EquilibriumPropagation, whose phases share their noise."
             )
-        require_slopes(model, x, y, state)
-        given, key = (model, x, y, state), typed(key)
-        model, x, y, state = stopped(given)
-        free, free_info = relax(model, x, state, self.solver)
+        given = model, x, y, (model.rest(x) if state is None else state)
+        require_slopes(*given)
+        key, (model, x, y, begin) = typed(key), stopped(given)
+        free, free_info = relax(model, x, None if state is None else begin, self.solver)
         betas, coefficients = self.contrast.draw(key)
+        if self.contrast.from_free:  # which differs from itself by nothing
+            betas, coefficients = betas[1:], coefficients[1:]
         if jnp.iscomplexobj(betas):
             raise ValueError(
                 "DeltaPropagation: expected real nudges, got complex ones; use symmetric or n_point."
             )
-        real = jnp.result_type(*jax.tree.leaves(state))
+        real = jnp.result_type(*jax.tree.leaves(begin))
         betas, coefficients = betas.astype(real), coefficients.astype(real)
         narrow = jnp.dtype(self.dtype or real)
         frozen = freeze(model)

@@ -76,8 +76,8 @@ class Estimator(Checked):
         self, model: Model, x: Batch, y: Batch, state: State, key: PRNGKeyArray
     ) -> Estimate: ...
 
-    def start(self, model: Model, x: Batch, last: State | None = None) -> State:
-        """Where a batch begins, after one that ended in ``last``: at rest."""
+    def start(self, model: Model, x: Batch, last: State | None = None) -> State | None:
+        """Where a batch begins, after one that ended in ``last``: at rest; None says so."""
         return model.rest(x)
 
     def scores(self, model: Model, state: State) -> Array:

@@ -44,7 +44,7 @@ class Programmed(Estimator):
         gradient = eqx.filter(estimate.gradient, eqx.is_inexact_array)
         return estimate._replace(gradient=pull_back(gradient)[0])
 
-    def start(self, model: Model, x: Batch, last: State | None = None) -> State:
+    def start(self, model: Model, x: Batch, last: State | None = None) -> State | None:
         return self.estimator.start(model, x, last)
 
     def scores(self, model: Model, state: State) -> Array:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count
 from eqprop.energies.energy import Clamped, field, norm, relative
 from eqprop.energies.units.unit import State, embed
-from eqprop.solvers.solver import Iterative
+from eqprop.solvers.solver import Info, Iterative
 
 Blocks = tuple[tuple[str, ...], ...]
 
 
-def sweep(phase: Clamped, state: State, blocks: Blocks | None = None) -> tuple[State, Array]:
+def sweep(
+    phase: Clamped,
+    state: State,
+    blocks: Blocks | None = None,
+    silent: frozenset[str] = frozenset(),
+) -> tuple[State, Array]:
     """Minimise the energy over each block in turn, the others fixed.
 
     Also returns the relative residual that each block had when its turn came. ``blocks`` are those of the
-    energy unless given.
+    energy unless given. Layers that are ``silent`` show zeros: until their turn comes nothing is
+    multiplied with them.
 
     A layer whose block of the coupling is linear goes to ``retract(a)``, its exact minimiser. Where
     the coupling has a curvature ``q`` within the layer (a nudge, a lateral coupling) the step is still
@@ -36,9 +42,10 @@ def sweep(phase: Clamped, state: State, blocks: Blocks | None = None) -> tuple[S
         raise ValueError(
             f"Block sweep: expected every layer in one group, those of {sorted(state)}, got {blocks}."
         )
-    shown = embed(phase.units, state)
+    shown = embed(phase.units, {name: z for name, z in state.items() if name not in silent})
     missed: State = {}
     for names in blocks:
+        shown = shown | embed(phase.units, {name: state[name] for name in names})
         fields = field(phase, shown, names)
         for name in names:
             unit, z, a = phase.units[name], state[name], fields[name]
@@ -73,3 +80,15 @@ class Blockwise(Iterative[_Sweep]):
 
     def step(self, phase: Clamped, carry: _Sweep) -> _Sweep:
         return _Sweep(*sweep(phase, carry.state, self.blocks))
+
+    def settle_from_rest(
+        self, phase: Clamped, rest: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        """With a first sweep of its own, where sweeps are counted: it does no product with layers that are
+        still at rest, which is half of them."""
+        if self.tolerance is not None:
+            return self.settle(phase, rest, key)
+        return self._settled(phase, rest, self._first)
+
+    def _first(self, phase: Clamped, rest: State) -> tuple[int, _Sweep]:
+        return 1, _Sweep(*sweep(phase, rest, self.blocks, phase.silent))

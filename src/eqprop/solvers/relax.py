@@ -40,7 +40,7 @@ class Forecast(NamedTuple):
 
 def forecast(solver: Solver, model: Model, x: Batch, y: Batch, key: PRNGKeyArray) -> Forecast:
     """What a model shows of a batch without being nudged, where a solver takes it from rest."""
-    state, info = relax(model, x, model.rest(x), solver, key)
+    state, info = relax(model, x, None, solver, key)
     metrics = {
         "steps": info.steps,
         "residual": info.residual,
@@ -51,9 +51,10 @@ def forecast(solver: Solver, model: Model, x: Batch, y: Batch, key: PRNGKeyArray
 
 @checked
 def relax(
-    model: Model, x: Batch, state: State, solver: Solver, key: PRNGKeyArray | None = None
+    model: Model, x: Batch, state: State | None, solver: Solver, key: PRNGKeyArray | None = None
 ) -> tuple[State, Info]:
-    """The free equilibria of a batch; noise is independent between examples.
+    """The free equilibria of a batch; noise is independent between examples. A ``state`` of None is rest,
+    and counted sweeps then do no product with layers that are still at rest.
 
     A layer of any model: reverse mode differentiates the states in the parameters and in ``x`` by the
     adjoint equation, as exactly as they have settled, at the memory of one step. Their derivative in the
@@ -61,13 +62,15 @@ def relax(
     such derivative raises ``ValueError``: the report, draws of noisy solvers, complex states and spins;
     and at run time where the adjoint equation has no solution, as where two equilibria meet.
     """
+    begin = solver.settle if state is not None else solver.settle_from_rest
+    state = model.rest(x) if state is None else state
     model.require_batch(x, state)
     given = model, x, state
     frozen, x, state = freeze(stopped(given))
     keys = None if key is None else jax.random.split(typed(key), x.shape[0])
 
     def settle(x: Array, state: State, key: PRNGKeyArray | None) -> tuple[State, Info]:
-        return solver.settle(frozen.free(x), state, key)
+        return begin(frozen.free(x), state, key)
 
     found = jax.vmap(settle)(x, state, keys)
     return with_derivative(given, found, Partial(_pull, solver))

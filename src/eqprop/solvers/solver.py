@@ -1,6 +1,7 @@
 """What every solver is: landscape and state in, state and report out. One example; batches vmap."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
@@ -72,6 +73,12 @@ class Solver(Checked):
     ) -> tuple[State, Info]:
         """The equilibrium reached from ``state``; solvers without noise do not look at ``key``."""
 
+    def settle_from_rest(
+        self, phase: Clamped, rest: State, key: PRNGKeyArray | None = None
+    ) -> tuple[State, Info]:
+        """The same from the resting state, of which a solver may make use."""
+        return self.settle(phase, rest, key)
+
 
 @runtime_checkable
 class Carry(Protocol):
@@ -116,10 +123,17 @@ class Iterative(Solver, Generic[C]):
     def settle(
         self, phase: Clamped, state: State, key: PRNGKeyArray | None = None
     ) -> tuple[State, Info]:
+        return self._settled(phase, state, lambda phase, state: (0, self.init(phase, state)))
+
+    def _settled(
+        self, phase: Clamped, state: State, begin: Callable[[Clamped, State], tuple[int, C]]
+    ) -> tuple[State, Info]:
+        """After so many steps and what they handed on, by ``begin``."""
         check_tolerance(self.tolerance, state)
         given = phase, state
         phase, state = stopped(given)
-        start = jnp.zeros((), jnp.int32), self.init(phase, state)
+        taken, carry = begin(phase, state)
+        start = jnp.asarray(taken, jnp.int32), carry
         if self.tolerance is None:
             steps, carry = self._run(phase, start, None)
         else:

@@ -19,6 +19,7 @@ class Linear(Unit):
     """The whole real line: ``u = z``, potential ``z^2 / 2``."""
 
     smooth: ClassVar[bool] = True
+    silent: ClassVar[bool] = True
 
     def embed(self, z: Array) -> Array:
         return z
@@ -57,6 +58,10 @@ class Box(Unit):
     def __check_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"Box: expected low < high, got low={self.low}, high={self.high}.")
+
+    @property
+    def silent(self) -> bool:  # type: ignore[override]
+        return self.low <= 0.0 <= self.high
 
     def embed(self, z: Array) -> Array:
         return z

@@ -34,6 +34,8 @@ class Unit(Checked):
     """Whether the domain is a set of points, on which energies have no gradient."""
     components: ClassVar[tuple[int, ...]] = ()
     """Leading axes of the state of one neuron: none for a number, ``(2,)`` for a point of the plane."""
+    silent: ClassVar[bool] = False
+    """Whether a layer at rest shows zeros, which need not be multiplied."""
 
     @abstractmethod
     def embed(self, z: Array) -> Array:
