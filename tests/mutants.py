@@ -131,7 +131,9 @@ def main() -> int:
     areas = tomllib.loads((TESTS / "mutants.toml").read_text())
     mutants = [Mutant(area, name, **given) for area in areas for name, given in areas[area].items()]
     if asked.only:
-        mutants = [m for m in mutants if m.name in asked.only or m.area in asked.only]
+        mutants = [m for m in mutants if {m.name, m.area, f"{m.area}.{m.name}"} & set(asked.only)]
+    if not mutants:
+        parser.error(f"expected names or areas of mutants.toml, got {' '.join(asked.only)}")
     with ThreadPoolExecutor(asked.jobs) as pool:
         if not asked.trusted and (said := failing(mutants, pool)):
             print(f"Some tests fail without a fault; mend them first.\n{said}")
