@@ -213,7 +213,7 @@ def test_help_and_lists_load_no_jax(words):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("plot", ["PATH", "--data-dir"]),
+        ("plot", ["RUN", "--data-dir"]),
         ("reproduce", ["--quick", "--json", "--out", "--data-dir"]),
         ("list", ["eqprop list"]),
         ("", ["train", "audit", "plot", "reproduce", "list"]),
@@ -245,7 +245,7 @@ def unboxed(text):
         (["train", "digits", "--beta", "nan"], "expected beta to be a number .* got nan"),
         (["train", "digits", "--epochs", "-3"], "expected epochs >= 1.*got -3"),
         (["train"], "recipe to train, one of digits, .*got none"),
-        ([], "command, one of train, audit, plot, list, reproduce; got none"),
+        ([], "command, one of train, audit, predict, plot, list, reproduce; got none"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

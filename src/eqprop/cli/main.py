@@ -1,4 +1,4 @@
-"""The command ``eqprop``: train, audit, list, plot, reproduce.
+"""The command ``eqprop``.
 
 What is asked for decides what is loaded: help and lists need no JAX, and a recipe's help its own paper.
 """
@@ -25,10 +25,14 @@ TRACEBACK = "EQPROP_TRACEBACK"
 COMMANDS = {
     "train": "Train a recipe in a folder of its own, and audit its gradient at the end.",
     "audit": "Compare a recipe's gradient with the exact one, and find the best nudge.",
+    "predict": "Say what a trained model makes of examples in a file.",
     "plot": "Draw a run's figures again.",
     "list": "List recipes and experiments.",
     "reproduce": "Run an experiment, or those of a paper, over its seeds.",
 }
+
+OWN_FILES = ("predict",)
+"""Commands that have a file of their own beside `commands`."""
 
 HELP = "\n".join(
     [
@@ -97,7 +101,7 @@ def _of_recipe(command: str, words: list[str]) -> None:
     job = _parse(_joined(recipe, kind), f"eqprop {command} {name}", rest)
     given = {part.name: getattr(job, part.name) for part in fields(job)}
     asked = given.pop("every_run")
-    _commands().__dict__[command](recipe, given, asked)
+    _function(command)(recipe, given, asked)
 
 
 def _of_options(command: str, words: list[str]) -> None:
@@ -109,7 +113,7 @@ def _of_options(command: str, words: list[str]) -> None:
         print(f"usage: eqprop {command}\n\n{COMMANDS[command]}")
         return
     asked = _parse(kind, f"eqprop {command}", words)
-    _commands().__dict__[command](asked)
+    _function(command)(asked)
 
 
 def _joined(recipe: Callable[..., Any], kind: type) -> type:
@@ -139,11 +143,13 @@ def _parse(what: Any, prog: str, words: list[str]) -> Any:
     return tyro.cli(what, prog=prog, args=words, config=config)
 
 
-def _commands() -> Any:
+def _function(command: str) -> Any:
+    """What carries a command out."""
     import jax
 
     jax.config.update("jax_default_matmul_precision", "highest")
-    return import_module("eqprop.cli.commands")
+    own = command if command in OWN_FILES else "commands"
+    return getattr(import_module(f"eqprop.cli.{own}"), command)
 
 
 def _require(what: str, name: str, known: Collection[str]) -> None:

@@ -19,6 +19,9 @@ else:
 Precision = Literal["full", "tf32", "bfloat16", "float16"]
 
 
+RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
 @dataclass(frozen=True)
 class Train:
     """What every run has."""
@@ -69,10 +72,26 @@ class Audit:
 class Plot:
     """Draw a run's figures again."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """Run folder."""
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Print the labels and scores that a trained model gives to examples in a file."""
+
+    run: RunFolder
+    """Run folder."""
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """One or many examples as .npy, an image as .png, or IDX as MNIST comes in, gzipped or not."""
+    top: Annotated[int, tyro.conf.arg(metavar="N")] = 3
+    """How many classes to show of each example, the highest scores first."""
+    out: Path | None = None
+    """Write labels and all scores to this file, .npz or .csv."""
+    json: bool = False
+    """Print labels and all scores as one JSON line on stdout, in the place of the table."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Timer
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column, Table
 
 from eqprop.estimators.audit import Agreement
@@ -17,12 +27,39 @@ SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
 
 NARROWEST = 56
 
+PATIENCE = 1.5
+
 console = Console(stderr=True)
 
 
-def tell(text: str) -> None:
+def tell(text: str, console: Console = console) -> None:
     """One line, as it is, however long."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def doing(text: str, console: Console = console) -> Iterator[None]:
+    """Say what goes on while it does: on a terminal with the seconds so far, elsewhere in one line of what
+    takes longer than `PATIENCE` seconds."""
+    if console.is_terminal:
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, console=console, transient=True) as progress:
+            progress.add_task(text, total=None)
+            yield
+        return
+    with _line_after(PATIENCE, text, console):
+        yield
+
+
+@contextmanager
+def _line_after(seconds: float, text: str, console: Console) -> Iterator[None]:
+    timer = Timer(seconds, lambda: tell(f"{text} ...", console))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def show(table: Table, console: Console = console) -> None:
