@@ -17,7 +17,7 @@ IMAGES = load_dataset("digits").test.x
 @pytest.fixture
 def files(here):
     """Files of digits, right and wrong."""
-    grey = (IMAGES[0, ..., 0] * 255 / 16).round().astype(np.uint8)
+    grey = (IMAGES[0, ..., 0] * (255 / 16)).round().astype(np.uint8)
     Image.fromarray(grey).save("grey.png")
     Image.fromarray(np.stack([grey, grey // 2, grey], -1)).save("colour.png")
     np.save("many.npy", IMAGES[:50])

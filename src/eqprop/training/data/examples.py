@@ -28,8 +28,8 @@ class Wanted(NamedTuple):
 
 
 def read_examples(path: str | Path, wanted: Wanted) -> np.ndarray:
-    """The examples (N, ...) in a file: ``.npy`` of one or many, a PNG image, or IDX as MNIST comes in, zipped
-    or not. What a file is, its first bytes say.
+    """The examples (N, ...) in a file: ``.npy`` of one or many, a PNG image, or IDX as MNIST comes in,
+    zipped or not. What a file is, its first bytes say.
 
     A PNG's 0 to 255 become the 0 to white of the images that the model learnt from. Raises `DataError`
     for other files, other shapes, colour in place of grey or grey in place of colour, and values
