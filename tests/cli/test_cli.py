@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 import eqprop
+from eqprop.cli import audit as auditing
 from eqprop.cli import commands, listing
 from eqprop.cli.main import main, spell_out
 from eqprop.estimators.audit import Agreement
@@ -245,7 +246,7 @@ def unboxed(text):
         (["train", "digits", "--beta", "nan"], "expected beta to be a number .* got nan"),
         (["train", "digits", "--epochs", "-3"], "expected epochs >= 1.*got -3"),
         (["train"], "recipe to train, one of digits, .*got none"),
-        ([], "command, one of train, audit, predict, plot, list, reproduce; got none"),
+        ([], "command, one of train, audit, predict, report, plot, list, reproduce; got none"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -433,7 +434,7 @@ def test_an_audit_of_a_run_of_another_recipe_names_it(finished):
 
 @pytest.mark.parametrize("arguments", [("audit", "digits"), ("reproduce", "digits")])
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(arguments, here, monkeypatch):
-    monkeypatch.setattr(commands, "prepare", None)
+    monkeypatch.setattr(auditing, "prepare", None)
     monkeypatch.setattr(reproduce, "fit", None)
     (here / "file").write_text("")
     says = refusal(call(*arguments, "--out", here / "file" / "inner"))
@@ -483,7 +484,7 @@ def test_metrics_that_were_cut_between_two_lines_are_not_plotted(over, finished)
 def test_mixing_of_chains_that_never_moved_is_told():
     rows = [Mixing(0.0, "cost", r_hat, 9.0, 8) for r_hat in (1.0, np.nan)]
     with redirect_stderr(Strict("ascii")) as err:
-        commands._tell_examined({"mixing": [row._asdict() for row in rows]})
+        commands.tell_examined({"mixing": [row._asdict() for row in rows]})
     assert "split R-hat at most nan, at least 9 effective of 8 draws" in err.text()
 
 
@@ -590,6 +591,6 @@ def test_numbers_keep_their_digits_on_a_narrow_terminal(width):
 )
 def test_a_folder_that_cannot_be_spelt_is_refused_before_the_work(command, here, monkeypatch):
     monkeypatch.setattr(commands, "fit", lambda *arguments: pytest.fail("it began"))
-    monkeypatch.setattr(commands, "prepare", lambda *arguments: pytest.fail("it began"))
+    monkeypatch.setattr(auditing, "prepare", lambda *arguments: pytest.fail("it began"))
     said = refusal(call(*command, "--out", here / "run-\udcff"))
     assert "out: expected a folder whose name" in said and r"run-\udcff" in said

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Annotated, Any, NoReturn, get_type_hints
 
 from eqprop._version import __version__
-from eqprop.cli import listing
+from eqprop.cli import clock, listing
 
 TRACEBACK = "EQPROP_TRACEBACK"
 
@@ -26,12 +26,13 @@ COMMANDS = {
     "train": "Train a recipe in a folder of its own, and audit its gradient at the end.",
     "audit": "Compare a recipe's gradient with the exact one, and find the best nudge.",
     "predict": "Say what a trained model makes of examples in a file.",
+    "report": "Write a page of a run, or of several beside one another.",
     "plot": "Draw a run's figures again.",
     "list": "List recipes and experiments.",
     "reproduce": "Run an experiment, or those of a paper, over its seeds.",
 }
 
-OWN_FILES = ("predict",)
+OWN_FILES = ("audit", "predict", "report")
 """Commands that have a file of their own beside `commands`."""
 
 HELP = "\n".join(
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     warnings.formatwarning = _as_line
     spell_out()
+    clock.start()
     try:
         _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
@@ -94,9 +96,11 @@ def _of_recipe(command: str, words: list[str]) -> None:
         return
     _require(f"recipe to {command}", name, listing.recipes())
     paper = listing.recipes()[name].paper
-    recipe = getattr(import_module(f"eqprop.papers.{paper}.recipes"), name.replace("-", "_"))
-    from eqprop.cli import options
+    with clock.loading("JAX"):
+        recipes = import_module(f"eqprop.papers.{paper}.recipes")
+        from eqprop.cli import options
 
+    recipe = getattr(recipes, name.replace("-", "_"))
     kind = options.Train if command == "train" else options.Audit
     job = _parse(_joined(recipe, kind), f"eqprop {command} {name}", rest)
     given = {part.name: getattr(job, part.name) for part in fields(job)}
@@ -106,7 +110,8 @@ def _of_recipe(command: str, words: list[str]) -> None:
 
 def _of_options(command: str, words: list[str]) -> None:
     """A command that is no recipe's."""
-    from eqprop.cli import options
+    with clock.loading("JAX"):
+        from eqprop.cli import options
 
     kind = getattr(options, command.capitalize(), None)
     if kind is None:
@@ -145,11 +150,12 @@ def _parse(what: Any, prog: str, words: list[str]) -> Any:
 
 def _function(command: str) -> Any:
     """What carries a command out."""
-    import jax
-
-    jax.config.update("jax_default_matmul_precision", "highest")
     own = command if command in OWN_FILES else "commands"
-    return getattr(import_module(f"eqprop.cli.{own}"), command)
+    with clock.loading("eqprop"):
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+        return getattr(import_module(f"eqprop.cli.{own}"), command)
 
 
 def _require(what: str, name: str, known: Collection[str]) -> None:

@@ -63,7 +63,7 @@ class Audit:
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
     out: Path = Path("audit")
-    """Where the table and the plots go."""
+    """Where the table and the plots go; where an audit is there already, the folder gets a number."""
     json: bool = False
     """Print the result as one JSON line on stdout; everything else goes to stderr."""
 
@@ -92,6 +92,20 @@ class Predict:
     """Write labels and all scores to this file, .npz or .csv."""
     json: bool = False
     """Print labels and all scores as one JSON line on stdout, in the place of the table."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a page of a run, or of several beside one another: one HTML file, which needs no network."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run folders."""
+    data_dir: Path | None = None
+    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+    out: Path | None = None
+    """The page; RUN/report.html unless given, of several runs report.html here."""
+    json: bool = False
+    """Print where the page is, and the comparison of several runs, as one JSON line on stdout."""
 
 
 @dataclass(frozen=True)
