@@ -237,7 +237,10 @@ def unboxed(text):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["train", "nosuch"], "recipe to train, one of digits, mnist-dense, .*'nosuch'"),
+        (
+            ["train", "nosuch"],
+            "digits mnist-dense .*recipe to train, one of those above; got 'nosuch'",
+        ),
         (["train", "digit"], "Did you mean 'digits'"),
         (["train", "digits", "--nosuch", "1"], "Unrecognized options: --nosuch"),
         (["train", "digits", "--estimator", "nosuch"], "'nosuch' .*'--estimator'.*bptt"),
@@ -245,8 +248,15 @@ def unboxed(text):
         (["train", "digits", "--beta", "-1"], r"beta: expected nudges above -1 .* got -1"),
         (["train", "digits", "--beta", "nan"], "expected beta to be a number .* got nan"),
         (["train", "digits", "--epochs", "-3"], "expected epochs >= 1.*got -3"),
-        (["train"], "recipe to train, one of digits, .*got none"),
-        ([], "command, one of train, audit, predict, report, plot, list, reproduce; got none"),
+        (["train", "digits", "--lr", "1"], "no option --lr. Did you mean --learning-rate"),
+        (["train", "digits", "--epoch=1"], "no option --epoch. Did you mean --epochs"),
+        (["train", "digits", "--resum"], "no option --resum. Did you mean --resume"),
+        (["report", "run", "--data", "x"], "no option --data. Did you mean --data-dir"),
+        (["train"], "digits .*recipe to train, one of those above; got none"),
+        (
+            [],
+            "command, one of train, audit, predict, report, doctor, plot, list, reproduce; got none",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -274,8 +284,9 @@ def test_what_cannot_be_parsed_is_refused(arguments, says, here):
         (["train", *TINY, "--resume"], "Nothing to resume: runs/digits holds no run"),
         (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
         (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
-        (["reproduce", "nosuch"], "expected one of foundation, .*digits, mnist-dense.*'nosuch'"),
+        (["reproduce", "nosuch"], "experiment to reproduce, one of those above; got 'nosuch'"),
         (["reproduce", "digit"], "Did you mean 'digits'"),
+        (["reproduce", "--quick", "digit"], "Did you mean 'digits'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -289,6 +300,21 @@ def test_a_run_that_is_not_there_is_named(arguments):
     line = refusal(call(*arguments))
     assert "none/config.json" in line
     assert "delete" not in line
+
+
+def test_names_are_told_in_short_lines():
+    said = call("reproduce", "nosuch").err.splitlines()
+    assert set(EXPERIMENTS) <= {name for line in said[:-1] for name in line.split()}
+    assert len(said) > 5 and max(map(len, said[:-1])) < 80
+
+
+def test_an_audit_keeps_the_one_before(finished, here):
+    words = ("audit", *TINY, "--run", finished, "--out", "looked")
+    (here / "looked").mkdir()
+    (here / "looked" / "audit.json").write_text("the first")
+    assert f"looked-2{os.sep}audit.json" in call(*words).err
+    assert (here / "looked" / "audit.json").read_text() == "the first"
+    assert (here / "looked-2" / "audit.json").exists()
 
 
 def test_a_recipe_that_cannot_train_leaves_the_folder_free(here):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import numpy as np
 
 from eqprop.cli import options
 from eqprop.cli.clock import waited
+from eqprop.cli.names import require_known
 from eqprop.estimators.audit import Agreement
 from eqprop.papers.call import Call, heard, name_of
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
@@ -112,13 +112,7 @@ def plot(asked: options.Plot) -> None:
 
 def reproduce(asked: options.Reproduce) -> None:
     """Run an experiment over its seeds and write its result."""
-    known = (*GROUPS, *EXPERIMENTS)
-    if asked.name not in known:
-        close = difflib.get_close_matches(asked.name, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"reproduce: expected one of {', '.join(known)}; got {asked.name!r}.{hint}"
-        )
+    require_known("paper or experiment to reproduce", asked.name, (*GROUPS, *EXPERIMENTS))
     names = GROUPS.get(asked.name, (asked.name,))
     out = spelt(home(names[0]) if asked.out is None else asked.out)
     require_writable(out)

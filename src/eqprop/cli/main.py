@@ -5,20 +5,20 @@ What is asked for decides what is loaded: help and lists need no JAX, and a reci
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import field, fields, make_dataclass
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any, NoReturn, get_type_hints
+from typing import Annotated, Any, NoReturn, get_args, get_type_hints
 
 from eqprop._version import __version__
 from eqprop.cli import clock, listing
+from eqprop.cli.names import UnknownName, nearest, require_known
 
 TRACEBACK = "EQPROP_TRACEBACK"
 
@@ -27,12 +27,13 @@ COMMANDS = {
     "audit": "Compare a recipe's gradient with the exact one, and find the best nudge.",
     "predict": "Say what a trained model makes of examples in a file.",
     "report": "Write a page of a run, or of several beside one another.",
+    "doctor": "Say what a run meets here: versions, devices and their speed, data sets, caches.",
     "plot": "Draw a run's figures again.",
     "list": "List recipes and experiments.",
     "reproduce": "Run an experiment, or those of a paper, over its seeds.",
 }
 
-OWN_FILES = ("audit", "predict", "report")
+OWN_FILES = ("audit", "doctor", "predict", "report")
 """Commands that have a file of their own beside `commands`."""
 
 HELP = "\n".join(
@@ -68,6 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read stdout, as head does, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except UnknownName as error:
+        print(error.shown, end="\n" if error.shown else "", file=sys.stderr)
+        _fail(str(error), 2)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get(TRACEBACK):
             raise
@@ -83,7 +87,7 @@ def _run(words: list[str]) -> None:
         print("\n".join(listing.lines()))
     else:
         command, *rest = words or [""]
-        _require("command", command, COMMANDS)
+        require_known("command", command, COMMANDS)
         {"train": _of_recipe, "audit": _of_recipe}.get(command, _of_options)(command, rest)
 
 
@@ -94,7 +98,7 @@ def _of_recipe(command: str, words: list[str]) -> None:
         known = (f"  {name:31} {entry.about}" for name, entry in listing.recipes().items())
         print("\n".join([f"usage: eqprop {command} NAME ...", "", COMMANDS[command], "", *known]))
         return
-    _require(f"recipe to {command}", name, listing.recipes())
+    require_known(f"recipe to {command}", name, listing.recipes())
     paper = listing.recipes()[name].paper
     with clock.loading("JAX"):
         recipes = import_module(f"eqprop.papers.{paper}.recipes")
@@ -110,6 +114,10 @@ def _of_recipe(command: str, words: list[str]) -> None:
 
 def _of_options(command: str, words: list[str]) -> None:
     """A command that is no recipe's."""
+    if command == "reproduce" and words and not words[0].startswith("-"):
+        require_known(
+            "paper or experiment to reproduce", words[0], (*listing.papers(), *listing.studies())
+        )
     with clock.loading("JAX"):
         from eqprop.cli import options
 
@@ -145,7 +153,24 @@ def _parse(what: Any, prog: str, words: list[str]) -> Any:
     import tyro
 
     config = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(what, prog=prog, args=words, config=config)
+    try:
+        return tyro.cli(what, prog=prog, args=words, config=config)
+    except SystemExit as refused:
+        if refused.code:
+            _suggest(what, words)
+        raise
+
+
+def _suggest(what: Any, words: list[str]) -> None:
+    """Say which options may have been meant by those that there are not."""
+    inner = [part.type for part in fields(what) if part.name == "every_run"]
+    kinds = [what, *(get_args(kind)[0] for kind in inner)]
+    known = ["--" + part.name.replace("_", "-") for kind in kinds for part in fields(kind)]
+    for word in (word for word in words if word.startswith("--")):
+        option = word.partition("=")[0].replace("_", "-")
+        meant = None if option in known or "." in option else nearest(option, known)
+        if meant is not None:
+            print(f"eqprop: no option {option}. Did you mean {meant}?", file=sys.stderr)
 
 
 def _function(command: str) -> Any:
@@ -156,15 +181,6 @@ def _function(command: str) -> Any:
 
         jax.config.update("jax_default_matmul_precision", "highest")
         return getattr(import_module(f"eqprop.cli.{own}"), command)
-
-
-def _require(what: str, name: str, known: Collection[str]) -> None:
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    got = repr(name) if name else "none"
-    _fail(f"expected a {what}, one of {', '.join(known)}; got {got}.{hint}", 2)
 
 
 def spell_out() -> None:

@@ -109,6 +109,16 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Doctor:
+    """Say what a run meets here: versions, compiler, devices and their speed, data sets, caches, extras."""
+
+    data_dir: Path | None = None
+    """Folder in which to look for data sets; else $EQPROP_DATA; else the cache."""
+    json: bool = False
+    """Print it all as one JSON line on stdout."""
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Run an experiment over its seeds and write <name>/result.json in the folder of the results."""
 

@@ -27,7 +27,7 @@ function several(runs, comparison) {
   runs.forEach((run, at) => { run.label = String(at + 1); });
   const { settings, groups, tests, score } = comparison;
   const names = Object.keys(settings);
-  const head = ["run", ...names, "test accuracy", "test loss", "cosine", "epochs", "time"];
+  const head = ["run", ...names, "test accuracy", "test loss", "cosine", "epochs done", "time"];
   const rows = runs.map((run, at) => {
     const whole = run.audit.find((row) => row.name === "all parameters");
     const { summary } = run;
