@@ -83,7 +83,7 @@ class Predict:
     """Print the labels and scores that a trained model gives to examples in a file."""
 
     run: RunFolder
-    """Run folder."""
+    """Run folder, or the name of a network that comes with eqprop, as digits."""
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """One or many examples as .npy, an image as .png, or IDX as MNIST comes in, gzipped or not."""
     top: Annotated[int, tyro.conf.arg(metavar="N")] = 3

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from eqprop.cli import options
+from eqprop.papers.pretrained import folders, pretrained
 from eqprop.training.again import wanted_by
 from eqprop.training.data.examples import read_examples
 from eqprop.training.files import dumps, require_writable, write_text, written_whole
 from eqprop.training.terminal import doing, tell
-from eqprop.training.trained import load
+from eqprop.training.trained import Run, load
 
 SHOWN = 40
 
@@ -35,7 +36,7 @@ def predict(asked: options.Predict) -> None:
             )
         require_writable(asked.out.parent)
     with doing("reading the run and predicting"):
-        run = load(asked.run)
+        run = _run(asked.run)
         examples = read_examples(asked.file, wanted_by(run))
         scores = run.best.scores(examples)
     labels = np.argmax(scores, 1) if run.best.classes else None
@@ -48,6 +49,12 @@ def predict(asked: options.Predict) -> None:
         Console(file=sys.stdout).print(_table(labels, scores, asked.top))
         if len(scores) > SHOWN:
             tell(f"the first {SHOWN} of {len(scores)}; --json or --out gives all")
+
+
+def _run(named: Path) -> Run:
+    """Of a folder, or, where there is none of that name, a network that comes with eqprop."""
+    known = str(named) in folders() and not named.exists()
+    return pretrained(str(named)) if known else load(named)
 
 
 def _table(labels: np.ndarray | None, scores: np.ndarray, top: int) -> Table:

@@ -13,7 +13,7 @@ from eqprop.training.runs import read_rows
 SUMMARY = (
     *("test_accuracy", "test_error_percent", "test_loss", "validation_accuracy", "validation_loss"),
     *("best_epoch", "epochs", "seconds", "seed", "data", "devices", "against", "not_audited"),
-    *("stopped", "spikes", "mixing"),
+    *("stopped", "spikes", "mixing", "fixed_steps"),
 )
 
 

@@ -25,7 +25,8 @@ function curves(runs) {
     ? [["validation_error", "validation error (%)"], ["validation_loss", "validation loss"], ["free_steps", "steps of the free phase"], ["free_residual", "residual of the free phase"]]
         .map(([column, y]) => ({ title: y, y, log: !column.endsWith("steps"), lines: { "": column } }))
     : CURVES;
-  const cards = specs.map((spec) => ({ spec, drawing: curve(runs, spec) })).filter((each) => each.drawing);
+  const fixed = runs.some((run) => run.summary.fixed_steps);
+  const cards = specs.filter((spec) => !fixed || spec.title !== "Settled").map((spec) => ({ spec, drawing: curve(runs, spec) })).filter((each) => each.drawing);
   const columns = [...new Set(runs.flatMap((run) => Object.keys(run.metrics)))].filter((name) => name !== "epoch");
   if (!columns.length) return section("Learning", element("p", {}, "No epoch is finished yet."));
   const hold = element("div", {});
