@@ -1,4 +1,4 @@
-"""Networks that were trained, one or more a paper: small run folders, `papers/<paper>/pretrained/<name>`."""
+"""Trained networks, one or more a paper: small run folders, `papers/<paper>/pretrained/<name>`."""
 
 from __future__ import annotations
 

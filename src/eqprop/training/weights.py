@@ -1,4 +1,4 @@
-"""Weights as safetensors: the arrays of a model by name, and the digest of the config that they belong to."""
+"""Weights as safetensors: the arrays of a model by name, with the digest of their config."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def read_weights(folder: Path, like: Any, config: str) -> list[np.ndarray]:
     shapes, asked = ({name: a.shape for name, a in held.items()} for held in (found, wanted))
     if by != config or shapes != asked:
         raise RunError(
-            f"{path}: expected the weights of {folder / 'config.json'} (sha256 {config[:12]}...), got those "
-            f"of another config ({by[:12]}...); restore both files as they were."
+            f"{path}: expected the weights of {folder / 'config.json'} (sha256 {config[:12]}...), got "
+            f"those of another config ({by[:12]}...); restore both files as they were."
         )
     return [found[name].astype(leaf.dtype) for name, leaf in wanted.items()]
 
