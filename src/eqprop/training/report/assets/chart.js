@@ -19,7 +19,7 @@ function logarithmic(values) {
   const positive = values.filter((value) => value > 0);
   if (!positive.length) return null;
   const smallest = Math.min(...positive), bottom = Math.log10(smallest);
-  const top = Math.max(Math.log10(Math.max(...positive)), bottom + 0.3);
+  const top = Math.max(Math.log10(Math.max(...positive)), bottom + 0.08);
   const zero = values.some((value) => value <= 0);
   const low = zero ? bottom - 0.12 * (top - bottom) - 0.1 : bottom;
   const ticks = [];
