@@ -250,6 +250,10 @@ def unboxed(text):
         (["train", "digits", "--epochs", "-3"], "expected epochs >= 1.*got -3"),
         (["train", "digits", "--lr", "1"], "no option --lr. Did you mean --learning-rate"),
         (["train", "digits", "--epoch=1"], "no option --epoch. Did you mean --epochs"),
+        (
+            ["train", "digits", "--processes", "2", "--lr", "1"],
+            r"^[^?]*no option --lr\. Did you mean --learning-rate\?$",
+        ),
         (["train", "digits", "--resum"], "no option --resum. Did you mean --resume"),
         (["report", "run", "--data", "x"], "no option --data. Did you mean --data-dir"),
         (["train"], "digits .*recipe to train, one of those above; got none"),

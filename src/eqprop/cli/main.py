@@ -10,11 +10,11 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import field, fields, make_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any, NoReturn, get_args, get_type_hints
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 from eqprop._version import __version__
 from eqprop.cli import clock, listing
@@ -163,14 +163,22 @@ def _parse(what: Any, prog: str, words: list[str]) -> Any:
 
 def _suggest(what: Any, words: list[str]) -> None:
     """Say which options may have been meant by those that there are not."""
-    inner = [part.type for part in fields(what) if part.name == "every_run"]
-    kinds = [what, *(get_args(kind)[0] for kind in inner)]
-    known = ["--" + part.name.replace("_", "-") for kind in kinds for part in fields(kind)]
-    for word in (word for word in words if word.startswith("--")):
+    known = list(_options(what))
+    for word in (word for word in words if word.startswith("--") and word != "--help"):
         option = word.partition("=")[0].replace("_", "-")
-        meant = None if option in known or "." in option else nearest(option, known)
+        is_known = option.replace("--no-", "--") in known or "." in option
+        meant = None if is_known else nearest(option, known)
         if meant is not None:
             print(f"eqprop: no option {option}. Did you mean {meant}?", file=sys.stderr)
+
+
+def _options(kind: Any) -> Iterator[str]:
+    """The options of a dataclass, and of those in it."""
+    for part in fields(kind):
+        if is_dataclass(part.default_factory):
+            yield from _options(part.default_factory)
+        else:
+            yield "--" + part.name.replace("_", "-")
 
 
 def _function(command: str) -> Any:

@@ -38,7 +38,7 @@ from eqprop.training.results import read_result
 from eqprop.training.rounding import warn_of_rounding
 from eqprop.training.runs import Folder, Nowhere, require_same
 from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import TrainingBar, doing
+from eqprop.training.terminal import TrainingBar, doing, waiting
 from eqprop.training.trained import Run, Trained, load
 from eqprop.training.training import Prepared, Training, batch_of, prepare
 
@@ -99,10 +99,12 @@ def fit(
             return load(place)
     facts |= surroundings()
     shown = progress and is_first()
-    with noted([]) as told, doing("reading the data and trying one step", shown):
-        data = in_all(lambda: prepare(training, data_dir, devices))
-        require_agreement("data", (data.data.train, data.data.test))
-        _try_out(training, data)
+    with noted([]) as told:
+        with waiting("reading the data", shown):
+            data = in_all(lambda: prepare(training, data_dir, devices))
+            require_agreement("data", (data.data.train, data.data.test))
+        with doing("trying one step", shown):
+            _try_out(training, data)
     calls, length = epoch_length(data.train.x.shape[0], training.batch_size)
     optimiser = training.transform(training.epochs * calls * length)
     opened = Nowhere() if place is None else Folder(place, config, resume, from_first)

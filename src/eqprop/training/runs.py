@@ -57,7 +57,7 @@ __all__ = [
 T = TypeVar("T")
 
 LASTS, TOLD = "epochs", "arguments"
-PIECES = ("metrics.jsonl", "checkpoints", "result.json")
+PIECES = ("metrics.jsonl", "checkpoints", "warnings.json", "result.json")
 
 
 def directly(action: Callable[[], T]) -> T:

@@ -51,11 +51,20 @@ def doing(text: str, shown: bool = True, console: Console = console) -> Iterator
             progress.add_task(text, total=None)
             yield
     else:
-        timer = _line_after(text, console)
-        try:
+        with waiting(text, console=console):
             yield
-        finally:
-            timer.cancel()
+
+
+@contextmanager
+def waiting(text: str, shown: bool = True, console: Console = console) -> Iterator[None]:
+    """`doing` in one line, on a terminal too, as beside a bar of downloads."""
+    timer = _line_after(text, console)
+    if not shown:
+        timer.cancel()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _line_after(text: str, console: Console) -> Timer:
