@@ -36,7 +36,8 @@ def test_every_network_is_small_and_says_what_it_shows(name):
 
 def test_a_name_that_there_is_not_suggests_one():
     with pytest.raises(
-        ValueError, match=r"expected one of .*digits.*, got 'digit'. Did you mean 'digits'"
+        ValueError,
+        match=r"expected name to be one of .*digits.*, got 'digit'. Did you mean 'digits'",
     ):
         eq.pretrained("digit")
 

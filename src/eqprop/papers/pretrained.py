@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from eqprop._arguments import checked
 from eqprop.training.trained import Run, load
 
 HERE = Path(__file__).parent
@@ -16,6 +17,7 @@ def folders() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in found}
 
 
+@checked
 def pretrained(name: str) -> Run:
     """A trained network of a paper, as `eqprop.load` gives it: model, result, and how it was trained.
 
@@ -29,7 +31,7 @@ def pretrained(name: str) -> Run:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"pretrained: expected one of {', '.join(known)}, got {name!r}.{hint} Others are trained by "
+            f"pretrained: expected name to be one of {', '.join(known)}, got {name!r}.{hint} Others are trained by "
             "`eqprop reproduce`."
         )
     return load(known[name])
