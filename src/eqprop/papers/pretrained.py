@@ -31,7 +31,7 @@ def pretrained(name: str) -> Run:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"pretrained: expected name to be one of {', '.join(known)}, got {name!r}.{hint} Others are trained by "
-            "`eqprop reproduce`."
+            f"pretrained: expected name to be one of {', '.join(known)}, got {name!r}.{hint} Others are "
+            "trained by `eqprop reproduce`."
         )
     return load(known[name])
