@@ -79,6 +79,7 @@ BAD = [
     *bad(eq.fit, TRAINING, folder=(3, [1]), resume=FLAGS, callbacks=(None, 3), progress=FLAGS),
     *bad(eq.fit, TRAINING, data_dir=(3, [1]), devices=(2, None), audit=FLAGS, about=(3, "x")),
     *bad(eq.load, folder=(None, 3)),
+    *bad(eq.pretrained, name=(None, 3, "nosuch")),
     *bad(partial(eq.Training, estimator=EP, data=training.DIGITS), model=(None, EP)),
     *bad(partial(eq.Training, data=training.DIGITS), MODEL, estimator=(None, SOLVER)),
     *bad(eq.Training, MODEL, EP, data=(None, "mnist")),

@@ -43,6 +43,7 @@ from .estimators.differences import DeltaPropagation
 from .estimators.equilibrium import EquilibriumPropagation
 from .estimators.estimator import Estimate, Estimator
 from .estimators.implicit import ImplicitDifferentiation
+from .papers.pretrained import pretrained
 from .solvers import (
     Blockwise,
     Diffusion,
@@ -120,6 +121,7 @@ __all__ = [
     "one_sided",
     "ops",
     "papers",
+    "pretrained",
     "relax",
     "relu",
     "relu6",

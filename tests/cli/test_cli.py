@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 import eqprop
+from eqprop.cli import audit as auditing
 from eqprop.cli import commands, listing
 from eqprop.cli.main import main, spell_out
 from eqprop.estimators.audit import Agreement
@@ -213,7 +214,7 @@ def test_help_and_lists_load_no_jax(words):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("plot", ["PATH", "--data-dir"]),
+        ("plot", ["RUN", "--data-dir"]),
         ("reproduce", ["--quick", "--json", "--out", "--data-dir"]),
         ("list", ["eqprop list"]),
         ("", ["train", "audit", "plot", "reproduce", "list"]),
@@ -236,7 +237,10 @@ def unboxed(text):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["train", "nosuch"], "recipe to train, one of digits, mnist-dense, .*'nosuch'"),
+        (
+            ["train", "nosuch"],
+            "digits mnist-dense .*recipe to train, one of those above; got 'nosuch'",
+        ),
         (["train", "digit"], "Did you mean 'digits'"),
         (["train", "digits", "--nosuch", "1"], "Unrecognized options: --nosuch"),
         (["train", "digits", "--estimator", "nosuch"], "'nosuch' .*'--estimator'.*bptt"),
@@ -244,8 +248,19 @@ def unboxed(text):
         (["train", "digits", "--beta", "-1"], r"beta: expected nudges above -1 .* got -1"),
         (["train", "digits", "--beta", "nan"], "expected beta to be a number .* got nan"),
         (["train", "digits", "--epochs", "-3"], "expected epochs >= 1.*got -3"),
-        (["train"], "recipe to train, one of digits, .*got none"),
-        ([], "command, one of train, audit, plot, list, reproduce; got none"),
+        (["train", "digits", "--lr", "1"], "no option --lr. Did you mean --learning-rate"),
+        (["train", "digits", "--epoch=1"], "no option --epoch. Did you mean --epochs"),
+        (
+            ["train", "digits", "--processes", "2", "--lr", "1"],
+            r"^[^?]*no option --lr\. Did you mean --learning-rate\?$",
+        ),
+        (["train", "digits", "--resum"], "no option --resum. Did you mean --resume"),
+        (["report", "run", "--data", "x"], "no option --data. Did you mean --data-dir"),
+        (["train"], "digits .*recipe to train, one of those above; got none"),
+        (
+            [],
+            "command, one of train, audit, predict, report, doctor, plot, list, reproduce; got none",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -273,8 +288,9 @@ def test_what_cannot_be_parsed_is_refused(arguments, says, here):
         (["train", *TINY, "--resume"], "Nothing to resume: runs/digits holds no run"),
         (["train", *TINY, "--resume", "--out", "none"], "Nothing to resume: .*none/config.json"),
         (["train", "mnist-dense", "--data-dir", "none"], "train-images-idx3-ubyte.* in none/mnist"),
-        (["reproduce", "nosuch"], "expected one of foundation, .*digits, mnist-dense.*'nosuch'"),
+        (["reproduce", "nosuch"], "experiment to reproduce, one of those above; got 'nosuch'"),
         (["reproduce", "digit"], "Did you mean 'digits'"),
+        (["reproduce", "--quick", "digit"], "Did you mean 'digits'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -288,6 +304,21 @@ def test_a_run_that_is_not_there_is_named(arguments):
     line = refusal(call(*arguments))
     assert "none/config.json" in line
     assert "delete" not in line
+
+
+def test_names_are_told_in_short_lines():
+    said = call("reproduce", "nosuch").err.splitlines()
+    assert set(EXPERIMENTS) <= {name for line in said[:-1] for name in line.split()}
+    assert len(said) > 5 and max(map(len, said[:-1])) < 80
+
+
+def test_an_audit_keeps_the_one_before(finished, here):
+    words = ("audit", *TINY, "--run", finished, "--out", "looked")
+    (here / "looked").mkdir()
+    (here / "looked" / "audit.json").write_text("the first")
+    assert f"looked-2{os.sep}audit.json" in call(*words).err
+    assert (here / "looked" / "audit.json").read_text() == "the first"
+    assert (here / "looked-2" / "audit.json").exists()
 
 
 def test_a_recipe_that_cannot_train_leaves_the_folder_free(here):
@@ -433,7 +464,7 @@ def test_an_audit_of_a_run_of_another_recipe_names_it(finished):
 
 @pytest.mark.parametrize("arguments", [("audit", "digits"), ("reproduce", "digits")])
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(arguments, here, monkeypatch):
-    monkeypatch.setattr(commands, "prepare", None)
+    monkeypatch.setattr(auditing, "prepare", None)
     monkeypatch.setattr(reproduce, "fit", None)
     (here / "file").write_text("")
     says = refusal(call(*arguments, "--out", here / "file" / "inner"))
@@ -483,7 +514,7 @@ def test_metrics_that_were_cut_between_two_lines_are_not_plotted(over, finished)
 def test_mixing_of_chains_that_never_moved_is_told():
     rows = [Mixing(0.0, "cost", r_hat, 9.0, 8) for r_hat in (1.0, np.nan)]
     with redirect_stderr(Strict("ascii")) as err:
-        commands._tell_examined({"mixing": [row._asdict() for row in rows]})
+        commands.tell_examined({"mixing": [row._asdict() for row in rows]})
     assert "split R-hat at most nan, at least 9 effective of 8 draws" in err.text()
 
 
@@ -590,6 +621,6 @@ def test_numbers_keep_their_digits_on_a_narrow_terminal(width):
 )
 def test_a_folder_that_cannot_be_spelt_is_refused_before_the_work(command, here, monkeypatch):
     monkeypatch.setattr(commands, "fit", lambda *arguments: pytest.fail("it began"))
-    monkeypatch.setattr(commands, "prepare", lambda *arguments: pytest.fail("it began"))
+    monkeypatch.setattr(auditing, "prepare", lambda *arguments: pytest.fail("it began"))
     said = refusal(call(*command, "--out", here / "run-\udcff"))
     assert "out: expected a folder whose name" in said and r"run-\udcff" in said

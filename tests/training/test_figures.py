@@ -163,6 +163,7 @@ def test_relaxation_panels_follow_the_keys():
     np.testing.assert_array_equal(steps["free"], [9, 7])
     np.testing.assert_array_equal(steps["nudged"], [4, NAN])
     assert list(lines(panel(figure, "fraction converged"))) == ["free"]
+    assert panel(figure, "fraction converged").get_ylim() == (0, 1)
     assert title(panel(figure, "relaxation steps")) == "(1 of 4 values not finite)"
     rows = [row(1, free_residual=1e-4)]
     assert panel(plots.learning_curves(rows), "relative residual").get_yscale() == "log"
@@ -172,9 +173,10 @@ def test_no_error_and_no_number_are_gaps_that_the_title_counts(tmp_path):
     rows = [row(1, accuracy=1.0), row(2, validation_accuracy=None), row(3, loss=np.inf)]
     figure = plots.learning_curves(rows)
     error, loss = panel(figure, "error (%)"), panel(figure, "mean loss")
-    np.testing.assert_allclose(lines(error)["train"], [NAN, 10, 20 / 3])
+    np.testing.assert_allclose(lines(error)["train"], [0, 10, 20 / 3])
+    assert error.get_yscale() == "symlog" and 0 in error.get_yticks()
     np.testing.assert_allclose(lines(loss)["train"], [1, 0.5, NAN])
-    assert title(error) == "(2 of 6 values not a positive number)"
+    assert title(error) == "(1 of 6 values not finite)"
     assert title(loss) == "(1 of 6 values not finite)"
     plots.save(plots.learning_curves([dict.fromkeys(row(1), NAN)]), tmp_path / "gaps.png")
 

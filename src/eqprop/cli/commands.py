@@ -1,9 +1,7 @@
-"""What each command does."""
+"""What the commands do that train, draw and reproduce."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -12,37 +10,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import PyTree
 
 from eqprop.cli import options
-from eqprop.energies.model import Model
-from eqprop.estimators.audit import ALL, Agreement, BetaSweep, sweep_beta
-from eqprop.estimators.contrast import Contrast, Rescaled
-from eqprop.estimators.estimator import Estimator
-from eqprop.estimators.spread import Spread, spread
+from eqprop.cli.clock import waited
+from eqprop.cli.names import require_known
+from eqprop.estimators.audit import Agreement
 from eqprop.papers.call import Call, heard, name_of
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
-from eqprop.solvers import Solver
 from eqprop.thermal.mixing import Mixing
 from eqprop.training import rivals, structure
 from eqprop.training.callbacks import Callback, EarlyStopping, TensorBoard
 from eqprop.training.claims import new_folder
 from eqprop.training.devices import over
-from eqprop.training.examined import audited, exact_of
-from eqprop.training.figures import plots
 from eqprop.training.figures.run import draw_run
-from eqprop.training.files import RunError, dumps, read_json, require_writable, write_json
-from eqprop.training.fit import AUDITED, fit
+from eqprop.training.files import RunError, dumps, read_json, require_writable
+from eqprop.training.fit import fit
 from eqprop.training.hosts import from_first, is_first
-from eqprop.training.terminal import agreement_table, console, show, tell
-from eqprop.training.trained import load
-from eqprop.training.training import Training, batch_of, prepare
+from eqprop.training.terminal import agreement_table, doing, show, tell
+from eqprop.training.training import Training
 
 RUNS = Path("runs")
-
-BETAS = tuple(float(b) for b in np.geomspace(1e-3, 0.9, 12))
 
 Recipe = Callable[..., Training]
 Arguments = dict[str, Any]
@@ -56,8 +44,8 @@ def train(recipe: Recipe, arguments: Arguments, asked: options.Train) -> None:
         folder = from_first(lambda: _folder(name, asked, held))
         begun = Begun(Call(recipe, arguments))
         if asked.resume:
-            begun = from_first(lambda: _resumed(recipe, arguments, folder))
-        _train(name, _asked(begun, asked), asked, folder)
+            begun = from_first(lambda: resumed(recipe, arguments, folder))
+        _train(name, asked_for(begun, asked), asked, folder)
 
 
 class Begun(NamedTuple):
@@ -96,93 +84,43 @@ def _train(name: str, begun: Begun, asked: options.Train, folder: Path) -> None:
     if not is_first():
         return
     result = run.result
-    with console.status("drawing"):
+    with doing("drawing"):
         paths = draw_run(folder, asked.data_dir)
     if rows := [Agreement.read(row) for row in result["audit"]]:
-        show(agreement_table(rows, f"{_title(training)} against {result['against']}"))
+        show(agreement_table(rows, f"{title(training)} against {result['against']}"))
     else:
         tell(f"gradient not audited: {result['not_audited']}")
-    _tell_examined(result)
+    tell_examined(result)
     tell(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "
-        f"(epoch {result['best_epoch']} of {result['epochs']}, {result['seconds']:.0f} s)"
+        f"(epoch {result['best_epoch']} of {result['epochs']}; {waited():.0f} s, of these training "
+        f"{result['seconds']:.0f} s)"
     )
     for path in (folder / "result.json", *paths):
         tell(f"  {path}")
-    _say(asked.json, result | {"folder": folder})
-
-
-def audit(recipe: Recipe, arguments: Arguments, asked: options.Audit) -> None:
-    """Compare a recipe's gradient with the exact one, by parameter, and find the best nudge."""
-    require_writable(_spelt(asked.out))
-    begun = Begun(Call(recipe, arguments))
-    if asked.run is not None:
-        begun = _resumed(recipe, arguments, asked.run)
-    training = _asked(begun, asked).training()
-    model = training.model if asked.run is None else load(asked.run).model
-    data = prepare(training, asked.data_dir)
-    x, y = batch_of(data.validation, model, AUDITED)
-    training.estimator.check(model, x, y)
-    with console.status("comparing gradients"):
-        exact = exact_of(training.estimator, model, x, y)
-        found = audited(training.estimator, model, x, y, exact)
-        rows = [Agreement(**row) for row in found["audit"]]
-        sweep = _sweep(training.estimator, model, x, y, exact.gradient)
-        noise = _spread(training.estimator, model, x, y, exact.gradient)
-    title = _title(training)
-    show(agreement_table(rows, f"{title} against {found['against']}"))
-    drawn = {"agreement": plots.agreement(rows)}
-    if sweep is not None:
-        order = "no order to see" if np.isnan(sweep.order) else f"order {sweep.order:.2f}"
-        tell(
-            f"{title}: {order} in beta; the best beta is {sweep.best:.3g} "
-            f"(relative error {np.nanmin(sweep.errors):.1e})"
-        )
-        drawn["beta"] = plots.beta_sweep({title: sweep})
-    for figure_name, figure in drawn.items():
-        tell(f"  {plots.save(figure, asked.out / f'{figure_name}.png')}")
-    if noise is not None:
-        tell(
-            f"one estimate: signal / noise {noise.snr:.2f}, relative bias {noise.bias:.3f}, deviation "
-            f"{noise.deviation:.3f}; cosine {noise.cosine:.3f}"
-        )
-    _tell_examined(found)
-    result = {
-        "name": name_of(recipe),
-        "audit": found["audit"],
-        "mixing": found["mixing"],
-        "spread": None if noise is None else noise._asdict(),
-        "cosine": next(row.cosine for row in rows if row.name == ALL),
-        "beta_sweep": None if sweep is None else sweep._asdict(),
-    }
-    tell(f"  {write_json(asked.out / 'audit.json', result)}")
-    _say(asked.json, result)
+    say(asked.json, result | {"folder": folder})
 
 
 def plot(asked: options.Plot) -> None:
     """Draw a run's figures again."""
-    for path in draw_run(asked.run, asked.data_dir):
+    with doing("drawing"):
+        paths = draw_run(asked.run, asked.data_dir)
+    for path in paths:
         tell(f"  {path}")
 
 
 def reproduce(asked: options.Reproduce) -> None:
     """Run an experiment over its seeds and write its result."""
-    known = (*GROUPS, *EXPERIMENTS)
-    if asked.name not in known:
-        close = difflib.get_close_matches(asked.name, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"reproduce: expected one of {', '.join(known)}; got {asked.name!r}.{hint}"
-        )
+    require_known("paper or experiment to reproduce", asked.name, (*GROUPS, *EXPERIMENTS))
     names = GROUPS.get(asked.name, (asked.name,))
-    out = _spelt(home(names[0]) if asked.out is None else asked.out)
+    out = spelt(home(names[0]) if asked.out is None else asked.out)
     require_writable(out)
     studies = [resized(EXPERIMENTS[name], width=asked.width, epochs=asked.epochs) for name in names]
     found = [study.reproduce(out, asked.data_dir, asked.quick) for study in studies]
-    _say(asked.json, found if asked.name in GROUPS else found[0])
+    say(asked.json, found if asked.name in GROUPS else found[0])
 
 
-def _asked(begun: Begun, asked: options.Train | options.Audit) -> Begun:
+def asked_for(begun: Begun, asked: options.Train | options.Audit) -> Begun:
     """With the estimator and the precision that are asked for."""
     call, precision = begun
     if asked.estimator is not None:
@@ -190,7 +128,7 @@ def _asked(begun: Begun, asked: options.Train | options.Audit) -> Begun:
     return Begun(call, precision if asked.precision == "full" else asked.precision)
 
 
-def _resumed(recipe: Recipe, asked: Arguments, folder: Path) -> Begun:
+def resumed(recipe: Recipe, asked: Arguments, folder: Path) -> Begun:
     """What a run folder began with, but for arguments that are asked otherwise than by default."""
     config = read_json(folder / "config.json")
     name, wanted = config.get("recipe"), name_of(recipe)
@@ -210,42 +148,11 @@ def _resumed(recipe: Recipe, asked: Arguments, folder: Path) -> Begun:
     return Begun(call, config.get("precision", "full"))
 
 
-def _title(training: Training) -> str:
+def title(training: Training) -> str:
     return type(training.estimator.inside(training.model)[0]).__name__
 
 
-def _sweep(
-    estimator: Estimator, model: Model, x: jax.Array, y: jax.Array, exact: PyTree
-) -> BetaSweep | None:
-    """The error over nudges, of an estimator without noise that has some."""
-    inner, met = estimator.inside(model)
-    contrast = getattr(inner, "contrast", None)
-    if contrast is None or inner.drawn:
-        return None
-    largest = float(np.max(np.abs(contrast.draw(jax.random.key(0))[0])))
-
-    def rescaled(beta: float) -> Contrast:
-        return Rescaled(contrast, beta / largest)
-
-    def learner(solver: Solver, contrast: Contrast) -> Estimator:
-        changed: dict[str, Any] = {"solver": solver, "contrast": contrast}
-        return dataclasses.replace(inner, **changed)
-
-    solver = inner.solver  # type: ignore[attr-defined]
-    return sweep_beta(met, x, y, solver, rescaled, BETAS, exact, jax.random.key(0), learner)
-
-
-def _spread(
-    estimator: Estimator, model: Model, x: jax.Array, y: jax.Array, exact: PyTree
-) -> Spread | None:
-    """Bias and variance of a gradient that is drawn at random."""
-    if not estimator.inside(model)[0].drawn:
-        return None
-    found, _ = spread(model, x, y, estimator, {"reference": exact}, jax.random.key(3))
-    return found["reference"]
-
-
-def _tell_examined(result: Mapping[str, Any]) -> None:
+def tell_examined(result: Mapping[str, Any]) -> None:
     """How chains mixed and neurons fired."""
     if rows := [Mixing.read(row) for row in result["mixing"]]:
         largest, least = np.max([r.r_hat for r in rows]), np.min([r.effective for r in rows])
@@ -263,13 +170,13 @@ def _tell_examined(result: Mapping[str, Any]) -> None:
 
 def _folder(name: str, asked: options.Train, held: ExitStack) -> Path:
     if asked.out is not None:
-        _spelt(asked.out)
+        spelt(asked.out)
         if asked.resume and not (asked.out / "config.json").exists():
             raise RunError(
                 f"Nothing to resume: expected {asked.out}/config.json; run without --resume first."
             )
         return asked.out
-    home = _spelt(RUNS / name)
+    home = spelt(RUNS / name)
     if not asked.resume:
         return held.enter_context(new_folder(home, datetime.now().strftime("%Y%m%d-%H%M%S")))
     begun = sorted(path.parent for path in home.glob("????????-??????*/config.json"))
@@ -278,7 +185,7 @@ def _folder(name: str, asked: options.Train, held: ExitStack) -> Path:
     return begun[-1]
 
 
-def _spelt(folder: Path) -> Path:
+def spelt(folder: Path) -> Path:
     """The folder. Raises ``ValueError`` before the work for a name that cannot be written down."""
     try:
         os.fsencode(folder.absolute())
@@ -291,6 +198,6 @@ def _spelt(folder: Path) -> Path:
     return folder
 
 
-def _say(wanted: bool, result: Mapping[str, Any] | list[dict[str, Any]]) -> None:
+def say(wanted: bool, result: Mapping[str, Any] | list[dict[str, Any]]) -> None:
     if wanted:
         print(dumps(result))

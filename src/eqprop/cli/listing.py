@@ -49,14 +49,18 @@ def studies() -> dict[str, Entry]:
     return found
 
 
+def papers() -> tuple[str, ...]:
+    """The papers, as `eqprop reproduce` knows them."""
+    return tuple(paper.replace("_", "-") for paper in ORDER)
+
+
 def lines() -> list[str]:
     """Recipes and experiments, one a line."""
     told = ["recipes  (eqprop train NAME, eqprop audit NAME)"]
     told += [f"  {name:31} {entry.about}" for name, entry in recipes().items()]
     told += ["experiments  (eqprop reproduce NAME)"]
-    for paper in ORDER:
+    for paper, group in zip(ORDER, papers(), strict=True):
         names = [name for name, entry in studies().items() if entry.paper == paper]
-        group = paper.replace("_", "-")
         told.append(f"  {group:31} a paper: all {len(names)} from {names[0]} to {names[-1]}")
     return told + [f"  {name:31} {entry.about}" for name, entry in studies().items()]
 

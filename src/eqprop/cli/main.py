@@ -1,34 +1,40 @@
-"""The command ``eqprop``: train, audit, list, plot, reproduce.
+"""The command ``eqprop``.
 
 What is asked for decides what is loaded: help and lists need no JAX, and a recipe's help its own paper.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection
-from dataclasses import field, fields, make_dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, NoReturn, get_type_hints
 
 from eqprop._version import __version__
-from eqprop.cli import listing
+from eqprop.cli import clock, listing
+from eqprop.cli.names import UnknownName, nearest, require_known
 
 TRACEBACK = "EQPROP_TRACEBACK"
 
 COMMANDS = {
     "train": "Train a recipe in a folder of its own, and audit its gradient at the end.",
     "audit": "Compare a recipe's gradient with the exact one, and find the best nudge.",
+    "predict": "Say what a trained model makes of examples in a file.",
+    "report": "Write a page of a run, or of several beside one another.",
+    "doctor": "Say what a run meets here: versions, devices and their speed, data sets, caches.",
     "plot": "Draw a run's figures again.",
     "list": "List recipes and experiments.",
     "reproduce": "Run an experiment, or those of a paper, over its seeds.",
 }
+
+OWN_FILES = ("audit", "doctor", "predict", "report")
+"""Commands that have a file of their own beside `commands`."""
 
 HELP = "\n".join(
     [
@@ -51,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     warnings.formatwarning = _as_line
     spell_out()
+    clock.start()
     try:
         _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
@@ -62,6 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read stdout, as head does, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except UnknownName as error:
+        print(error.shown, end="\n" if error.shown else "", file=sys.stderr)
+        _fail(str(error), 2)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get(TRACEBACK):
             raise
@@ -77,7 +87,7 @@ def _run(words: list[str]) -> None:
         print("\n".join(listing.lines()))
     else:
         command, *rest = words or [""]
-        _require("command", command, COMMANDS)
+        require_known("command", command, COMMANDS)
         {"train": _of_recipe, "audit": _of_recipe}.get(command, _of_options)(command, rest)
 
 
@@ -88,28 +98,35 @@ def _of_recipe(command: str, words: list[str]) -> None:
         known = (f"  {name:31} {entry.about}" for name, entry in listing.recipes().items())
         print("\n".join([f"usage: eqprop {command} NAME ...", "", COMMANDS[command], "", *known]))
         return
-    _require(f"recipe to {command}", name, listing.recipes())
+    require_known(f"recipe to {command}", name, listing.recipes())
     paper = listing.recipes()[name].paper
-    recipe = getattr(import_module(f"eqprop.papers.{paper}.recipes"), name.replace("-", "_"))
-    from eqprop.cli import options
+    with clock.loading("JAX"):
+        recipes = import_module(f"eqprop.papers.{paper}.recipes")
+        from eqprop.cli import options
 
+    recipe = getattr(recipes, name.replace("-", "_"))
     kind = options.Train if command == "train" else options.Audit
     job = _parse(_joined(recipe, kind), f"eqprop {command} {name}", rest)
     given = {part.name: getattr(job, part.name) for part in fields(job)}
     asked = given.pop("every_run")
-    _commands().__dict__[command](recipe, given, asked)
+    _function(command)(recipe, given, asked)
 
 
 def _of_options(command: str, words: list[str]) -> None:
     """A command that is no recipe's."""
-    from eqprop.cli import options
+    if command == "reproduce" and words and not words[0].startswith("-"):
+        require_known(
+            "paper or experiment to reproduce", words[0], (*listing.papers(), *listing.studies())
+        )
+    with clock.loading("JAX"):
+        from eqprop.cli import options
 
     kind = getattr(options, command.capitalize(), None)
     if kind is None:
         print(f"usage: eqprop {command}\n\n{COMMANDS[command]}")
         return
     asked = _parse(kind, f"eqprop {command}", words)
-    _commands().__dict__[command](asked)
+    _function(command)(asked)
 
 
 def _joined(recipe: Callable[..., Any], kind: type) -> type:
@@ -136,23 +153,42 @@ def _parse(what: Any, prog: str, words: list[str]) -> Any:
     import tyro
 
     config = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(what, prog=prog, args=words, config=config)
+    try:
+        return tyro.cli(what, prog=prog, args=words, config=config)
+    except SystemExit as refused:
+        if refused.code:
+            _suggest(what, words)
+        raise
 
 
-def _commands() -> Any:
-    import jax
+def _suggest(what: Any, words: list[str]) -> None:
+    """Say which options may have been meant by those that there are not."""
+    known = list(_options(what))
+    for word in (word for word in words if word.startswith("--") and word != "--help"):
+        option = word.partition("=")[0].replace("_", "-")
+        is_known = option.replace("--no-", "--") in known or "." in option
+        meant = None if is_known else nearest(option, known)
+        if meant is not None:
+            print(f"eqprop: no option {option}. Did you mean {meant}?", file=sys.stderr)
 
-    jax.config.update("jax_default_matmul_precision", "highest")
-    return import_module("eqprop.cli.commands")
+
+def _options(kind: Any) -> Iterator[str]:
+    """The options of a dataclass, and of those in it."""
+    for part in fields(kind):
+        if is_dataclass(part.default_factory):
+            yield from _options(part.default_factory)
+        else:
+            yield "--" + part.name.replace("_", "-")
 
 
-def _require(what: str, name: str, known: Collection[str]) -> None:
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    got = repr(name) if name else "none"
-    _fail(f"expected a {what}, one of {', '.join(known)}; got {got}.{hint}", 2)
+def _function(command: str) -> Any:
+    """What carries a command out."""
+    own = command if command in OWN_FILES else "commands"
+    with clock.loading("eqprop"):
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+        return getattr(import_module(f"eqprop.cli.{own}"), command)
 
 
 def spell_out() -> None:

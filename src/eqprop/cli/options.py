@@ -19,6 +19,9 @@ else:
 Precision = Literal["full", "tf32", "bfloat16", "float16"]
 
 
+RunFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
 @dataclass(frozen=True)
 class Train:
     """What every run has."""
@@ -60,7 +63,7 @@ class Audit:
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
     out: Path = Path("audit")
-    """Where the table and the plots go."""
+    """Where the table and the plots go; where an audit is there already, the folder gets a number."""
     json: bool = False
     """Print the result as one JSON line on stdout; everything else goes to stderr."""
 
@@ -69,10 +72,50 @@ class Audit:
 class Plot:
     """Draw a run's figures again."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: RunFolder
     """Run folder."""
     data_dir: Path | None = None
     """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Print the labels and scores that a trained model gives to examples in a file."""
+
+    run: RunFolder
+    """Run folder, or the name of a network that comes with eqprop, as digits."""
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """One or many examples as .npy, an image as .png, or IDX as MNIST comes in, gzipped or not."""
+    top: Annotated[int, tyro.conf.arg(metavar="N")] = 3
+    """How many classes to show of each example, the highest scores first."""
+    out: Path | None = None
+    """Write labels and all scores to this file, .npz or .csv."""
+    json: bool = False
+    """Print labels and all scores as one JSON line on stdout, in the place of the table."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a page of a run, or of several beside one another: one HTML file, which needs no network."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run folders."""
+    data_dir: Path | None = None
+    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+    out: Path | None = None
+    """The page; RUN/report.html unless given, of several runs report.html here."""
+    json: bool = False
+    """Print where the page is, and the comparison of several runs, as one JSON line on stdout."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what a run meets here: versions, compiler, devices and their speed, data sets, caches, extras."""
+
+    data_dir: Path | None = None
+    """Folder in which to look for data sets; else $EQPROP_DATA; else the cache."""
+    json: bool = False
+    """Print it all as one JSON line on stdout."""
 
 
 @dataclass(frozen=True)

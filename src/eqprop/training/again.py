@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eqprop.training.data.datasets import Dataset
+from eqprop.training.data.examples import Wanted
 from eqprop.training.data.named import NAMED, Named
 from eqprop.training.files import AnyPath, RunError, read_json
 from eqprop.training.trained import Run
@@ -31,6 +32,16 @@ def prepared(run: Run, source: DataSource = None) -> Prepared:
     """Its examples, divided as they were."""
     folder = None if isinstance(source, Dataset) else source
     return prepare(training_of(run, source), folder)
+
+
+def wanted_by(run: Run) -> Wanted:
+    """What examples the model of a run from a folder takes."""
+    assert run.folder is not None
+    about = read_json(run.folder / "config.json")["data"]
+    if "sha256" not in about and about["name"] in NAMED:
+        return Wanted(NAMED[about["name"]].image_shape, run.best.scale)
+    framed = run.best.preprocessing.multiple > 1
+    return Wanted(None if framed else run.model.energy.input_shape)
 
 
 def _data(run: Run, about: dict[str, object], source: DataSource) -> Dataset | Named:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from jaxtyping import Array
 
@@ -15,6 +17,22 @@ from eqprop.spiking.activity import warn_if_unmoved
 
 LOCKED = 0.999
 RISEN = 10.0
+
+
+@contextmanager
+def noted(known: list[str]) -> Iterator[list[str]]:
+    """The texts of the warnings that are shown inside, each once, after those that are ``known``."""
+    told = list(known)
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def note(message: Warning | str, *where: Any, **line: Any) -> None:
+            if (text := str(message)) not in told:
+                told.append(text)
+            shown(message, *where, **line)
+
+        warnings.showwarning = note
+        yield told
 
 
 def warn_of_epoch(row: Mapping[str, float], first: Mapping[str, float]) -> None:

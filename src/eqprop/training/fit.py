@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from eqprop._arguments import checked
 from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.health import not_finite
-from eqprop.training.alarms import warn_if_rising, warn_of_epoch
+from eqprop.training.alarms import noted, warn_if_rising, warn_of_epoch
 from eqprop.training.callbacks import Callback
 from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import (
@@ -38,7 +38,7 @@ from eqprop.training.results import read_result
 from eqprop.training.rounding import warn_of_rounding
 from eqprop.training.runs import Folder, Nowhere, require_same
 from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import TrainingBar
+from eqprop.training.terminal import TrainingBar, doing, waiting
 from eqprop.training.trained import Run, Trained, load
 from eqprop.training.training import Prepared, Training, batch_of, prepare
 
@@ -98,13 +98,16 @@ def fit(
         if done >= training.epochs:
             return load(place)
     facts |= surroundings()
-    data = in_all(lambda: prepare(training, data_dir, devices))
-    require_agreement("data", (data.data.train, data.data.test))
-    _try_out(training, data)
+    shown = progress and is_first()
+    with noted([]) as told:
+        with waiting("reading the data", shown):
+            data = in_all(lambda: prepare(training, data_dir, devices))
+            require_agreement("data", (data.data.train, data.data.test))
+        with doing("trying one step", shown):
+            _try_out(training, data)
     calls, length = epoch_length(data.train.x.shape[0], training.batch_size)
     optimiser = training.transform(training.epochs * calls * length)
     opened = Nowhere() if place is None else Folder(place, config, resume, from_first)
-    shown = progress and is_first()
     bars = [TrainingBar(training.epochs, training.fixed_steps)] if shown else []
     watching: list[Callback] = [*bars, *callbacks]
     with opened as run, ExitStack() as held:
@@ -113,8 +116,10 @@ def fit(
                 held.enter_context(callback)
         state = devices.place(run.restore(start(training.model, optimiser)))
         run.keep_rows(int(state.epoch))
-        state, stopped = _epochs(training, data, state, optimiser, run, watching)
-        return _conclude(training, data, state, run, audit, facts | {"stopped": stopped})
+        told = held.enter_context(noted([*run.warnings(), *told]))
+        state, stopped = _epochs(training, data, state, optimiser, run, watching, told)
+        facts |= {"stopped": stopped}
+        return _conclude(training, data, state, run, audit, facts, told, bars)
 
 
 def _try_out(training: Training, data: Prepared) -> None:
@@ -139,6 +144,7 @@ def _epochs(
     optimiser: optax.GradientTransformation,
     run: Folder | Nowhere,
     callbacks: Sequence[Callback],
+    told: list[str],
 ) -> tuple[TrainState, bool]:
     """The state after the last epoch, and whether a callback ended the training before."""
     estimator = training.estimator
@@ -167,6 +173,7 @@ def _epochs(
         rows.append(row)
         warn_of_epoch(row, rows[0])
         run.log(row)
+        run.warn(told)
         run.save(int(state.epoch), state)
         stopped = [callback.epoch(row) for callback in callbacks]
     return state, any(stopped)
@@ -184,15 +191,22 @@ def _conclude(
     run: Folder | Nowhere,
     audit: bool,
     facts: Mapping[str, Any],
+    told: list[str],
+    bars: list[TrainingBar],
 ) -> Run:
+    say = bars[0].doing if bars else nullcontext
     estimator, rows = training.estimator, run.rows()
     best: Model = data.devices.fetch(end.best_model)
     x, y = batch_of(data.validation, best, AUDITED)
     inner, met = estimator.inside(best)
     warn_if_rising(getattr(inner, "solver", None), met, x)
     shared = data.devices.place(best)
-    validation = evaluate(shared, data.validation, estimator)
-    tests = _tests(estimator, shared, data, training.test_seeds)
+    with say("testing"):
+        validation = evaluate(shared, data.validation, estimator)
+        tests = _tests(estimator, shared, data, training.test_seeds)
+    with say("auditing the gradient"):
+        examined = audited(estimator, best, x, y) if audit else NOT_AUDITED
+    run.warn(told)
     losses = [test.loss for test in tests]
     result = {
         "data": data.data.name,
@@ -203,11 +217,12 @@ def _conclude(
         "epochs": len(rows),
         "seconds": rows[-1]["seconds"],
         "relaxation": _relaxation(rows, tests[0]),
-        **(audited(estimator, best, x, y) if audit else NOT_AUDITED),
+        **examined,
         "seed": training.seed,
         "devices": data.devices.count,
         "fixed_steps": training.fixed_steps,
         **facts,
+        "warnings": told,
     }
     kept = run.finish(result)
     trained = Trained(best, estimator, training.preprocessing, data.data.scale, data.data.classes)

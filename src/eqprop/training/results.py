@@ -29,6 +29,7 @@ RESULT: dict[str, Any] = {
     "mixing": Rows,
     "spikes": Mapping[str, Any] | None,
     "commit": str | None,
+    "warnings": Sequence[str],
 }
 
 NEEDED = ("test_loss", "validation_loss", "epochs", "seconds")

@@ -3,6 +3,7 @@
 config.json    the recipe
 metrics.jsonl  one line an epoch
 checkpoints/   the last epochs, by Orbax
+warnings.json  what was warned of
 result.json    written last; a run that has it is finished
 .lock          held by the process that trains
 *.png          plots
@@ -56,7 +57,7 @@ __all__ = [
 T = TypeVar("T")
 
 LASTS, TOLD = "epochs", "arguments"
-PIECES = ("metrics.jsonl", "checkpoints", "result.json")
+PIECES = ("metrics.jsonl", "checkpoints", "warnings.json", "result.json")
 
 
 def directly(action: Callable[[], T]) -> T:
@@ -128,6 +129,16 @@ class Folder:
         text = "".join(_line(row) for row in rows)
         self.through(lambda: write_text(self.metrics, text))
 
+    def warnings(self) -> list[str]:
+        """What was warned of so far."""
+        path = self.folder / "warnings.json"
+        return self.through(lambda: read_json(path)["warnings"] if path.exists() else [])
+
+    def warn(self, told: list[str]) -> None:
+        """Keep what was warned of."""
+        known, path = self.warnings(), self.folder / "warnings.json"
+        self.through(lambda: write_json(path, {"warnings": told}) if told != known else None)
+
     def save(self, epoch: int, state: PyTree) -> None:
         """Keep the arrays of ``state`` as the checkpoint of an epoch."""
         about = identity(self.config)
@@ -163,6 +174,11 @@ class Nowhere:
         self.logged.append(dict(row))
 
     def keep_rows(self, epochs: int) -> None: ...
+
+    def warnings(self) -> list[str]:
+        return []
+
+    def warn(self, told: list[str]) -> None: ...
 
     def save(self, epoch: int, state: PyTree) -> None: ...
 

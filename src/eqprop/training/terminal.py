@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Timer
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column, Table
 
 from eqprop.estimators.audit import Agreement
@@ -17,12 +28,51 @@ SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
 
 NARROWEST = 56
 
+PATIENCE, QUIET = 1.5, 30.0
+"""Seconds until a line says what goes on, and between lines of progress."""
+
 console = Console(stderr=True)
 
 
-def tell(text: str) -> None:
+def tell(text: str, console: Console = console) -> None:
     """One line, as it is, however long."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def doing(text: str, shown: bool = True, console: Console = console) -> Iterator[None]:
+    """Say what goes on while it does: on a terminal with the seconds so far, elsewhere in one line of what
+    takes longer than `PATIENCE` seconds; nothing unless ``shown``."""
+    if not shown:
+        yield
+    elif console.is_terminal:
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, console=console, transient=True) as progress:
+            progress.add_task(text, total=None)
+            yield
+    else:
+        with waiting(text, console=console):
+            yield
+
+
+@contextmanager
+def waiting(text: str, shown: bool = True, console: Console = console) -> Iterator[None]:
+    """`doing` in one line, on a terminal too, as beside a bar of downloads."""
+    timer = _line_after(text, console)
+    if not shown:
+        timer.cancel()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _line_after(text: str, console: Console) -> Timer:
+    """A line after `PATIENCE` seconds, unless it is cancelled before."""
+    timer = Timer(PATIENCE, lambda: tell(f"{text} ...", console))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def show(table: Table, console: Console = console) -> None:
@@ -34,8 +84,9 @@ def show(table: Table, console: Console = console) -> None:
 class TrainingBar(Callback):
     """A bar over the steps of a run, with its accuracy and the share of examples that settled.
 
-    Where stderr is no terminal, one line an epoch. With ``fixed_steps`` nothing is asked to settle, and the
-    free phases' mean residual is shown instead.
+    Where stderr is no terminal, one line an epoch, and within a long epoch one every
+    `QUIET` seconds. With ``fixed_steps`` nothing is asked to settle, and the free phases' mean residual
+    is shown instead.
     """
 
     def __init__(self, epochs: int, fixed_steps: bool = False, console: Console = console):
@@ -54,15 +105,33 @@ class TrainingBar(Callback):
         )
         self.task = self.bar.add_task("compiling", total=None, now="")
         self.best = 0.0
+        self.compiling: Timer | None = None
+        self.spoke = time.perf_counter()
 
     def __enter__(self) -> TrainingBar:
         self.bar.start()
+        self.spoke = time.perf_counter()
+        if not self.console.is_terminal:
+            self.compiling = _line_after("compiling", self.console)
         return self
 
     def __exit__(self, *unused: object) -> None:
+        self._compiled()
         self.bar.stop()
 
+    @contextmanager
+    def doing(self, text: str) -> Iterator[None]:
+        """Say what goes on after the last epoch, as `doing` does."""
+        self.bar.update(self.task, description=text, now="")
+        with doing(text, not self.console.is_terminal, self.console):
+            yield
+
+    def _compiled(self) -> None:
+        if self.compiling is not None:
+            self.compiling.cancel()
+
     def step(self, step: StepReport) -> None:
+        self._compiled()
         total = step.steps * self.epochs
         metrics = step.metrics
         now = f"loss {metrics['loss']:.4f}"
@@ -74,6 +143,18 @@ class TrainingBar(Callback):
             total=total,
             completed=step.epoch * step.steps + step.step,
             now=now,
+        )
+        self._speak(step, now)
+
+    def _speak(self, step: StepReport, now: str) -> None:
+        """A line within a long epoch, where there is no bar."""
+        clock = time.perf_counter()
+        if self.console.is_terminal or clock - self.spoke < QUIET or step.step == step.steps:
+            return
+        self.spoke = clock
+        tell(
+            f"epoch {step.epoch + 1}/{self.epochs}, step {step.step} of {step.steps}  {now}",
+            self.console,
         )
 
     def epoch(self, row: Mapping[str, float]) -> None:
@@ -97,8 +178,7 @@ class TrainingBar(Callback):
         if row.get("adjoint_residual", 0.0) > ADJOINT:
             text += f"  [yellow]adjoint equation solved to {row['adjoint_residual']:.0e} only[/]"
         self.console.print(text, highlight=False, soft_wrap=True)
-        if row["epoch"] == self.epochs:
-            self.bar.update(self.task, description="testing and auditing")
+        self.spoke = time.perf_counter()
 
     def _settled(self, row: Mapping[str, float]) -> str:
         if self.fixed_steps:

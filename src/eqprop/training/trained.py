@@ -18,11 +18,12 @@ from eqprop.estimators.estimator import Estimator
 from eqprop.training import checkpoints, structure
 from eqprop.training.data.datasets import framed_images
 from eqprop.training.epoch import Examples
-from eqprop.training.files import AnyPath, RunError, read_json
+from eqprop.training.files import AnyPath, RunError, read_json, write_json, write_text
 from eqprop.training.results import read_result
 from eqprop.training.runs import identity, read_rows, require_rows
 from eqprop.training.structure import StructureError
 from eqprop.training.training import Preprocessing
+from eqprop.training.weights import WEIGHTS, read_weights, save_weights
 
 AT_ONCE = 500
 
@@ -103,6 +104,25 @@ class Run:
         """`Trained.predict` of the best model."""
         return self.best.predict(examples)
 
+    def export(self, folder: AnyPath, dtype: Any = None) -> Path:
+        """Keep a run of a folder in another one in small, its best model as safetensors: config, metrics,
+        result and ``model.safetensors``, which `load` reads. It cannot be resumed.
+
+        ``dtype`` is that of the weights in the file, as ``numpy.float16``; loaded, they are of the model's.
+        Raises `RunError` for a run without a folder.
+        """
+        if self.folder is None:
+            raise RunError(
+                "export: expected a run with a folder, got one in memory; fit it in one."
+            )
+        target, config = Path(folder), read_json(self.folder / "config.json")
+        write_json(target / "config.json", config)
+        for name in ("metrics.jsonl", "result.json"):
+            if (self.folder / name).exists():
+                write_text(target / name, (self.folder / name).read_text("utf-8"))
+        save_weights(target, self.model, identity(config), dtype)
+        return target
+
 
 @checked
 def load(folder: AnyPath) -> Run:
@@ -122,12 +142,16 @@ def load(folder: AnyPath) -> Run:
         raise RunError(
             f"{folder / 'config.json'}: the run cannot be made again: {error}"
         ) from error
-    leaves = checkpoints.last(folder, identity(config))
-    count = len(jax.tree.leaves(eqx.filter(like, eqx.is_array)))
-    *_, epoch = leaves[: -count - 2]
     rows = read_rows(folder)
-    require_rows(folder, rows, int(epoch))
-    model = structure.with_arrays(like, [jnp.asarray(leaf) for leaf in leaves[-count - 2 : -2]])
+    if (folder / WEIGHTS).exists():
+        leaves = read_weights(folder, like, identity(config))
+    else:
+        found = checkpoints.last(folder, identity(config))
+        count = len(jax.tree.leaves(eqx.filter(like, eqx.is_array)))
+        *_, epoch = found[: -count - 2]
+        require_rows(folder, rows, int(epoch))
+        leaves = found[-count - 2 : -2]
+    model = structure.with_arrays(like, [jnp.asarray(leaf) for leaf in leaves])
     path = folder / "result.json"
     result = dict(read_result(path)) if path.exists() else {}
     trained = Trained(model, estimator, preprocessing, scale, classes)

@@ -67,6 +67,11 @@ class IdxSource:
         train = Split(train_x[..., None], train_y.astype(np.int32))
         return train, Split(test_x[..., None], test_y.astype(np.int32))
 
+    def find(self, root: Path) -> Path:
+        """The first of the files under `root`. Raises `FileNotFoundError` unless all are there."""
+        first, *_ = (self._path(root, *file) for file in zip(IDX_NAMES, self.sums, strict=True))
+        return first
+
     def _read_file(self, root: Path | None, name: str, sums: IdxSums) -> np.ndarray:
         path = self._path(root, name, sums)
         content = read_bounded(path, IDX_BYTES)
@@ -120,6 +125,10 @@ class CifarSource:
         test_images, test_labels = batches[-1]
         train = Split(images, labels.astype(np.int32))
         return train, Split(test_images, test_labels.astype(np.int32))
+
+    def find(self, root: Path) -> Path:
+        """The archive or the folder of its files under `root`. Raises `FileNotFoundError`."""
+        return self._local(root)[1]
 
     def _local(self, root: Path) -> tuple[Layout, Path]:
         """The archive, or the folder of unpacked files, and their layout."""
@@ -189,6 +198,10 @@ class ArchiveSource:
         members = read_tar(archive, (self.train, self.test), CIFAR_BYTES)
         train, test = (self._split(members[name], name) for name in (self.train, self.test))
         return train, test
+
+    def find(self, root: Path) -> Path:
+        """The archive under `root`. Raises `FileNotFoundError`."""
+        return self._archive(root)
 
     def _archive(self, root: Path | None) -> Path:
         if root is None:

@@ -15,7 +15,14 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from eqprop.training.files import written_whole
 
@@ -71,11 +78,37 @@ def dress(axes: Axes, x: str, y: str, *shown: np.ndarray, title: str = "") -> No
 
 
 def _in_plain_numbers(axis: Axis) -> None:
-    """No powers of ten on a logarithmic axis that spans less than two decades from 1 to 10,000."""
+    """Few labels on a logarithmic axis, and plain numbers where it spans less than two decades."""
     low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and 1 <= low < high < min(100 * low, 1e4):
-        axis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-        axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+    if axis.get_scale() != "log" or not 0 < low < high:
+        return
+    axis.set_minor_formatter(NullFormatter())
+    if high < 100 * low:
+        narrow = high < 8 * low
+        axis.set_major_locator(MaxNLocator(4) if narrow else LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axis.set_minor_locator(NullLocator())
+
+
+def with_zero(axes: Axes, *shown: np.ndarray) -> None:
+    """A logarithmic axis upwards on which zeros have a place of their own, below the smallest value."""
+    values = np.concatenate([np.ravel(part) for part in shown])
+    positive = values[values > 0]
+    if not np.any(values == 0) or not positive.size:
+        axes.set_yscale("log" if positive.size else "linear")
+        return
+    least, most = float(positive.min()), float(positive.max())
+    axes.set_yscale("symlog", linthresh=least, linscale=0.4)
+    axes.set_ylim(-0.15 * least, 1.3 * most)
+    decades = 10.0 ** np.arange(math.ceil(math.log10(least)), math.floor(math.log10(most)) + 1)
+    axes.yaxis.set_major_locator(FixedLocator([0.0, *decades]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def name(figure: Figure, title: str) -> None:
+    """Say above a figure what it is of."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9, fontweight="bold")
 
 
 def drawable(values: Any, scale: str = "linear") -> np.ndarray:

@@ -14,7 +14,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eqprop.training.figures.canvas import Numbers, band, drawable, dress, require, save, sheet
+from eqprop.training.figures.canvas import (
+    Numbers,
+    band,
+    drawable,
+    dress,
+    require,
+    save,
+    sheet,
+    with_zero,
+)
 
 Number = float | None
 
@@ -32,6 +41,8 @@ CURVES = (
     ("converged", "fraction converged", "linear", PHASES),
     ("residual", "relative residual", "log", PHASES),
 )
+
+FROM_ZERO = ("seconds", "steps", "converged")
 
 OBJECTIVE = {
     "mean cost of the first phase": "first_cost",
@@ -57,12 +68,13 @@ def learning_curves(rows: Sequence[Mapping[str, SupportsFloat | None]]) -> Figur
     curves = [c for c in CURVES if any(prefix + c[0] in table for prefix in c[3].values())]
     figure, panels = sheet(3.4, 2.7, len(curves), 3)
     for axes, (key, label, scale, prefixes) in zip(panels, curves, strict=True):
-        shown = {
-            n: drawable(table[p + key], scale) for n, p in prefixes.items() if p + key in table
-        }
+        shown = {n: table[p + key] for n, p in prefixes.items() if p + key in table}
         for name, values in shown.items():
-            axes.plot(table["epoch"], values, "o-", ms=3, label=name)
-        axes.set_yscale(scale)
+            axes.plot(table["epoch"], values, "o-", ms=3, label=name, clip_on=key != "converged")
+        if scale == "log":
+            with_zero(axes, *shown.values())
+        if key in FROM_ZERO:
+            axes.set_ylim(0, 1 if key == "converged" else None)
         axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         dress(axes, "epoch", label, *shown.values())
     return figure

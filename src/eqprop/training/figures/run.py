@@ -28,11 +28,11 @@ from eqprop.solvers import Iterative
 from eqprop.spiking import SpikingPropagation, SurrogateBackpropagation
 from eqprop.spiking.estimator import FEW
 from eqprop.spiking.record import record
-from eqprop.training.again import DataSource, prepared
+from eqprop.training.again import DataSource, prepared, training_of
 from eqprop.training.figures import animations as animate
-from eqprop.training.figures import plots
+from eqprop.training.figures import canvas, plots
 from eqprop.training.figures.spikes import firing_rates, raster
-from eqprop.training.files import AnyPath
+from eqprop.training.files import AnyPath, read_json
 from eqprop.training.fit import AUDITED
 from eqprop.training.results import read_result
 from eqprop.training.runs import read_rows
@@ -56,6 +56,8 @@ def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
     result = folder / "result.json"
     audit = read_result(result)["audit"] if result.exists() else ()
     rows, run = read_rows(folder, plots.REQUIRED), load(folder)
+    if training_of(run, source).fixed_steps:  # where nothing is asked to settle
+        rows = [{k: v for k, v in row.items() if not k.endswith("_converged")} for row in rows]
     data = prepared(run, source)
     estimator, model = run.best.estimator.inside(run.model)
     x, y = batch_of(data.validation, model, AUDITED)
@@ -70,12 +72,19 @@ def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
         figures["agreement"] = plots.agreement([Agreement.read(row) for row in audit])
     if (weight := first_weight(model)) is not None:
         figures["weights"] = plots.first_layer_weights(weight, data.data.image_shape)
+    for figure in figures.values():
+        canvas.name(figure, f"{_name(folder)}, {folder.absolute().name}")
     paths = [plots.save(figure, folder / f"{name}.png") for name, figure in figures.items()]
     if moving := phase_paths(estimator, model, x, y):
         labels = {model.cost.output: [str(label) for label in range(data.data.classes)]}
         animation = animate.phases(moving, labels)
         paths.append(animate.save(animation, folder / "phases.gif"))
     return paths
+
+
+def _name(folder: Path) -> str:
+    config = read_json(folder / "config.json")
+    return str(config.get("name", config["data"]["name"]))
 
 
 def shown(estimator: Estimator, model: Model, x: Array, y: Array) -> dict[str, np.ndarray]:

@@ -1,0 +1,37 @@
+"""Trained networks, one or more a paper: small run folders, `papers/<paper>/pretrained/<name>`."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from eqprop._arguments import checked
+from eqprop.training.trained import Run, load
+
+HERE = Path(__file__).parent
+
+
+def folders() -> dict[str, Path]:
+    """The networks that there are, by the name of the experiment that trained them."""
+    found = sorted(HERE.glob("*/pretrained/*/config.json"))
+    return {path.parent.name: path.parent for path in found}
+
+
+@checked
+def pretrained(name: str) -> Run:
+    """A trained network of a paper, as `eqprop.load` gives it: model, result, and how it was trained.
+
+    Its weights are kept in float16, and it predicts in float32. Raises ``ValueError`` for a name that there
+    is not.
+
+        eq.pretrained("digits").predict(images)  # (N, 8, 8, 1), 0 to 16
+    """
+    known = folders()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"pretrained: expected name to be one of {', '.join(known)}, got {name!r}.{hint} Others are "
+            "trained by `eqprop reproduce`."
+        )
+    return load(known[name])

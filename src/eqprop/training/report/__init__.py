@@ -1,0 +1,1 @@
+"""Runs as a page of their own: one HTML file, which needs no network."""
