@@ -78,12 +78,20 @@ def make(told: Any) -> Any:
         return cls(**fields)
     if not dataclasses.is_dataclass(cls):
         raise StructureError(f"{kind}: expected a module or a dataclass.")
-    if {field.name for field in dataclasses.fields(cls)} != set(fields):
+    usual = {f.name: _usual(f) for f in dataclasses.fields(cls)}
+    whole = usual | fields
+    if set(fields) - set(usual) or dataclasses.MISSING in whole.values():
         raise StructureError(f"{kind}: expected its fields, got {sorted(fields)}.")
     made = object.__new__(cls)
-    for key, value in fields.items():
+    for key, value in whole.items():
         object.__setattr__(made, key, value)
     return made
+
+
+def _usual(field: dataclasses.Field[Any]) -> Any:
+    """What a field is where nothing is told of it, as of one that is younger than the run."""
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
 
 
 def _array(array: Any, values: bool) -> dict[str, Any]:
