@@ -23,7 +23,7 @@ from eqprop.estimators.contrast import Contrast, Rescaled
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.spread import Spread, spread
 from eqprop.papers.call import Call, heard, name_of
-from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
+from eqprop.papers.catalogue import DEMONSTRATIONS, EXPERIMENTS, GROUPS, home, resized
 from eqprop.solvers import Solver
 from eqprop.thermal.mixing import Mixing
 from eqprop.training import structure
@@ -175,12 +175,13 @@ def reproduce(asked: options.Reproduce) -> None:
         raise ValueError(
             f"reproduce: expected one of {', '.join(known)}; got {asked.name!r}.{hint}"
         )
-    names = GROUPS.get(asked.name, (asked.name,))
+    shown = DEMONSTRATIONS.get(asked.name) if asked.quick else None
+    names = (shown,) if shown else GROUPS.get(asked.name, (asked.name,))
     out = _spelt(home(names[0]) if asked.out is None else asked.out)
     require_writable(out)
     studies = [resized(EXPERIMENTS[name], width=asked.width, epochs=asked.epochs) for name in names]
     found = [study.reproduce(out, asked.data_dir, asked.quick) for study in studies]
-    _say(asked.json, found if asked.name in GROUPS else found[0])
+    _say(asked.json, found if len(names) > 1 else found[0])
 
 
 def _asked(begun: Begun, asked: options.Train | options.Audit) -> Begun:

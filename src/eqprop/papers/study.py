@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from rich.table import Table
 
 from eqprop.papers.call import Call
 from eqprop.training.figures import plots
@@ -21,7 +22,7 @@ from eqprop.training.figures.run import draw_run
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.fit import fit
 from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import tell
+from eqprop.training.terminal import show, tell
 from eqprop.training.trained import Run
 
 RUNS = Path("runs")
@@ -56,8 +57,8 @@ class Study:
     def results(self, asked: Asked) -> dict[str, Any]:
         """Run it, or what is left of it, save its figures, and say what was found."""
 
-    def summary(self, found: Mapping[str, Any]) -> list[str]:
-        """What a reader wants to know first, in lines."""
+    def summary(self, found: Mapping[str, Any]) -> Sequence[str | Table]:
+        """What a reader wants to know first, in lines and tables."""
         return []
 
     def each(self, change: Callable[[Call], Call]) -> Study:
@@ -79,8 +80,8 @@ class Study:
         took = {"seconds": time.perf_counter() - began}
         result = head | took | found | about
         path = write_json(asked.folder / "result.json", result)
-        for line in self.summary(result):
-            tell(line)
+        for part in self.summary(result):
+            tell(part) if isinstance(part, str) else show(part)
         tell(f"{name}: {path}")
         return result
 
