@@ -66,6 +66,23 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """What every sweep has; any option of the recipe that is a number may have several."""
+
+    seeds: int = 3
+    """Runs of each choice, with the seeds 0, 1, ..."""
+    estimator: Rival | None = None
+    """Learn the same model by another gradient, as on train."""
+    data_dir: Path | None = None
+    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+    out: Path | None = None
+    """Where the table and the figure go; runs/sweep-<recipe> unless given. Runs are kept in
+    runs/sweep-<recipe>, and are not trained again."""
+    json: bool = False
+    """Print the result as one JSON line on stdout; everything else goes to stderr."""
+
+
+@dataclass(frozen=True)
 class Plot:
     """Draw a run's figures again."""
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from eqprop.papers.call import Call
+from eqprop.training.callbacks import Callback
 from eqprop.training.figures import plots
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import AnyPath, write_json
@@ -143,7 +144,14 @@ def folder_of(name: str, seed: int) -> Path:
     return RUNS / name / f"seed-{seed}"
 
 
-def train_seed(label: str, call: Call, seed: int, asked: Asked) -> Run:
+def train_seed(
+    label: str,
+    call: Call,
+    seed: int,
+    asked: Asked,
+    callbacks: Sequence[Callback] = (),
+    audit: bool = True,
+) -> Run:
     """Train one seed, or go on, or read what it gave; a quick trial without audits."""
     folder, one = folder_of(label, seed), call.but(seed=seed)
     finished = (folder / "result.json").exists()
@@ -154,8 +162,9 @@ def train_seed(label: str, call: Call, seed: int, asked: Asked) -> Run:
         training,
         folder,
         resume=True,
+        callbacks=callbacks,
         data_dir=asked.data_dir,
-        audit=not asked.quick,
+        audit=audit and not asked.quick,
         about={"name": label, **one.told()},
     )
     if finished:
