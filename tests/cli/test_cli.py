@@ -216,7 +216,7 @@ def test_help_and_lists_load_no_jax(words):
         ("plot", ["PATH", "--data-dir"]),
         ("reproduce", ["--quick", "--json", "--out", "--data-dir"]),
         ("list", ["eqprop list"]),
-        ("", ["train", "audit", "plot", "reproduce", "list"]),
+        ("", ["train", "audit", "sweep", "plot", "reproduce", "list"]),
     ],
 )
 def test_help_of_the_others(command, words):
@@ -245,7 +245,7 @@ def unboxed(text):
         (["train", "digits", "--beta", "nan"], "expected beta to be a number .* got nan"),
         (["train", "digits", "--epochs", "-3"], "expected epochs >= 1.*got -3"),
         (["train"], "recipe to train, one of digits, .*got none"),
-        ([], "command, one of train, audit, plot, list, reproduce; got none"),
+        ([], "command, one of train, audit, sweep, plot, list, reproduce; got none"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -82,8 +82,7 @@ class Settling(Demonstration):
                     "oscillators that only fall in energy learn MNIST by two nudges",
                     f"test accuracy {REPORTED} ± 0.1 %, 784-500-10",
                     "abstract",
-                    f"{tested[PLAIN]:.1f} % after {run.result['epochs']} epochs of {count} images, in "
-                    f"{run.result['seconds']:.0f} s",
+                    f"{tested[PLAIN]:.1f} % after {run.result['epochs']} epochs of {count} images",
                 ),
                 Claim(
                     "no gradient is computed, and yet it is that of back-propagation",
