@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ from types import ModuleType
 from benchmarks import tables as benchmarks
 
 from eqprop.papers.catalogue import PAPERS
-from eqprop.papers.tables import Section, table
+from eqprop.papers.tables import Section, demonstrated, table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,7 +42,10 @@ def papers() -> list[str]:
 PAGES: dict[str, Mapping[str, Section]] = {
     "README.md": {"papers": papers, "speed": benchmarks.speed},
     "docs/results.md": benchmarks.TABLES,
-    **{_page(paper): _tables(paper).TABLES for paper in PAPERS},
+    **{
+        _page(paper): {"demonstration": partial(demonstrated, paper), **_tables(paper).TABLES}
+        for paper in PAPERS
+    },
 }
 """The tables of each page, by the name in its marks."""
 

@@ -217,7 +217,7 @@ def test_help_and_lists_load_no_jax(words):
         ("plot", ["RUN", "--data-dir"]),
         ("reproduce", ["--quick", "--json", "--out", "--data-dir"]),
         ("list", ["eqprop list"]),
-        ("", ["train", "audit", "plot", "reproduce", "list"]),
+        ("", ["train", "audit", "sweep", "plot", "reproduce", "list"]),
     ],
 )
 def test_help_of_the_others(command, words):
@@ -259,7 +259,7 @@ def unboxed(text):
         (["train"], "digits .*recipe to train, one of those above; got none"),
         (
             [],
-            "command, one of train, audit, predict, report, doctor, plot, list, reproduce; got none",
+            "command, one of train, audit, sweep, predict, report, doctor, plot, list, reproduce; got none",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

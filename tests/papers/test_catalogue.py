@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eqprop.papers import catalogue, tables
-from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, PAPERS, home
+from eqprop.papers.catalogue import DEMONSTRATIONS, EXPERIMENTS, GROUPS, PAPERS, home
 from eqprop.papers.study import Study
 from helpers.command import call, one_line
 
@@ -57,6 +57,15 @@ def test_every_study_is_of_one_paper():
 def test_results_go_to_the_paper(shelf):
     assert sent_to("oim-noise") == [str(shelf / "papers" / "oim" / "results")]
     assert sent_to("oim") == [str(shelf / "papers" / "oim" / "results")] * len(PAPERS["oim"])
+
+
+def test_a_paper_in_quick_is_its_demonstration(shelf):
+    """And not fifteen trials."""
+    assert DEMONSTRATIONS.keys() == GROUPS.keys()
+    for group, name in DEMONSTRATIONS.items():
+        assert name == f"{group}-demonstration" and name in GROUPS[group]
+    (out,) = sent_to("oim", "--quick")
+    assert out == str(shelf / "papers" / "oim" / "results")
 
 
 def test_results_go_to_the_working_folder_where_the_paper_cannot_keep_them(shelf, monkeypatch):

@@ -17,7 +17,7 @@ from eqprop.cli.clock import waited
 from eqprop.cli.names import require_known
 from eqprop.estimators.audit import Agreement
 from eqprop.papers.call import Call, heard, name_of
-from eqprop.papers.catalogue import EXPERIMENTS, GROUPS, home, resized
+from eqprop.papers.catalogue import DEMONSTRATIONS, EXPERIMENTS, GROUPS, home, resized
 from eqprop.thermal.mixing import Mixing
 from eqprop.training import rivals, structure
 from eqprop.training.callbacks import Callback, EarlyStopping, TensorBoard
@@ -112,12 +112,13 @@ def plot(asked: options.Plot) -> None:
 def reproduce(asked: options.Reproduce) -> None:
     """Run an experiment over its seeds and write its result."""
     require_known("paper or experiment to reproduce", asked.name, (*GROUPS, *EXPERIMENTS))
-    names = GROUPS.get(asked.name, (asked.name,))
+    shown = DEMONSTRATIONS.get(asked.name) if asked.quick else None
+    names = (shown,) if shown else GROUPS.get(asked.name, (asked.name,))
     out = spelt(home(names[0]) if asked.out is None else asked.out)
     require_writable(out)
     studies = [resized(EXPERIMENTS[name], width=asked.width, epochs=asked.epochs) for name in names]
     found = [study.reproduce(out, asked.data_dir, asked.quick) for study in studies]
-    say(asked.json, found if asked.name in GROUPS else found[0])
+    say(asked.json, found if len(names) > 1 else found[0])
 
 
 def asked_for(begun: Begun, asked: options.Train | options.Audit) -> Begun:

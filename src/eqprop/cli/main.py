@@ -25,15 +25,17 @@ TRACEBACK = "EQPROP_TRACEBACK"
 COMMANDS = {
     "train": "Train a recipe in a folder of its own, and audit its gradient at the end.",
     "audit": "Compare a recipe's gradient with the exact one, and find the best nudge.",
+    "sweep": "Train a recipe for each of several numbers (--beta 0.1 0.2 0.5), over seeds.",
     "predict": "Say what a trained model makes of examples in a file.",
     "report": "Write a page of a run, or of several beside one another.",
     "doctor": "Say what a run meets here: versions, devices and their speed, data sets, caches.",
     "plot": "Draw a run's figures again.",
     "list": "List recipes and experiments.",
-    "reproduce": "Run an experiment, or those of a paper, over its seeds.",
+    "reproduce": "Run an experiment, or those of a paper; --quick shows what the paper claims.",
 }
 
-OWN_FILES = ("audit", "doctor", "predict", "report")
+OF_RECIPES = "train", "audit", "sweep"
+OWN_FILES = "audit", "doctor", "predict", "report", "sweep"
 """Commands that have a file of their own beside `commands`."""
 
 HELP = "\n".join(
@@ -88,11 +90,11 @@ def _run(words: list[str]) -> None:
     else:
         command, *rest = words or [""]
         require_known("command", command, COMMANDS)
-        {"train": _of_recipe, "audit": _of_recipe}.get(command, _of_options)(command, rest)
+        (_of_recipe if command in OF_RECIPES else _of_options)(command, rest)
 
 
 def _of_recipe(command: str, words: list[str]) -> None:
-    """``train`` or ``audit`` of a recipe, with the recipe's arguments and the command's as options."""
+    """A command of a recipe, with the recipe's arguments and the command's as options."""
     name, *rest = words or [""]
     if name in ("--help", "-h"):
         known = (f"  {name:31} {entry.about}" for name, entry in listing.recipes().items())
@@ -105,11 +107,31 @@ def _of_recipe(command: str, words: list[str]) -> None:
         from eqprop.cli import options
 
     recipe = getattr(recipes, name.replace("-", "_"))
-    kind = options.Train if command == "train" else options.Audit
-    job = _parse(_joined(recipe, kind), f"eqprop {command} {name}", rest)
-    given = {part.name: getattr(job, part.name) for part in fields(job)}
-    asked = given.pop("every_run")
+    kind = getattr(options, command.capitalize())
+    job, prog = _joined(recipe, kind), f"eqprop {command} {name}"
+    if command == "sweep" and not {"--help", "-h"} & set(rest):
+        _sweep(recipe, job, prog, rest)
+        return
+    given, asked = _given(job, prog, rest)
     _function(command)(recipe, given, asked)
+
+
+def _given(job: type, prog: str, words: list[str]) -> tuple[dict[str, Any], Any]:
+    """The recipe's arguments, and the command's options."""
+    found = _parse(job, prog, words)
+    given = {part.name: getattr(found, part.name) for part in fields(found)}
+    return given, given.pop("every_run")
+
+
+def _sweep(recipe: Callable[..., Any], job: type, prog: str, words: list[str]) -> None:
+    """``sweep``: as many command lines as there are choices of a number."""
+    from eqprop.cli.several import lines
+
+    parsed = [(line.values, *_given(job, prog, line.words)) for line in lines(recipe, words)]
+    sweep = _function("sweep")
+    from eqprop.cli.sweep import Case
+
+    sweep(recipe, [Case(*one) for one in parsed])
 
 
 def _of_options(command: str, words: list[str]) -> None:

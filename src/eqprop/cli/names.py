@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Collection, Iterable
 from typing import NoReturn
 
-SHORT = 8
+SHORT = 10
 """So many names are told in the sentence itself; more stand above it."""
 
 

@@ -69,6 +69,23 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """What every sweep has; any option of the recipe that is a number may have several."""
+
+    seeds: int = 3
+    """Runs of each choice, with the seeds 0, 1, ..."""
+    estimator: Rival | None = None
+    """Learn the same model by another gradient, as on train."""
+    data_dir: Path | None = None
+    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+    out: Path | None = None
+    """Where the table and the figure go; runs/sweep-<recipe> unless given. Runs are kept in
+    runs/sweep-<recipe>, and are not trained again."""
+    json: bool = False
+    """Print the result as one JSON line on stdout; everything else goes to stderr."""
+
+
+@dataclass(frozen=True)
 class Plot:
     """Draw a run's figures again."""
 
@@ -134,7 +151,8 @@ class Reproduce:
     epochs: int = 0
     """Passes over the training data; 0 leaves them as they are."""
     quick: bool = False
-    """One seed, of a sweep one case, one epoch of 2000 examples, deep networks narrow, no audits and no
-    figures of runs (`eqprop plot` draws these), in a folder of its own: does everything work?"""
+    """Of a paper: what it claims, shown in two minutes by a table and a figure. Of an experiment: one seed,
+    of a sweep one case, one epoch of 2000 examples, deep networks narrow, no audits and no figures of runs
+    (`eqprop plot` draws these), in a folder of its own: does everything work?"""
     json: bool = False
     """Print the result (of a paper, the list) as one JSON line on stdout; all else goes to stderr."""

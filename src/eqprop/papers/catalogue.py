@@ -6,6 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+from eqprop.papers.demonstration import Demonstration
 from eqprop.papers.finite_nudge.studies import THERMAL
 from eqprop.papers.foundation.studies import FOUNDATION
 from eqprop.papers.hopfield_resnet.studies import RESIDUAL
@@ -34,6 +35,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     for paper, studies in PAPERS.items()
 }
 """All the experiments of one paper."""
+
+
+DEMONSTRATIONS: dict[str, str] = {
+    paper.replace("_", "-"): study.name
+    for paper, studies in PAPERS.items()
+    for study in studies
+    if isinstance(study, Demonstration)
+}
+"""The study of each paper that shows what it claims in two minutes."""
 
 
 def home(name: str) -> Path:

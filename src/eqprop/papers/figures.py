@@ -11,11 +11,16 @@ from matplotlib.figure import Figure
 from eqprop.training.figures.canvas import Numbers, drawable, dress, require, sheet
 
 
-def sweep(rows: Sequence[Mapping[str, Any]], axis: str) -> Figure:
-    """Test error against what was swept, mean ± std over seeds, one line each.
+def sweep(
+    rows: Sequence[Mapping[str, Any]],
+    axis: str,
+    measure: str = "test_error_percent",
+    label: str = "test error (%)",
+) -> Figure:
+    """Test error, or another measure, against what was swept, mean ± std over seeds, one line each.
 
-    A row is a case: ``line``, ``value``, ``test_error_percent`` with ``mean`` and ``std``. Values stand at
-    equal distances; ``axis`` says what they are.
+    A row is a case: ``line``, ``value``, and under the name of the measure ``mean`` and ``std``. Values
+    stand at equal distances; ``axis`` says what they are, ``label`` what is measured.
     """
     require(rows, "sweep: rows", "at least one case", rows, "run some")
     places = {value: at for at, value in enumerate(sorted({row["value"] for row in rows}))}
@@ -23,13 +28,13 @@ def sweep(rows: Sequence[Mapping[str, Any]], axis: str) -> Figure:
     shown = []
     for name in dict.fromkeys(row["line"] for row in rows):
         line = sorted((row for row in rows if row["line"] == name), key=lambda row: row["value"])
-        errors = [row["test_error_percent"] for row in line]
-        mean, std = (drawable([error[key] for error in errors]) for key in ("mean", "std"))
+        found = [row[measure] for row in line]
+        mean, std = (drawable([one[key] for one in found]) for key in ("mean", "std"))
         at = [places[row["value"]] for row in line]
         axes.errorbar(at, mean, std, fmt="o-", ms=4, capsize=2, label=name)
         shown.append(mean)
     axes.set_xticks(list(places.values()), [f"{value:g}" for value in places])
-    dress(axes, axis, "test error (%)", *shown)
+    dress(axes, axis, label, *shown)
     return figure
 
 

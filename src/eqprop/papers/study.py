@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from rich.table import Table
 
 from eqprop.papers.call import Call
+from eqprop.training.callbacks import Callback
 from eqprop.training.figures import plots
 from eqprop.training.figures.run import draw_run
 from eqprop.training.files import AnyPath, write_json
 from eqprop.training.fit import fit
 from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import tell
+from eqprop.training.terminal import show, tell
 from eqprop.training.trained import Run
 
 RUNS = Path("runs")
@@ -56,8 +58,8 @@ class Study:
     def results(self, asked: Asked) -> dict[str, Any]:
         """Run it, or what is left of it, save its figures, and say what was found."""
 
-    def summary(self, found: Mapping[str, Any]) -> list[str]:
-        """What a reader wants to know first, in lines."""
+    def summary(self, found: Mapping[str, Any]) -> Sequence[str | Table]:
+        """What a reader wants to know first, in lines and tables."""
         return []
 
     def each(self, change: Callable[[Call], Call]) -> Study:
@@ -95,8 +97,8 @@ class Study:
         took = {"seconds": time.perf_counter() - began}
         result = head | took | found | about
         path = write_json(asked.folder / "result.json", result)
-        for line in self.summary(result):
-            tell(line)
+        for part in self.summary(result):
+            tell(part) if isinstance(part, str) else show(part)
         tell(f"{name}: {path}")
         return result
 
@@ -155,7 +157,14 @@ def folder_of(name: str, seed: int) -> Path:
     return RUNS / name / f"seed-{seed}"
 
 
-def train_seed(label: str, call: Call, seed: int, asked: Asked) -> Run:
+def train_seed(
+    label: str,
+    call: Call,
+    seed: int,
+    asked: Asked,
+    callbacks: Sequence[Callback] = (),
+    audit: bool = True,
+) -> Run:
     """Train one seed, or go on, or read what it gave; a quick trial without audits."""
     folder, one = folder_of(label, seed), call.but(seed=seed)
     finished = (folder / "result.json").exists()
@@ -166,8 +175,9 @@ def train_seed(label: str, call: Call, seed: int, asked: Asked) -> Run:
         training,
         folder,
         resume=True,
+        callbacks=callbacks,
         data_dir=asked.data_dir,
-        audit=not asked.quick,
+        audit=audit and not asked.quick,
         about={"name": label, **one.told()},
     )
     if finished:

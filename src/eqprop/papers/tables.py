@@ -98,6 +98,21 @@ def by_case(title: str, result: Result) -> list[str]:
     return table(title, ("", "test accuracy %", "seconds a run"), rows)
 
 
+def demonstrated(paper: str) -> list[str]:
+    """What the demonstration of a paper shows beside what the paper says."""
+    group = paper.replace("_", "-")
+    rows = [
+        (row["claim"], f"{row['paper']} ({row['where']})", row["here"])
+        for _, result in of_each(paper, [f"{group}-demonstration"])
+        for row in result["claims"]
+    ]
+    return table(
+        f"What is claimed, and a small part of it seen here (`eqprop reproduce {group} --quick`):",
+        ("claim", "paper", "here"),
+        rows,
+    )
+
+
 def trained(paper: str) -> list[str]:
     """Test error of every recipe that was trained over seeds."""
     head = (

@@ -80,7 +80,7 @@ def make(told: Any) -> Any:
         raise StructureError(f"{kind}: expected a module or a dataclass.")
     usual = {f.name: _usual(f) for f in dataclasses.fields(cls)}
     whole = usual | fields
-    if set(fields) - set(usual) or dataclasses.MISSING in whole.values():
+    if set(fields) - set(usual) or any(v is dataclasses.MISSING for v in whole.values()):
         raise StructureError(f"{kind}: expected its fields, got {sorted(fields)}.")
     made = object.__new__(cls)
     for key, value in whole.items():

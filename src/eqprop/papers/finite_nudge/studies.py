@@ -9,6 +9,7 @@ from eqprop.estimators.backpropagation import Backpropagation
 from eqprop.estimators.estimator import Estimator
 from eqprop.papers.call import Call
 from eqprop.papers.comparison import Comparison
+from eqprop.papers.finite_nudge.demonstration import Nudged
 from eqprop.papers.finite_nudge.nudges import Nudges
 from eqprop.papers.finite_nudge.recipes import FASHION, fashion_mnist_thermal
 from eqprop.papers.study import Experiment, Study
@@ -51,6 +52,10 @@ READ: dict[str, Call] = {
 }
 
 THERMAL: tuple[Study, ...] = (
+    Nudged(
+        "finite-nudge-demonstration",
+        "at a temperature any nudge is exact, and a large one is heard",
+    ),
     Nudges(
         "finite-nudge-gradient",
         "the sampled gradient against the nudge: agreement with both targets, and noise",

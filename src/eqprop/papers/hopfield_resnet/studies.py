@@ -8,6 +8,7 @@ import dataclasses
 from eqprop.energies.architectures import GAINS
 from eqprop.papers.call import Call
 from eqprop.papers.comparison import Comparison
+from eqprop.papers.hopfield_resnet.demonstration import Depth
 from eqprop.papers.hopfield_resnet.parts import (
     Accelerated,
     Alternating,
@@ -68,6 +69,7 @@ ABLATION: dict[str, Call] = {
 }
 
 RESIDUAL: tuple[Study, ...] = (
+    Depth("hopfield-resnet-demonstration", "thirteen layers relax, and learn digits"),
     Comparison(
         "hopfield-resnet-cifar-10",
         "CIFAR-10: narrow Hopfield-ResNet13, and back-propagation of the same layers",

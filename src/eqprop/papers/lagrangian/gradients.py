@@ -84,7 +84,7 @@ def _line(betas: Sequence[float], gradients: Iterable[PyTree], exact: PyTree) ->
 
 
 @cheaply
-def _of(problem: chain.Problem, estimator: Estimator) -> PyTree:
+def gradient_of(problem: chain.Problem, estimator: Estimator) -> PyTree:
     model, x, y = problem
     return estimator(model, x, y, model.rest(x), jax.random.key(0)).gradient
 
@@ -103,8 +103,8 @@ class _Filled(Contrast):
         return self.betas, self.coefficients
 
 
-def _contrast(problem: chain.Problem, contrast: Contrast) -> PyTree:
-    return _of(problem, EquilibriumPropagation(Newton(), _Filled(contrast)))
+def by_contrast(problem: chain.Problem, contrast: Contrast) -> PyTree:
+    return gradient_of(problem, EquilibriumPropagation(Newton(), _Filled(contrast)))
 
 
 def _contrasts(
@@ -114,14 +114,14 @@ def _contrasts(
     cases: Iterable[tuple[str, Contrast, float | None]],
 ) -> list[dict[str, Any]]:
     return [
-        _row(f"{where}, {label}", reported, _contrast(problem, contrast), exact, ADJOINT)
+        _row(f"{where}, {label}", reported, by_contrast(problem, contrast), exact, ADJOINT)
         for label, contrast, reported in cases
     ]
 
 
 def _periodic(betas: Sequence[float]) -> Found:
     problem = chain.periodic()
-    exact = _of(problem, Adjoint(Newton()))
+    exact = gradient_of(problem, Adjoint(Newton()))
     sizes = (1e-3, 1e-2, 1e-1)
     one = zip(sizes, (1.8e-3, 1.8e-2, 2.0e-1), strict=True)
     two = zip(sizes, (2.4e-6, 2.4e-4, 2.4e-2), strict=True)
@@ -130,7 +130,7 @@ def _periodic(betas: Sequence[float]) -> Found:
     cases += [(f"symmetric, β = {beta:g}", symmetric(beta), wanted) for beta, wanted in two]
     cases += [(f"holomorphic, r = 0.1, M = {m}", holomorphic(m, 0.1), e) for m, e in points]
     lines = {
-        f"periodic, {label}": _line(betas, [_contrast(problem, c(beta)) for beta in betas], exact)
+        f"periodic, {label}": _line(betas, [by_contrast(problem, c(beta)) for beta in betas], exact)
         for label, c in (("one-sided", one_sided), ("symmetric", symmetric))
     }
     return _contrasts("periodic", problem, exact, cases), lines
@@ -138,12 +138,12 @@ def _periodic(betas: Sequence[float]) -> Found:
 
 def _fixed(betas: Sequence[float]) -> Found:
     problem = chain.fixed_ends()
-    exact = _of(problem, Adjoint(Newton()))
+    exact = gradient_of(problem, Adjoint(Newton()))
     cases = (
         ("symmetric, β = 0.001", symmetric(1e-3), 1.8e-6),
         ("holomorphic, r = 0.1, M = 8", holomorphic(8, 0.1), 1.7e-8),
     )
-    line = _line(betas, [_contrast(problem, symmetric(beta)) for beta in betas], exact)
+    line = _line(betas, [by_contrast(problem, symmetric(beta)) for beta in betas], exact)
     return _contrasts("fixed ends", problem, exact, cases), {"fixed ends, symmetric": line}
 
 
@@ -203,7 +203,7 @@ def _swinging(betas: Sequence[float]) -> Found:
         ("periodic", pendulum.periodic()),
         ("fixed ends", pendulum.fixed_ends()),
     ):
-        exact = _of(problem, Adjoint(Newton()))
+        exact = gradient_of(problem, Adjoint(Newton()))
         rows += _contrasts(f"double pendulum, {where}", problem, exact, cases)
     for damping, label in ((0.0, "echo"), (chain.DAMPING, "gain flip")):
         exact = through_time(partial(unroll, damping=damping), _pendulums())
@@ -218,14 +218,14 @@ def _launched(betas: Sequence[float]) -> Found:
     rows = []
     systems = {"": chain.launched(), "double pendulum, ": pendulum.launched()}
     for where, problem in systems.items():
-        exact = _of(problem, Adjoint(Newton()))
+        exact = gradient_of(problem, Adjoint(Newton()))
         label = f"{where}given start, doubled variables, nonlinear friction, β = 1"
-        rows.append(_row(label, None, _contrast(problem, one_sided(1.0)), exact, ADJOINT))
+        rows.append(_row(label, None, by_contrast(problem, one_sided(1.0)), exact, ADJOINT))
     return rows, {}
 
 
 @eqx.filter_jit
-def nudged_motion(inputs: Array, damping: float, echo: bool, nudge: float = 1e-4) -> PyTree:
+def nudged_motion(inputs: Array, damping: float, echo: bool, nudge: float | Array = 1e-4) -> PyTree:
     """``-(1 / 2 beta) sum_n dt (dV/dtheta(q_n, beta) - dV/dtheta(q_n, -beta))``: of motions nudged from the
     given start on, which miss the term at the final time; or as an ``echo`` that is nudged from the
     flipped end on, damped as on the way there.
@@ -237,7 +237,7 @@ def nudged_motion(inputs: Array, damping: float, echo: bool, nudge: float = 1e-4
         (q, p), _ = unroll(chain.DuffingChain(params), start, inputs, DT, damping)
         start, inputs = (q, -p), inputs[::-1]
 
-    def pull(beta: float) -> PyTree:
+    def pull(beta: float | Array) -> PyTree:
         system = chain.DuffingChain(params, beta)
         _, positions = unroll(system, start, inputs, DT, damping)
         return jax.grad(lambda params: DT * chain.potential(positions, params))(params)
@@ -262,9 +262,11 @@ def _initial(betas: Sequence[float]) -> Found:
 
 def _damped(betas: Sequence[float]) -> Found:
     nonlinear, linear = (chain.doubled_periodic(hardened) for hardened in (True, False))
-    exact, exact_linear = (_of(problem, Adjoint(Newton())) for problem in (nonlinear, linear))
-    doubled = _contrast(nonlinear, one_sided(1e-2))
-    back = _of(linear, ReversedNudge(Newton(), 50.0))
+    exact, exact_linear = (
+        gradient_of(problem, Adjoint(Newton())) for problem in (nonlinear, linear)
+    )
+    doubled = by_contrast(nonlinear, one_sided(1e-2))
+    back = gradient_of(linear, ReversedNudge(Newton(), 50.0))
     label = "doubled variables, nonlinear friction, β = 0.01"
     return [
         _row(label, 1.8e-10, doubled, exact, ADJOINT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eqprop.papers.lagrangian.classify import ResponseLearning
+from eqprop.papers.lagrangian.demonstration import Boundaries
 from eqprop.papers.lagrangian.gradients import GradientTable
 from eqprop.papers.lagrangian.learning import TASKS, PathLearning
 from eqprop.papers.lagrangian.resources import CostStudy
@@ -11,6 +12,9 @@ from eqprop.papers.lagrangian.sequential_mnist import READINGS, SequenceLearning
 from eqprop.papers.study import Study
 
 LAGRANGIAN: tuple[Study, ...] = (
+    Boundaries(
+        "lagrangian-demonstration", "nudged paths tell the gradient where both ends are held"
+    ),
     GradientTable(
         "lagrangian-gradient", "gradients of coupled Duffing oscillators against adjoint and BPTT"
     ),

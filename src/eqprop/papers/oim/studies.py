@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from eqprop.papers.call import Call
 from eqprop.papers.comparison import Case, Sweep
+from eqprop.papers.oim.demonstration import Settling
 from eqprop.papers.oim.machine import AdamW, Local, Machine
 from eqprop.papers.oim.recipes import (
     fashion_mnist_conv_oscillators,
@@ -118,6 +119,10 @@ NOISE = tuple(
 )
 
 OSCILLATORS: tuple[Study, ...] = (
+    Settling(
+        "oim-demonstration",
+        "oscillators settle into an answer, and learn a part of MNIST by nudges",
+    ),
     Experiment(
         "oim-mnist-100",
         "oscillators on MNIST/100: 1000 training and 100 test images",

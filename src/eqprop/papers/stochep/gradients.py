@@ -83,7 +83,7 @@ def agreement(
     model: Model, x: Array, y: Array, estimator: Estimator, reference: PyTree, repeats: int
 ) -> dict[str, float]:
     """Mean cosines over repeats, by parameter and of all together."""
-    found = _repeated(model, x, y, estimator, jax.random.split(jax.random.key(5), repeats))
+    found = repeated(model, x, y, estimator, jax.random.split(jax.random.key(5), repeats))
     each = [compare(jax.tree.map(lambda g, i=i: g[i], found), reference) for i in range(repeats)]
     return {
         row.name: float(np.mean([rows[at].cosine for rows in each]))
@@ -92,7 +92,7 @@ def agreement(
 
 
 @eqx.filter_jit
-def _repeated(model: Model, x: Array, y: Array, estimator: Estimator, keys: Array) -> PyTree:
+def repeated(model: Model, x: Array, y: Array, estimator: Estimator, keys: Array) -> PyTree:
     return lax.map(lambda key: estimator(model, x, y, model.rest(x), key).gradient, keys)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from eqprop.papers.call import Call
 from eqprop.papers.comparison import Comparison
 from eqprop.papers.stochep.baselines import Baselines
+from eqprop.papers.stochep.demonstration import Firing
 from eqprop.papers.stochep.gradients import SpikingGradients
 from eqprop.papers.stochep.mean_field import MeanField
 from eqprop.papers.stochep.memory import Memory
@@ -44,6 +45,10 @@ FOUR_CONVOLUTIONS: dict[str, Call] = {
 }
 
 SPIKING: tuple[Study, ...] = (
+    Firing(
+        "stochep-demonstration",
+        "neurons that fire at random learn a part of MNIST as smooth ones do",
+    ),
     SpikingGradients(
         "stochep-gradient",
         "gradients from spikes, rates and probabilities against deterministic EP",
