@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -74,8 +75,8 @@ def test_trainings_are_told_in_percent(monkeypatch):
 
 
 def test_one_nudge_is_of_first_order_and_two_of_second(shown):
-    call = Call(foundation.tanh_digits, {"hidden": 8})
-    found = shown(foundation, foundation.Gradients("tiny", "", call, (1e-5, 1e-4, 1e-3)))
+    call = Call(foundation.tanh_digits)
+    found = shown(foundation, foundation.Gradients("tiny", "", call, (1e-3, 4e-3, 1.6e-2)))
     one, two = found["gradients"].values()
     assert one["order"] == pytest.approx(1, abs=0.05)
     assert two["order"] == pytest.approx(2, abs=0.05)
@@ -88,7 +89,7 @@ def test_a_contrast_is_exact_at_any_nudge_and_a_large_one_is_heard(shown):
     errors = spins["errors"]
     assert max(errors[finite_nudge.CONTRAST]) < 1e-12
     assert max(errors[finite_nudge.PATH]) < 1e-10
-    assert errors[finite_nudge.SMALL_NUDGE][1] > 5 * errors[finite_nudge.SMALL_NUDGE][0] > 0.01
+    assert errors[finite_nudge.SMALL_NUDGE][1] > 3 * errors[finite_nudge.SMALL_NUDGE][0] > 0.01
     apart, common = spins["snr"][finite_nudge.APART], spins["snr"][finite_nudge.COMMON]
     assert apart[1] > 4 * apart[0]
     assert common[0] > apart[0]
@@ -129,7 +130,7 @@ def test_oscillators_settle_and_their_gradient_is_that_of_bptt(shown):
     x = jax.random.uniform(jax.random.key(0), (1, 64))
     paths = oim.answers(training.model, x)
     settled = training.estimator.forecast(
-        training.model, x, np.eye(10)[:1], jax.random.key(0)
+        training.model, x, jnp.eye(10)[:1], jax.random.key(0)
     ).scores
     assert np.allclose(paths[0], 0, atol=1e-6)
     assert np.allclose(paths[-1], settled[0])
@@ -145,8 +146,9 @@ def tiny_spikes(spikes: Spikes = Spikes(), seed: int = 0) -> Training:  # noqa: 
 
 
 def test_spikes_are_those_of_deterministic_ep_on_average_and_remember_nothing(shown):
-    study = stochep.Firing("tiny", "", Call(tiny_spikes), repeats=16, steps=(6, 24))
-    found = shown(stochep, study)
+    study = stochep.Firing("tiny", "", Call(tiny_spikes), repeats=16, steps=(16, 64))
+    with jax.enable_x64(False):  # whose memory is taken of float32
+        found = shown(stochep, study)
     one, mean = found["cosines"].values()
     assert one < mean and mean > 0.95
     few, more = found["megabytes"]["spiking EP"]

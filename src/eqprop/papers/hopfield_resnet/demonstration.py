@@ -39,7 +39,7 @@ FEEDBACK, SETTLED = 0.03, 1e-5
 
 
 def digits_resnet(width: int = 8, epochs: int = 6, blocks: int = 4, seed: int = 0) -> Training:
-    """Embedded digits, framed to 16 x 16, by a Hopfield-ResNet of weak feedback; 4 blocks are ResNet13."""
+    """Embedded digits by a Hopfield-ResNet of weak feedback; 4 blocks, which need 16 x 16, are ResNet13."""
     architecture = Architecture(width, blocks, gain=(1.0, 1.0, 1.0), bias_gain=0.0)
     model = architecture.build(DIGITS, seed, read_out=True)
     order = tuple(model.energy.shapes)
@@ -52,7 +52,7 @@ def digits_resnet(width: int = 8, epochs: int = 6, blocks: int = 4, seed: int = 
         Optimiser(2e-3, schedule=Cosine(2e-6), warmup=0.2, coupled=True),
         epochs,
         25,
-        preprocessing=Preprocessing(multiple=16),
+        preprocessing=Preprocessing(multiple=2**blocks),
         validation=200,
         seed=seed,
     )
