@@ -28,6 +28,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.chains
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.residual
+	$(BIN)/python -m benchmarks.weak_feedback
 	$(BIN)/python -m benchmarks.levers
 	$(BIN)/python -m benchmarks.spiking
 

@@ -64,7 +64,7 @@ def test_a_narrow_recipe_has_its_solver_nudge_and_frame():
 
 def test_experiments_come_in_other_sizes():
     assert GROUPS["hopfield-resnet"] == tuple(
-        f"hopfield-resnet-{name}" for name in ("cifar-10", "vgg5", "ablation")
+        f"hopfield-resnet-{name}" for name in ("demonstration", "cifar-10", "vgg5", "ablation")
     )
     study = EXPERIMENTS["hopfield-resnet-ablation"]
     other = resized(study, width=4, epochs=0)
@@ -77,7 +77,7 @@ def test_experiments_come_in_other_sizes():
         resized(EXPERIMENTS["digits"], width=8)
 
 
-@pytest.mark.parametrize("name", GROUPS["hopfield-resnet"])
+@pytest.mark.parametrize("name", GROUPS["hopfield-resnet"][1:])
 def test_every_way_is_a_recipe_of_its_own(name):
     told = []
     for call in EXPERIMENTS[name].ways.values():

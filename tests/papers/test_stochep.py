@@ -59,7 +59,7 @@ def reproduced(monkeypatch, study, *options):
 
 def test_the_group_holds_every_study():
     assert GROUPS["stochep"] == tuple(n for n in EXPERIMENTS if n.startswith("stochep-"))
-    assert len(GROUPS["stochep"]) == 8
+    assert len(GROUPS["stochep"]) == 9
 
 
 def test_gradients_by_what_is_read(here, monkeypatch):
