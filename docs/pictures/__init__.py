@@ -1,0 +1,1 @@
+"""The pictures of the site, each by a short script that runs the package."""
