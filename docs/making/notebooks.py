@@ -34,13 +34,12 @@ def execute(notebook: nbformat.NotebookNode, folder: str) -> None:
 
     Progress, which goes to the error stream, is left out.
     """
-    client = nbclient.NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
-    )
-    with client.setup_kernel():
-        client.kc.execute_interactive(PICTURES, store_history=False)
-        for number, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, number)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(PICTURES))
+    where = {"metadata": {"path": folder}}
+    nbclient.NotebookClient(
+        notebook, timeout=SECONDS, kernel_name="python3", resources=where
+    ).execute()
+    del notebook.cells[0]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
