@@ -18,19 +18,25 @@ REFERENCE = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glo
 
 SHOWN = set(re.findall(r"^::: (\S+)$", REFERENCE, re.MULTILINE))
 
-ROOMS = [getattr(eqprop, name) for name in eqprop.__all__ if hasattr(eqprop, name)]
-ROOMS = [one for one in ROOMS if isinstance(one, types.ModuleType)]
+NAMES = [name for name in eqprop.__all__ if name != "__version__"]
+
+ROOMS = [room for name in NAMES if isinstance(room := getattr(eqprop, name), types.ModuleType)]
 
 
 def public():
     """Every public name, by where its users find it; what is at the top stands there alone."""
-    names = {name: "eqprop" for name in eqprop.__all__ if name != "__version__"}
-    for room in ROOMS:
-        names |= {name: room.__name__ for name in getattr(room, "__all__", ()) if name not in names}
+    top = [getattr(eqprop, name) for name in NAMES]
+    in_rooms = [(room, name) for room in ROOMS for name in getattr(room, "__all__", ())]
+    kept = [
+        (room, name)
+        for room, name in in_rooms
+        if not any(getattr(room, name) is one for one in top)
+    ]
+    homes = [(eqprop, name) for name in NAMES] + kept
     return [
-        f"{home}.{name}"
-        for name, home in names.items()
-        if not isinstance(getattr(import_module(home), name), types.ModuleType)
+        f"{home.__name__}.{name}"
+        for home, name in homes
+        if not isinstance(getattr(home, name), types.ModuleType)
     ]
 
 
@@ -52,11 +58,8 @@ def listed(nav):
     """The pages of a navigation."""
     if isinstance(nav, str):
         return [nav]
-    return (
-        [page for part in nav.values() for page in listed(part)]
-        if isinstance(nav, dict)
-        else [page for part in nav for page in listed(part)]
-    )
+    parts = nav.values() if isinstance(nav, dict) else nav
+    return [page for part in parts for page in listed(part)]
 
 
 def test_every_page_is_in_the_navigation_once():

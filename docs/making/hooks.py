@@ -14,8 +14,7 @@ from mkdocs.structure.files import File, Files
 
 from docs.making import notebooks, repository
 from docs.making.equations import as_mathml
-
-PICTURES = ("action", "contrast", "energy", "nudge", "phase", "temperature")
+from docs.pictures import DRAWN
 
 DOWNLOAD = "\n\n[Download this page as a notebook]({name}.ipynb)\n"
 
@@ -27,7 +26,7 @@ def on_files(files: Files, config: Any) -> Files:
     for source, name in repository.figures().items():
         path = str(Path(repository.ROOT, source))
         files.append(File.generated(config, name, abs_src_path=path))
-    for name in PICTURES:
+    for name in DRAWN:
         files.append(File.generated(config, f"pictures/{name}.svg", content=_picture(name)))
     return files
 
