@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test test-all mutants bench check tables clean
+.PHONY: train test test-all mutants bench check tables docs clean
 
 train: $(VENV)/installed
 	$(BIN)/eqprop train digits
@@ -35,6 +35,9 @@ bench: $(VENV)/installed-bench
 tables: $(VENV)/installed
 	$(BIN)/python -m docs.pages
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -48,6 +51,10 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -c constraints.txt -e ".[bench]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -c constraints.txt -e ".[docs]"
 	touch $@ $(VENV)/installed
 
 clean:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +14,21 @@ from types import ModuleType
 from benchmarks import tables as benchmarks
 
 from eqprop.papers.catalogue import PAPERS
-from eqprop.papers.tables import Section, demonstrated, table
+from eqprop.papers.tables import Result, Section, demonstrated, of_all, of_each, table
 
 ROOT = Path(__file__).resolve().parents[1]
 
 FILLED = re.compile(r"^<!-- make tables: (\S+) -->$.*?^<!-- end -->$", re.DOTALL | re.MULTILINE)
+
+HEADLINES = {
+    "foundation": ("mnist-dense", None),
+    "finite_nudge": ("finite-nudge-accuracy", "β = 1, independent noise"),
+    "oim": ("oim-mnist-local", None),
+    "lagrangian": ("lagrangian-mnist", "row-wise, echo"),
+    "hopfield_resnet": ("hopfield-resnet-cifar-10", "ResNet13"),
+    "stochep": ("stochep-mnist-conv", None),
+}
+"""The study of each paper's headline, and its case where it has several."""
 
 
 def _page(paper: str) -> str:
@@ -29,19 +39,80 @@ def _tables(paper: str) -> ModuleType:
     return import_module(f"eqprop.papers.{paper}.tables")
 
 
-def papers() -> list[str]:
-    """What each paper reports and we find, in a row, with its page."""
+def _title(paper: str) -> str:
+    about = import_module(f"eqprop.papers.{paper}").__doc__ or paper
+    return about.strip().rstrip(".")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _seconds(result: Result, line: str | None = None) -> float:
+    """Of a run, or of one of the case of that name."""
+    if line is None:
+        return result["seconds"]["mean"]
+    return next(case["seconds"] for case in result["cases"] if case["line"] == line)
+
+
+def papers(place: Callable[[str], str]) -> list[str]:
+    """What each paper reports and we find, in a row: how long a run took, the command, the folder.
+
+    ``place`` says where the page of a paper is, as seen from the table.
+    """
     rows = []
     for paper in PAPERS:
-        about = import_module(f"eqprop.papers.{paper}").__doc__ or paper
-        if found := _tables(paper).headline():
-            rows.append((f"[{about.strip().rstrip('.')}]({_page(paper)})", *found))
-    return table("", ("paper", "for example", "reported", "ours"), rows)
+        name, line = HEADLINES[paper]
+        for _, result in of_each(paper, [name]):
+            setting, reported, ours = _tables(paper).headline()
+            rows.append(
+                (
+                    f"[{_title(paper)}]({place(paper)})",
+                    setting,
+                    reported,
+                    ours,
+                    _duration(_seconds(result, line)),
+                    f"`eqprop reproduce {name}`",
+                    f"`papers/{paper}`",
+                )
+            )
+    head = ("paper", "for example", "reported", "ours", "time a run", "command", "folder")
+    return table("", head, rows)
+
+
+def _total(result: Result) -> str:
+    """How long everything behind a result took, where it says so."""
+    if "runs" in result:
+        return _duration(sum(run["seconds"] for run in result["runs"]))
+    if cases := result.get("cases"):
+        return _duration(sum(case["seconds"] for case in cases) * len(result["seeds"]))
+    seconds = result.get("seconds")
+    return _duration(seconds) if isinstance(seconds, float) else "–"
+
+
+def provenance() -> list[str]:
+    """Every committed result: how to make it again, how long it took, and on what."""
+    rows = [
+        (
+            f"`{result['command']}`",
+            len(result.get("seeds", ())) or "–",
+            _total(result),
+            f"{result['hardware']['cores']} cores, {result['hardware']['cpu']}",
+            result["versions"]["jaxlib"],
+        )
+        for paper in PAPERS
+        for result in of_all(paper)
+    ]
+    return table("", ("command", "seeds", "time, all runs", "machine", "jaxlib"), rows)
 
 
 PAGES: dict[str, Mapping[str, Section]] = {
-    "README.md": {"papers": papers, "speed": benchmarks.speed},
-    "docs/results.md": benchmarks.TABLES,
+    "README.md": {"papers": partial(papers, _page)},
+    "docs/results/index.md": {
+        "papers": partial(papers, "../papers/{}/index.md".format),
+        "provenance": provenance,
+    },
+    "docs/results/benchmarks.md": {"speed": benchmarks.speed, **benchmarks.TABLES},
     **{
         _page(paper): {"demonstration": partial(demonstrated, paper), **_tables(paper).TABLES}
         for paper in PAPERS

@@ -50,6 +50,12 @@ def layered(
     Layers are named ``h1``, ``h2``, ... and ``out``. Hidden units clip to [0, 1] and the output is
     linear unless given; weights are ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with one gain for
     all edges or one each.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> list(eq.layered((784, 512, 10), jax.random.key(0)).energy.edges)
+        ['x-h1', 'h1-out']
     """
     if len(sizes) < 2:
         raise ValueError(f"layered: expected two or more sizes, got {tuple(sizes)}.")

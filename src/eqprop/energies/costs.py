@@ -44,6 +44,13 @@ class SquaredError(Cost):
 
     A one-hot ``y`` asks the right class for ``high`` and the others for ``low``. A small ``high`` keeps
     the output's feedback weak: the same scores need smaller weights to a linear output.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> cost = eq.SquaredError("out")
+        >>> float(cost({"out": jnp.array([0.5, 0.0])}, jnp.array([1.0, 0.0])))
+        0.125
     """
 
     output: str = eqx.field(default="out", static=True)

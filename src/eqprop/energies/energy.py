@@ -145,6 +145,15 @@ class FunctionEnergy(Energy):
     ``params`` is any tree whose arrays and numbers learn: a dict, or a module such as ``eqx.nn.MLP``.
     ``shapes`` names the state's arrays; ``units`` their domains (`Linear` unless given, `Box`, `Spin` or
     `Bernoulli`).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> def bowl(params, state, x):
+        ...     return 0.5 * jnp.sum(state["u"] ** 2) - jnp.sum(params["w"] * x * state["u"])
+        >>> energy = eq.FunctionEnergy(bowl, {"w": jnp.ones(2)}, {"u": (2,)})
+        >>> float(energy.clamp(jnp.ones(2))({"u": jnp.ones(2)}))
+        -1.0
     """
 
     params: PyTree

@@ -13,7 +13,17 @@ Batch = Shaped[Array, "batch ..."]
 
 
 class Model(Checked):
-    """What learns: the array leaves of the energy and of the cost are the parameters."""
+    """What learns: the array leaves of the energy and of the cost are the parameters.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> state = model.rest(jnp.ones((3, 4)))
+        >>> {name: z.shape for name, z in state.items()}
+        {'h1': (3, 8), 'out': (3, 2)}
+    """
 
     energy: Energy
     cost: Cost

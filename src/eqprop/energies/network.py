@@ -98,6 +98,16 @@ class Network(Energy):
     """Layers by name and edges by name; see the module's equation.
 
     Raises ``ValueError`` where an edge names an unknown layer or its operator's output does not fit.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> keys = jax.random.split(jax.random.key(0))
+        >>> layers = {"h": eq.Layer(8, eq.Box()), "out": eq.Layer(2, eq.Linear())}
+        >>> dense = eq.ops.Dense.init
+        >>> edges = [("x", "h", dense(keys[0], 4, 8)), ("h", "out", dense(keys[1], 8, 2))]
+        >>> eq.Network(4, layers, edges).shapes
+        {'h': (8,), 'out': (2,)}
     """
 
     layers: dict[str, Layer]

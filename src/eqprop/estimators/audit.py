@@ -70,7 +70,20 @@ def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
 def audit(
     model: Model, x: Array, y: Array, estimator: Learner, reference: Learner, key: PRNGKeyArray
 ) -> list[Agreement]:
-    """Both estimators on one batch, from rest."""
+    """Both estimators on one batch, from rest.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> x, y, solver = jnp.ones((2, 4)), jnp.eye(2), eq.Blockwise(1e-5)
+        >>> learner = eq.EquilibriumPropagation(solver, eq.symmetric(0.1))
+        >>> exact = eq.ImplicitDifferentiation(solver)
+        >>> rows = eq.audit(model, x, y, learner, exact, jax.random.key(1))
+        >>> rows[-1].name, rows[-1].cosine > 0.99
+        ('all parameters', True)
+    """
     mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))
     warn_of_answer(mine.report.metrics())
     return tell_of_dead(compare(mine.gradient, theirs.gradient))
@@ -102,6 +115,15 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
     ``solver`` relaxes the free phase; unless given, `Momentum` where the energy has blocks, and
     `GradientDescent` elsewhere. Raises ``RuntimeError`` where the equilibrium or the adjoint equation
     is not reached to 1e-8.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> gradient = eq.exact_gradient(model, jnp.ones((2, 4)), jnp.eye(2))
+        >>> gradient.energy.edges["h1-out"].op.weight.shape
+        (8, 2)
     """
     with jax.enable_x64(True):
         model, x, y = cast((model, x, y), np.dtype(np.float64))

@@ -108,6 +108,12 @@ def finite_difference(betas: Sequence[float] | np.ndarray | Array) -> Fixed:
 
     The weights are those of Lagrange's form in rational arithmetic, rounded once. They multiply the
     rounding of the phases; ``ValueError`` where that outweighs a tenth of the derivative.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> contrast = eq.finite_difference([-0.25, 0.0, 0.25])
+        >>> contrast.coefficients.tolist(), contrast.order
+        ([-2.0, 0.0, 2.0], 2)
     """
     if not concrete(betas):
         raise ValueError(
@@ -129,19 +135,41 @@ def finite_difference(betas: Sequence[float] | np.ndarray | Array) -> Fixed:
 
 @checked
 def one_sided(beta: float | Array) -> Fixed:
-    """Nudges ``(0, beta)``: error O(beta) (Scellier and Bengio 2017)."""
+    """Nudges ``(0, beta)``: error O(beta) (Scellier and Bengio 2017).
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> betas, weights = eq.one_sided(0.5).draw(jax.random.key(0))
+        >>> betas.tolist(), weights.tolist()
+        ([0.0, 0.5], [-2.0, 2.0])
+    """
     return _stretched((0, 1), beta, 1)
 
 
 @checked
 def symmetric(beta: float | Array) -> Fixed:
-    """Nudges ``(-beta, beta)``: error O(beta^2) (Laborieux et al. 2021)."""
+    """Nudges ``(-beta, beta)``: error O(beta^2) (Laborieux et al. 2021).
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> betas, weights = eq.symmetric(0.5).draw(jax.random.key(0))
+        >>> betas.tolist(), weights.tolist()
+        ([-0.5, 0.5], [-1.0, 1.0])
+    """
     return _stretched((-1, 1), beta, 2)
 
 
 @checked
 def n_point(points: int, beta: float | Array) -> Fixed:
-    """An even number of nudges spread symmetrically up to ``beta``: error O(beta^points)."""
+    """An even number of nudges spread symmetrically up to ``beta``: error O(beta^points).
+
+    Examples:
+        >>> import eqprop as eq
+        >>> eq.n_point(4, 0.5).betas.tolist()
+        [-0.5, -0.25, 0.25, 0.5]
+    """
     if points < 2 or points % 2:
         raise ValueError(f"n_point: expected an even number of points >= 2, got {points}.")
     half = points // 2
@@ -155,6 +183,12 @@ def holomorphic(points: int, radius: float | Array) -> Fixed:
 
     The nudges lie at angles ``pi (2 k + 1) / points``. Conjugate nudges give conjugate states, so only
     those in the upper half-plane are relaxed: ``points / 2`` phases. Needs smooth units.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> contrast = eq.holomorphic(4, 0.1)
+        >>> contrast.betas.shape, contrast.order
+        ((2,), 4)
     """
     if points < 2 or points % 2:
         raise ValueError(f"holomorphic: expected an even number of points >= 2, got {points}.")

@@ -93,6 +93,17 @@ class EquilibriumPropagation(Estimator):
     ``common_noise`` is false, as on a machine that runs them one after another. ``read_out`` is what a
     device shows of a settled state (`eqprop.hardware`), wrong in each phase by another error; it is also
     where the nudged phases start.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> x, y = jnp.ones((2, 4)), jnp.eye(2)
+        >>> learner = eq.EquilibriumPropagation(eq.Blockwise(1e-5), eq.symmetric(0.1))
+        >>> value, gradient, state, report = learner(model, x, y, model.rest(x), jax.random.key(1))
+        >>> gradient.energy.edges["x-h1"].op.weight.shape
+        (4, 8)
     """
 
     solver: Solver

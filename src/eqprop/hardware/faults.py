@@ -169,7 +169,16 @@ class _Detune(eqx.Module):
 
 @checked
 def stuck(model: Model, fraction: float, key: PRNGKeyArray) -> Broken:
-    """A fraction of the neurons, drawn at random in every layer but the output, stay at rest."""
+    """A fraction of the neurons, drawn at random in every layer but the output, stay at rest.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> device = eq.hardware.stuck(model, 0.25, jax.random.key(1))(model)
+        >>> type(device.energy.units["h1"]).__name__
+        'Stuck'
+    """
     if not 0 <= fraction < 1:
         raise ValueError(f"stuck: expected a fraction in [0, 1), got {fraction}.")
     network, rest = _network("stuck", model), model.energy.rest()

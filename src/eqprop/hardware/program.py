@@ -84,6 +84,15 @@ class Quantise(Program):
 
     With ``where=couplings`` biases stay as they are. The couplings inside a layer (`Lateral`) are rounded
     as the pairs that they are. The limit is one number, or `Ranges` for layers that have their own.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> device = eq.hardware.Quantise(bits=1, limit=0.5)(model)
+        >>> jnp.unique(device.energy.edges["x-h1"].op.weight).tolist()
+        [-0.5, 0.5]
     """
 
     bits: int = eqx.field(static=True)

@@ -57,6 +57,16 @@ class Action(Energy):
 
     The state is ``{"path": (nodes, size)}``, the nodes that ``boundary`` leaves unknown. Raises
     ``ValueError`` for a Lagrangian of another form, and for boundary data of another size.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def spring(q, v, params, t):
+        ...     return 0.5 * v @ v - 0.5 * params["k"] * q @ q
+        >>> ends = lg.FixedEnds((0.0,), (1.0,))
+        >>> action = lg.Action(spring, {"k": jnp.array(1.0)}, size=1, steps=10, dt=0.1, boundary=ends)
+        >>> action.shapes  # the nodes between the ends
+        {'path': (9, 1)}
     """
 
     params: PyTree

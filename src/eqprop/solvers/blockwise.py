@@ -69,6 +69,11 @@ class Blockwise(Iterative[_Sweep]):
 
     ``blocks``, unless None, are relaxed one after another in place of the colouring's. Where one holds
     coupled layers these move at once, the energy may rise, and nothing is known to converge.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> eq.Blockwise(1e-4).max_steps  # at most so many sweeps; exactly so many with a tolerance of None
+        500
     """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)

@@ -25,6 +25,15 @@ class GradientDescent(Iterative[_Descent]):
     For units that show their state this is projected gradient descent, ``z - step_size dE/dz``; for
     the others it is the leaky integrator of Hopfield (1984), which descends the same energy.
     ``step_size = 1`` is the synchronous fixed-point iteration of Laborieux et al. (2021).
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model, x = eq.layered((4, 8, 2), jax.random.key(0)), jnp.ones((3, 4))
+        >>> _, info = eq.relax(model, x, model.rest(x), eq.GradientDescent(None, 20, 1.0))
+        >>> info.steps.tolist()  # twenty synchronous steps
+        [20, 20, 20]
     """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)

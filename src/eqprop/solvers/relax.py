@@ -61,6 +61,15 @@ def relax(
     ``state`` where relaxation starts is 0, since an equilibrium forgets it. Differentiating what has no
     such derivative raises ``ValueError``: the report, draws of noisy solvers, complex states and spins;
     and at run time where the adjoint equation has no solution, as where two equilibria meet.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model, x = eq.layered((4, 8, 2), jax.random.key(0)), jnp.ones((3, 4))
+        >>> state, info = eq.relax(model, x, model.rest(x), eq.Blockwise(1e-4))
+        >>> float(info.converged)
+        1.0
     """
     begin = solver.settle if state is not None else solver.settle_from_rest
     state = model.rest(x) if state is None else state

@@ -16,7 +16,17 @@ from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.energies.energy import Clamped, residual
 from eqprop.energies.units.unit import State
 
-CONVERGED, STEPS_SPENT, DIVERGED, FIXED_STEPS = range(4)
+CONVERGED = 0
+"""The outcome of an example whose relative residual is within the tolerance."""
+
+STEPS_SPENT = 1
+"""The outcome of an example that had no steps left before it was within the tolerance."""
+
+DIVERGED = 2
+"""The outcome of an example whose state or field is not finite."""
+
+FIXED_STEPS = 3
+"""The outcome of an example that was asked for a number of steps, and for no tolerance."""
 
 OUTCOMES = {
     CONVERGED: "converged: the relative residual is within the tolerance",
@@ -26,6 +36,7 @@ OUTCOMES = {
     "(eqprop.estimators.health.not_finite names them), or use a smaller step, nudge or initial weights",
     FIXED_STEPS: "ran the fixed number of steps asked for (tolerance=None); judge by the residual",
 }
+"""Every outcome in words, with its remedy."""
 
 
 class Info(eqx.Module):

@@ -149,7 +149,20 @@ class Reweighting(Rule):
 
 @checked
 def finite_nudge(beta: float | Array = 1.0) -> ContrastRule:
-    """The free phase against the one nudged by ``beta``."""
+    """The free phase against the one nudged by ``beta``.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> net = eq.layered((3, 4, 2), jax.random.key(0), eq.Spin(), eq.Spin())
+        >>> model = eq.Model(net.energy, eq.SquaredError(low=-1.0, high=1.0))
+        >>> counted = eq.thermal.Thermal(eq.thermal.Enumeration(1.0), eq.thermal.finite_nudge(1.0))
+        >>> x, y = jnp.ones((2, 3)), jnp.eye(2)
+        >>> found = counted(model, x, y, model.rest(x), jax.random.key(1))
+        >>> found.gradient.energy.edges["x-h1"].op.weight.shape
+        (3, 4)
+    """
     _check_nudge("finite_nudge", beta)
     return ContrastRule(contrast=one_sided(beta), beta=_data(beta), finite=True)
 

@@ -82,6 +82,16 @@ def fit(
         about: what the result says besides, as the name of a recipe and its arguments.
 
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> from eqprop.training import DIGITS
+        >>> model = eq.layered((64, 16, 10), jax.random.key(0))
+        >>> learner = eq.EquilibriumPropagation(eq.Blockwise(1e-2), eq.symmetric(0.2))
+        >>> training = eq.Training(model, learner, DIGITS, epochs=1, validation=200, examples=320)
+        >>> len(eq.fit(training, progress=False).history["loss"])
+        1
     """
     place = None if folder is None else Path(folder)
     if resume and place is None:

@@ -48,7 +48,14 @@ class Linear(Unit):
 
 
 class Box(Unit):
-    """An interval: ``u = z`` in ``[low, high]``, potential ``z^2 / 2``; the answer is a clip."""
+    """An interval: ``u = z`` in ``[low, high]``, potential ``z^2 / 2``; the answer is a clip.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> eq.Box(0.0, 1.0).retract(jnp.array([-0.5, 0.5, 1.5])).tolist()
+        [0.0, 0.5, 1.0]
+    """
 
     low: float = eqx.field(default=0.0, static=True)
     high: float = eqx.field(default=1.0, static=True)

@@ -31,6 +31,13 @@ class Oscillator(Unit):
     ``injection`` is ``S``, an array that broadcasts to the layer's shape and learns, or a number that does
     not; ``quadrature`` is the number ``q``. It relaxes by ``dphi/dt = -dV/dphi``, and rests at
     ``phi = pi / 2``. ``ValueError`` where ``q`` is negative, under which that is no minimum.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> z = jnp.array([0.6, 0.8])  # cos and sin of the phase
+        >>> round(float(eq.Oscillator().read(z)), 6)
+        0.6
     """
 
     injection: Array | float = 0.0

@@ -39,7 +39,15 @@ _FIX_ARRAYS = "Correct the arrays before training on them."
 class Dataset(NamedTuple):
     """Images (N, H, W, C), feature vectors (N, features) or sequences (N, steps, features), of which
     ``x / scale`` enters a model; labels in ``[0, classes)``, or, with ``classes`` of 0, targets of a
-    regression: floating-point numbers (N, ...)."""
+    regression: floating-point numbers (N, ...).
+
+    Examples:
+        >>> import numpy as np
+        >>> from eqprop.training import Dataset, Split
+        >>> x, y = np.zeros((6, 4)), np.array([0, 1, 0, 1, 0, 1])
+        >>> Dataset("small", Split(x, y), Split(x, y), classes=2).name
+        'small'
+    """
 
     name: str
     train: Split

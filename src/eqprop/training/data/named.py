@@ -29,12 +29,25 @@ class Named:
 
 
 DIGITS = Named("digits", (8, 8, 1), scale=16.0)
+"""1,797 handwritten digits of 8 by 8 pixels, which come with the package."""
+
 MNIST = Named("mnist", (28, 28, 1))
+"""60,000 handwritten digits of 28 by 28 pixels to train on, and 10,000 to test on."""
+
 MNIST_100 = Named("mnist-100", (28, 28, 1))
+"""MNIST/100: the first 100 training images and the first 10 test images of every digit."""
+
 MNIST_1000 = Named("mnist-1000", (28, 28, 1))
+"""The training images of MNIST/100, and all 10,000 test images."""
+
 FASHION_MNIST = Named("fashion-mnist", (28, 28, 1))
+"""Photographs of ten kinds of clothes, as many as of MNIST and of the same size."""
+
 CIFAR_10 = Named("cifar-10", (32, 32, 3))
+"""50,000 colour photographs of ten kinds of things to train on, and 10,000 to test on."""
+
 CIFAR_100 = Named("cifar-100", (32, 32, 3), 100)
+"""As many colour photographs of a hundred kinds of things."""
 
 NAMED: dict[str, Named] = {
     data.name: data
