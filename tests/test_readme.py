@@ -70,14 +70,14 @@ def test_the_table_says_where_the_drift_of_chains_is_unknown():
 
 def noted(jobs):
     """Commands that only tell what they were asked."""
-    names = ("train", "audit", "plot", "reproduce")
+    names = ("train", "audit", "sweep", "plot", "reproduce")
     return SimpleNamespace(**{name: lambda *asked, name=name: jobs.append(asked) for name in names})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command, monkeypatch):
     jobs = []
-    monkeypatch.setattr(cli, "_commands", lambda: noted(jobs))
+    monkeypatch.setattr(cli, "_commands", lambda *module: noted(jobs))
     cli.main(shlex.split(command.replace("\\\n", " "))[1:])
     if command.startswith("eqprop list"):
         return

@@ -117,9 +117,7 @@ def _sweep(recipe: Callable[..., Any], job: type, prog: str, words: list[str]) -
     from eqprop.cli.several import lines
 
     parsed = [(line.values, *_given(job, prog, line.words)) for line in lines(recipe, words)]
-    _commands()
-    made = import_module("eqprop.cli.sweep")
-    made.sweep(recipe, [made.Case(*one) for one in parsed])
+    _commands("sweep").sweep(recipe, parsed)
 
 
 def _of_options(command: str, words: list[str]) -> None:
@@ -161,11 +159,11 @@ def _parse(what: Any, prog: str, words: list[str]) -> Any:
     return tyro.cli(what, prog=prog, args=words, config=config)
 
 
-def _commands() -> Any:
+def _commands(module: str = "commands") -> Any:
     import jax
 
     jax.config.update("jax_default_matmul_precision", "highest")
-    return import_module("eqprop.cli.commands")
+    return import_module(f"eqprop.cli.{module}")
 
 
 def _require(what: str, name: str, known: Collection[str]) -> None:
