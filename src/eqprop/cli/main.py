@@ -128,10 +128,7 @@ def _sweep(recipe: Callable[..., Any], job: type, prog: str, words: list[str]) -
     from eqprop.cli.several import lines
 
     parsed = [(line.values, *_given(job, prog, line.words)) for line in lines(recipe, words)]
-    sweep = _function("sweep")
-    from eqprop.cli.sweep import Case
-
-    sweep(recipe, [Case(*one) for one in parsed])
+    _function("sweep")(recipe, parsed)
 
 
 def _of_options(command: str, words: list[str]) -> None:

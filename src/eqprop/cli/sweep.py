@@ -34,8 +34,12 @@ class Case(NamedTuple):
     asked: options.Sweep
 
 
-def sweep(recipe: Callable[..., Training], cases: Sequence[Case]) -> None:
-    """Train every case and seed, resuming whatever was begun; a table, a figure, and ``result.json``."""
+def sweep(
+    recipe: Callable[..., Training],
+    parsed: Sequence[tuple[dict[str, float], dict[str, Any], options.Sweep]],
+) -> None:
+    """Train every `Case` and seed, resuming whatever was begun; a table, a figure, and ``result.json``."""
+    cases = [Case(*one) for one in parsed]
     asked, name = cases[0].asked, name_of(recipe)
     if asked.seeds < 1:
         raise ValueError(f"seeds: expected 1 or more, got {asked.seeds}.")
