@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eqprop.papers.tables import Result, of, table
 
+SWEEPS = ("4 + 2", "2 + 2", "2 + 1", "1 + 1")
 SCHEDULES = ("published", "blockwise", "momentum", "spectral")
 
 
@@ -86,3 +87,50 @@ def _ratio(row: Result) -> str:
     if not row.get("ratio"):
         return "–"
     return ("at least " if row["not_reached"] else "") + f"{row['ratio']:.1f}"
+
+
+@of(Path(__file__).with_name("weak_feedback.json"))
+def weak_feedback(result: Result) -> list[str]:
+    """The cost of a gradient beside back-propagation, and its cosine with the exact one."""
+    widths = [name for name in result if name.startswith("width ")]
+    times = [
+        (
+            width,
+            contrast,
+            *(
+                f"{result[width]['times'][f'{contrast}, {n}']['back_propagations']:.1f}"
+                for n in SWEEPS
+            ),
+        )
+        for width in widths
+        for contrast in ("symmetric", "one-sided")
+    ]
+    cosines = [
+        (state, f"{feedback}", *map(_agreed, (found[f"{feedback}, {way}"] for way in _ways())))
+        for state in ("at initialisation", "after training")
+        for found in (result[widths[0]][state],)
+        for feedback in ("0.03", "0.01", "0.003")
+    ]
+    return [
+        *table(
+            f"Hopfield-ResNet13 of weak feedback, differences in free + nudged sweeps: one gradient of "
+            f"{result['batch']} images, in back-propagations of the same layers "
+            "(`python -m benchmarks.weak_feedback`):",
+            ("", "contrast", *SWEEPS),
+            times,
+        ),
+        *table(
+            "Cosine of the one-sided gradient with the exact one, and of its worst parameter, "
+            f"{widths[0]}; beside it that of back-propagation:",
+            ("", "feedback", *SWEEPS, "back-propagation"),
+            cosines,
+        ),
+    ]
+
+
+def _ways() -> list[str]:
+    return [*(f"one-sided, {sweeps}" for sweeps in SWEEPS), "back-propagation"]
+
+
+def _agreed(row: dict[str, float]) -> str:
+    return f"{row['cosine']:.4f} ({row['worst']:.4f})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.residual_tables import residual
+from benchmarks.residual_tables import residual, weak_feedback
 from eqprop.papers.tables import Result, cells, of, table
 
 HERE = Path(__file__).parent
@@ -250,6 +250,7 @@ TABLES = {
     "thermal-exactness": thermal_exactness,
     "sweeps": sweeps,
     "residual": residual,
+    "weak-feedback": weak_feedback,
     "precision": precision,
     "levers": levers,
     "oscillators": oscillators,

@@ -168,6 +168,10 @@ class DeltaPropagation(Estimator):
     and real nudges; anything else is refused with a ``ValueError``. Maximum pooling counts as the linear
     operator that it is until a nudge changes a window's winner.
 
+    ``state`` may be None, which is rest. Of contrasts that begin at the free phase, as `one_sided` does,
+    that phase is left out: it differs from itself by nothing. Differences do not cancel, so that one-sided
+    ones are as exact as ``beta`` is small, at half the cost of symmetric ones.
+
     A free phase must be near its equilibrium: unlike nudged phases that go on relaxing from where it ended,
     differences do not make up for what it missed.
     """

@@ -3,7 +3,8 @@
     estimator(model, x, y, state, key) -> Estimate(value, gradient, state, info)
 
 ``x``: (batch, ...); ``y``: (batch, ...) in the shape of the cost's target; ``state``: where relaxation
-starts, arrays of shape (batch, ...). ``gradient`` has the structure of the model.
+starts, arrays of shape (batch, ...), or what `Estimator.start` gives. ``gradient`` has the structure of the
+model.
 """
 
 from __future__ import annotations
