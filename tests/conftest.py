@@ -31,7 +31,7 @@ if "EQPROP_UNCHECKED" not in os.environ:  # mutants import the package a hundred
     jaxtyping.install_import_hook("eqprop", CHECKER)
 
 MAPS = Path("/proc/self/maps")
-MANY = 20_000
+MANY = 40_000
 
 gc.set_threshold(200_000, 50, 1000)  # traces make millions of objects and few cycles
 

@@ -95,6 +95,7 @@ def test_a_contrast_is_exact_at_any_nudge_and_a_large_one_is_heard(shown):
     assert common[0] > apart[0]
 
 
+@pytest.mark.long
 def test_an_echo_and_held_ends_tell_the_gradient_and_a_start_alone_does_not():
     study = lagrangian.Boundaries("tiny", "", (1e-3, 1e-2), length=60)
     errors = study._errors()

@@ -1008,6 +1008,7 @@ def test_real_mnist_unzipped(root):
     assert load_dataset("mnist", root).train.x.shape == (60000, 28, 28, 1)
 
 
+@pytest.mark.long
 @needs("cifar-10")
 def test_real_cifar(cache, monkeypatch):
     cifar = load_dataset("cifar-10", REAL_DATA)
