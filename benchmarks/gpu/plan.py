@@ -1,0 +1,67 @@
+"""How many epochs fit into the time that is left, from the time of the first ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from eqprop.training.callbacks import Callback
+
+TRIED = 3
+"""Epochs of a trial: the first compiles, the others are timed."""
+
+SPARE = 0.07
+"""Of the time that is left, what a plan does not spend."""
+
+
+class OutOfTime(RuntimeError):
+    """The time of a call is over, before the epochs that were planned."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds that are left of a call that began at ``began`` and may take ``minutes``."""
+
+    began: float
+    minutes: float
+
+    @property
+    def left(self) -> float:
+        return self.began + 60 * self.minutes - time.monotonic()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a run: those of every epoch, and those spent once, on compilation, data and the test."""
+
+    epoch: float
+    once: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, float]], wall: float) -> Pace:
+        """From the metrics of a trial of three epochs or more, which took ``wall`` seconds in all."""
+        ends = [row["seconds"] for row in rows]
+        epoch = (ends[-1] - ends[0]) / (len(ends) - 1)
+        return cls(epoch, max(wall - len(ends) * epoch, 0.0))
+
+
+def epochs_in(seconds: float, pace: Pace, most: int) -> int:
+    """As many epochs as end in so many seconds, with `SPARE` of them left; 0 where none does."""
+    free = (1 - SPARE) * seconds - pace.once
+    return max(0, min(most, int(free / pace.epoch)))
+
+
+class Deadline(Callback):
+    """Ends a call by `OutOfTime` when less is left than another epoch and the test need; the run goes on
+    where its checkpoint is."""
+
+    def __init__(self, clock: Clock, epochs: int, needed: float):
+        self.clock, self.epochs, self.needed = clock, epochs, needed
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        if int(row["epoch"]) < self.epochs and self.clock.left < self.needed:
+            raise OutOfTime(
+                f"The minutes are over after epoch {int(row['epoch'])} of {self.epochs}; call again with "
+                "the same --out to go on."
+            )
