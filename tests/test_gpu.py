@@ -1,13 +1,24 @@
 """`python -m benchmarks.gpu`: its archives, its plan, its rates, and the script itself in small."""
 
+import dataclasses
 import hashlib
+import io
+import json
+import tarfile
 import time
 
+import jax
+import numpy as np
 import pytest
 from benchmarks.gpu import archives
+from benchmarks.gpu.__main__ import main
+from benchmarks.gpu.agreement import agreement
+from benchmarks.gpu.memory import largest_batch
 from benchmarks.gpu.plan import Clock, Deadline, OutOfTime, Pace, epochs_in
 from benchmarks.gpu.scaling import learning_rate
 
+import eqprop as eq
+from eqprop.training.data import datasets, sources
 from eqprop.training.data.formats import DataError
 
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -85,3 +96,95 @@ def test_rates_fall_as_one_over_the_width_and_rise_as_the_root_of_the_batch():
     assert learning_rate(64, 25, {8: 2e-3, 16: None, 32: 1e-3}) == pytest.approx(5e-4)
     with pytest.raises(ValueError, match="expected a rate of one width or more"):
         learning_rate(8, 25, {8: None})
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_said(caplog):
+    caplog.set_level("WARNING")
+
+    def attempt(batch):
+        if batch > 60:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return batch
+
+    assert largest_batch(250, attempt) == (31, 31)
+    assert "A batch of 125 does not fit the device's memory; taking 62." in caplog.messages
+    with pytest.raises(MemoryError, match="Expected one image"):
+        largest_batch(2, lambda _: attempt(100))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        largest_batch(2, fails_otherwise)
+
+
+def fails_otherwise(batch):
+    raise jax.errors.JaxRuntimeError("INTERNAL: another fault")
+
+
+def test_sweeps_that_miss_the_gradient_are_warned_of(caplog):
+    model = eq.layered((3, 4, 2), jax.random.key(0))
+    x = jax.random.uniform(jax.random.key(1), (2, 3))
+    y = jax.nn.one_hot(np.arange(2), 2, dtype=x.dtype)
+
+    def learner(sweeps):
+        return eq.EquilibriumPropagation(eq.Blockwise(None, sweeps), eq.symmetric(1e-3))
+
+    assert agreement(learner(60), model, x, y)["cosine"] > 0.9999 and not caplog.messages
+    assert agreement(learner(1), model, x, y)["cosine"] < 0.999
+    assert "these sweeps do not settle" in caplog.text
+
+
+RECORDS = 20
+"""Of a file of the synthetic archive."""
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """An archive in three parts, as of CIFAR-10 with other images."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(RECORDS, dtype=np.uint8)[:, None] % 10
+    files = {
+        name: np.hstack([labels, rng.integers(0, 256, (RECORDS, 3072), np.uint8)]).tobytes()
+        for name in sources.BINARY.md5s
+    }
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"{sources.BINARY.folder}/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    whole = stream.getvalue()
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+    layout = dataclasses.replace(sources.BINARY, md5s=sums)
+    source = dataclasses.replace(sources.CIFAR_10, layouts=(layout,))
+    monkeypatch.setitem(datasets._ENTRIES, "cifar-10", datasets._Entry(source.read))
+    monkeypatch.setattr(sources, "cache_dir", lambda: None)
+    published = {ARCHIVE: hashlib.md5(whole).hexdigest()}
+    monkeypatch.setitem(archives.PUBLISHED, "cifar-10", published)
+    folder, size = tmp_path / "parts", -(-len(whole) // 3)
+    folder.mkdir()
+    for i, suffix in enumerate(("aa", "ab", "ac")):
+        (folder / f"{ARCHIVE}.{suffix}").write_bytes(whole[i * size : (i + 1) * size])
+    return folder
+
+
+@pytest.fixture
+def as_a_user():
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        yield
+
+
+@pytest.mark.long
+def test_the_script_in_small_and_once_more(cifar, tmp_path, as_a_user):
+    out = tmp_path / "out"
+    words = ["--width", "2", "--images", f"{RECORDS}", "--only", "cifar-10", "--minutes", "9"]
+    words += ["--out", f"{out}", "--parts", f"{cifar}"]
+    main([*words, "--epochs", "1", "--batch", "10"])
+    result = json.loads((out / "result.json").read_text())
+    assert result["gradient"]["cosine"] > 0.99
+    assert result["cifar-10"]["epochs"] == 1 and 0 <= result["cifar-10"]["test_accuracy"] <= 1
+    assert (
+        result["step"]["ratio"] > 0 and result["peaks_tflops"]["convolutions"]["bf16"]["best"] > 0
+    )
+    assert (out / "cifar-10.png").stat().st_size > 1000
+    assert "epoch 1 of 1" in (out / "log.txt").read_text()
+    main([*words, "--epochs", "1", "--batch", "10"])
+    again = json.loads((out / "result.json").read_text())
+    assert again["cifar-10"] == result["cifar-10"] and again["step"] == result["step"]
