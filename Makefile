@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test test-all mutants bench check tables clean
+.PHONY: train test test-all mutants bench gpu check tables clean
 
 train: $(VENV)/installed
 	$(BIN)/eqprop train digits
@@ -31,6 +31,9 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.levers
 	$(BIN)/python -m benchmarks.spiking
 
+gpu: $(VENV)/installed-gpu
+	$(BIN)/python -m benchmarks.gpu --minutes $(or $(MINUTES),9) $(if $(PARTS),--parts $(PARTS))
+
 tables: $(VENV)/installed
 	$(BIN)/python -m docs.pages
 
@@ -47,6 +50,10 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -c constraints.txt -e ".[bench]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-gpu: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -c constraints.txt -e ".[cuda]"
 	touch $@ $(VENV)/installed
 
 clean:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import tables as benchmarks
+from benchmarks.gpu import predicted
 
 from eqprop.papers.catalogue import PAPERS
 from eqprop.papers.tables import Section, demonstrated, table
@@ -42,6 +43,7 @@ def papers() -> list[str]:
 PAGES: dict[str, Mapping[str, Section]] = {
     "README.md": {"papers": papers, "speed": benchmarks.speed},
     "docs/results.md": benchmarks.TABLES,
+    "benchmarks/gpu/README.md": predicted.TABLES,
     **{
         _page(paper): {"demonstration": partial(demonstrated, paper), **_tables(paper).TABLES}
         for paper in PAPERS

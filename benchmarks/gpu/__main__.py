@@ -158,7 +158,7 @@ def _logged(out: Path) -> Iterator[None]:
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("gpu"), help="folder of all that is made")
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="folder of all that is made")
     parser.add_argument("--parts", type=Path, help="folder of cifar-10-binary.tar.gz.aa, .ab, ...")
     parser.add_argument("--data-dir", type=Path, help="folder of the data sets, without --parts")
     parser.add_argument("--minutes", type=float, default=9.0, help="that this call may take")

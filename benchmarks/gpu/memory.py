@@ -28,8 +28,8 @@ def largest_batch(batch: int, attempt: Callable[[int], T]) -> tuple[int, T]:
                 raise
         if batch == 1:
             raise MemoryError(
-                "Expected one image or more to fit the device's memory, got none; take a smaller --width, or "
-                "free memory that other processes hold."
+                "Expected one image or more to fit the device's memory, got none; take a smaller --width, "
+                "or free memory that other processes hold."
             )
         log.warning("A batch of %d does not fit the device's memory; taking %d.", batch, batch // 2)
         batch //= 2
