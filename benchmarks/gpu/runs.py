@@ -21,7 +21,8 @@ from eqprop.training.files import read_json, write_json
 from eqprop.training.runs import read_rows
 from eqprop.training.training import Training
 
-HELD_OUT, MOST = 5000, 200
+HELD_OUT, MOST, CHECKPOINTED = 5000, 200, 10
+"""Images held out, epochs at most, and epochs from one checkpoint to the next."""
 
 TOLD = ("test_accuracy", "test_loss", "validation_accuracy", "best_epoch", "seconds", "warnings")
 
@@ -81,6 +82,7 @@ def go_on(name: str, sizes: Sizes, data: Dataset, out: Path, clock: Clock) -> di
             asked,
             out / name,
             resume=True,
+            checkpoint_every=CHECKPOINTED,
             callbacks=[Told(name, asked.epochs), deadline],
             progress=False,
         )
