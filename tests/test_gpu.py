@@ -20,6 +20,7 @@ from benchmarks.gpu.scaling import learning_rate
 import eqprop as eq
 from eqprop.training.data import datasets, sources
 from eqprop.training.data.formats import DataError
+from eqprop.training.epoch import StepReport
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 
@@ -86,6 +87,8 @@ def test_a_deadline_ends_a_run_before_its_last_epoch_alone():
     with pytest.raises(OutOfTime, match="after epoch 2 of 3; call again"):
         over.epoch({"epoch": 2})
     over.epoch({"epoch": 3})
+    with pytest.raises(OutOfTime, match="in epoch 3 of 3"):
+        over.step(StepReport(2, 1, 9, {}))
     Deadline(Clock(time.monotonic(), 1.0), 3, needed=10.0).epoch({"epoch": 2})
 
 
@@ -174,7 +177,7 @@ def as_a_user():
 @pytest.mark.long
 def test_the_script_in_small_and_once_more(cifar, tmp_path, as_a_user):
     out = tmp_path / "out"
-    words = ["--width", "2", "--images", f"{RECORDS}", "--only", "cifar-10", "--minutes", "9"]
+    words = ["--width", "2", "--images", f"{RECORDS}", "--only", "cifar-10", "--minutes", "90"]
     words += ["--out", f"{out}", "--parts", f"{cifar}"]
     main([*words, "--epochs", "1", "--batch", "10"])
     result = json.loads((out / "result.json").read_text())

@@ -34,13 +34,15 @@ GOALS = {"share_of_convolutions": 0.5, "test_accuracy": 0.94}
 COMPARED = 4
 """Images whose gradient is compared with the exact one."""
 
+PRECISION = "tensorfloat32"
+
 log = logging.getLogger("benchmarks.gpu")
 
 
 def main(words: Sequence[str] | None = None) -> None:
     options, began = _options(words), time.monotonic()
     clock = Clock(began, options.minutes)
-    with _logged(options.out), jax.default_matmul_precision("tensorfloat32"):
+    with _logged(options.out), jax.default_matmul_precision(PRECISION):
         if jax.config.jax_compilation_cache_dir is None:
             jax.config.update("jax_compilation_cache_dir", str(options.out / "compiled"))
         result = _begun(options)
@@ -104,7 +106,8 @@ def _begun(options: argparse.Namespace) -> dict[str, Any]:
     path = options.out / "result.json"
     asked = {"width": options.width, "images": options.images}
     if not path.exists():
-        return {"asked": asked, "goals": GOALS, "seconds": {}, **surroundings()}
+        head = {"asked": asked, "goals": GOALS, "precision": PRECISION, "seconds": {}}
+        return head | surroundings()
     result = dict(read_json(path))
     if result["asked"] != asked:
         raise RunError(
@@ -158,7 +161,9 @@ def _logged(out: Path) -> Iterator[None]:
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="folder of all that is made")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/gpu"), help="folder of all that is made"
+    )
     parser.add_argument("--parts", type=Path, help="folder of cifar-10-binary.tar.gz.aa, .ab, ...")
     parser.add_argument("--data-dir", type=Path, help="folder of the data sets, without --parts")
     parser.add_argument("--minutes", type=float, default=9.0, help="that this call may take")

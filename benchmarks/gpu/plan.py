@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eqprop.training.callbacks import Callback
+from eqprop.training.epoch import StepReport
 
 TRIED = 3
 """Epochs of a trial: the first compiles, the others are timed."""
+
+LEAST = 90.0
+"""Seconds that a trial is given, or it does not begin."""
 
 SPARE = 0.07
 """Of the time that is left, what a plan does not spend."""
@@ -53,11 +57,18 @@ def epochs_in(seconds: float, pace: Pace, most: int) -> int:
 
 
 class Deadline(Callback):
-    """Ends a call by `OutOfTime` when less is left than another epoch and the test need; the run goes on
-    where its checkpoint is."""
+    """Ends a call by `OutOfTime` after an epoch that leaves less than is ``needed``, and within one when
+    nothing is left; the run goes on where its checkpoint is."""
 
     def __init__(self, clock: Clock, epochs: int, needed: float):
         self.clock, self.epochs, self.needed = clock, epochs, needed
+
+    def step(self, progress: StepReport) -> None:
+        if self.clock.left < 0:
+            raise OutOfTime(
+                f"The minutes are over in epoch {progress.epoch + 1} of {self.epochs}; call again with the "
+                "same --out to go on."
+            )
 
     def epoch(self, row: Mapping[str, float]) -> None:
         if int(row["epoch"]) < self.epochs and self.clock.left < self.needed:

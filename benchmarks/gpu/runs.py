@@ -13,7 +13,7 @@ from typing import Any
 import eqprop as eq
 from benchmarks.gpu.memory import largest_batch
 from benchmarks.gpu.network import training
-from benchmarks.gpu.plan import TRIED, Clock, Deadline, OutOfTime, Pace, epochs_in
+from benchmarks.gpu.plan import LEAST, TRIED, Clock, Deadline, OutOfTime, Pace, epochs_in
 from eqprop.training.callbacks import Callback
 from eqprop.training.data.datasets import Dataset
 from eqprop.training.figures import plots
@@ -89,28 +89,35 @@ def go_on(name: str, sizes: Sizes, data: Dataset, out: Path, clock: Clock) -> di
     except OutOfTime as over:
         log.warning("%s: %s", name, over)
         rows = read_rows(out / name)
-        best = max(row["validation_accuracy"] for row in rows)
+        best = max((row["validation_accuracy"] for row in rows), default=None)
         found = {"unfinished": str(over), "epochs_done": len(rows), "validation_accuracy": best}
     else:
         rows = run.rows
         found = {key: run.result[key] for key in TOLD}
         log.info("%s: test accuracy %.2f %%", name, 100 * run.accuracy)
-    plots.save(plots.learning_curves(rows), out / f"{name}.png")
+    if rows:
+        plots.save(plots.learning_curves(rows), out / f"{name}.png")
     return plan | found
 
 
 def _plan(name: str, sizes: Sizes, data: Dataset, clock: Clock) -> dict[str, Any]:
-    """Batch and epochs: those that are asked for, or by a trial."""
+    """Batch and epochs: those that are asked for, or by a trial; 0 epochs where the time does not do."""
     if sizes.epochs:
         return {"batch": sizes.batch, "epochs": sizes.epochs, "seconds_an_epoch": 0.0}
 
     def trial(batch: int) -> Pace:
         began, smaller = time.monotonic(), dataclasses.replace(sizes, batch=batch)
         with tempfile.TemporaryDirectory() as folder:
-            run = eq.fit(made(name, smaller, data, TRIED), Path(folder) / "trial", progress=False)
+            tried, over = made(name, smaller, data, TRIED), Deadline(clock, TRIED, 0.0)
+            run = eq.fit(tried, Path(folder) / "trial", callbacks=[over], progress=False)
         return Pace.of(run.rows, time.monotonic() - began)
 
-    batch, pace = largest_batch(sizes.batch, trial)
+    if clock.left < LEAST:
+        return {"batch": sizes.batch, "epochs": 0}
+    try:
+        batch, pace = largest_batch(sizes.batch, trial)
+    except OutOfTime:
+        return {"batch": sizes.batch, "epochs": 0}
     epochs = epochs_in(clock.left, pace, MOST)
     log.info(
         "%s: %.2f s an epoch and %.0f s besides, so %d epochs in the %.0f s that are left",
