@@ -10,7 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from benchmarks.gpu import archives
+from benchmarks.gpu import archives, runs
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.agreement import agreement
 from benchmarks.gpu.memory import largest_batch
@@ -21,6 +21,8 @@ import eqprop as eq
 from eqprop.training.data import datasets, sources
 from eqprop.training.data.formats import DataError
 from eqprop.training.epoch import StepReport
+from eqprop.training.files import write_json
+from helpers.small import MOONS, training
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 
@@ -132,6 +134,22 @@ def test_sweeps_that_miss_the_gradient_are_warned_of(caplog):
     assert agreement(learner(60), model, x, y)["cosine"] > 0.9999 and not caplog.messages
     assert agreement(learner(1), model, x, y)["cosine"] < 0.999
     assert "these sweeps do not settle" in caplog.text
+
+
+def test_a_plan_is_made_once_and_gone_on_with(tmp_path, monkeypatch, as_a_user):
+    monkeypatch.setattr(runs, "made", lambda name, sizes, data, epochs: training(epochs))
+    monkeypatch.setattr(runs, "MOST", 4)
+    sizes, began = runs.Sizes(2, 20, 0, 0), time.monotonic()
+    none = runs.go_on("moons", sizes, MOONS, tmp_path, Clock(began, 1.0))
+    assert none == {"batch": 20, "epochs": 0} and not list(tmp_path.iterdir())
+    plan = runs._plan("moons", sizes, MOONS, Clock(began, 60.0))
+    assert plan["epochs"] == 4 and plan["seconds_an_epoch"] > 0
+    write_json(tmp_path / "moons.plan.json", plan | {"seconds_an_epoch": 1800.0})
+    early = runs.go_on("moons", sizes, MOONS, tmp_path, Clock(began, 30.0))
+    assert early["epochs_done"] == 1 and "after epoch 1 of 4" in early["unfinished"]
+    done = runs.go_on("moons", sizes, MOONS, tmp_path, Clock(began, 90.0))
+    assert done["test_accuracy"] > 0.5 and "unfinished" not in done
+    assert (tmp_path / "moons.png").exists()
 
 
 RECORDS = 20
