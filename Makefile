@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test test-all mutants bench check tables docs clean
+.PHONY: train test test-all mutants bench gpu check tables docs clean
 
 train: $(VENV)/installed
 	$(BIN)/eqprop train digits
@@ -32,6 +32,9 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks.levers
 	$(BIN)/python -m benchmarks.spiking
 
+gpu: $(VENV)/installed-gpu
+	$(BIN)/python -m benchmarks.gpu --minutes $(or $(MINUTES),9) $(if $(PARTS),--parts $(PARTS))
+
 tables: $(VENV)/installed
 	$(BIN)/python -m docs.pages
 
@@ -55,6 +58,10 @@ $(VENV)/installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -c constraints.txt -e ".[docs]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-gpu: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -c constraints.txt -e ".[cuda]"
 	touch $@ $(VENV)/installed
 
 clean:

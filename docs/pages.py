@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import tables as benchmarks
+from benchmarks.gpu import predicted
 
 from eqprop.papers.catalogue import PAPERS
 from eqprop.papers.tables import Result, Section, demonstrated, of_all, of_each, table
@@ -113,6 +114,7 @@ PAGES: dict[str, Mapping[str, Section]] = {
         "provenance": provenance,
     },
     "docs/results/benchmarks.md": {"speed": benchmarks.speed, **benchmarks.TABLES},
+    "benchmarks/gpu/README.md": predicted.TABLES,
     **{
         _page(paper): {"demonstration": partial(demonstrated, paper), **_tables(paper).TABLES}
         for paper in PAPERS

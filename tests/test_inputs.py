@@ -78,6 +78,7 @@ BAD = [
     *bad(eq.fit, training=(None, MODEL)),
     *bad(eq.fit, TRAINING, folder=(3, [1]), resume=FLAGS, callbacks=(None, 3), progress=FLAGS),
     *bad(eq.fit, TRAINING, data_dir=(3, [1]), devices=(2, None), audit=FLAGS, about=(3, "x")),
+    *bad(eq.fit, TRAINING, checkpoint_every=(0, 1.5)),
     *bad(eq.load, folder=(None, 3)),
     *bad(eq.pretrained, name=(None, 3, "nosuch")),
     *bad(partial(eq.Training, estimator=EP, data=training.DIGITS), model=(None, EP)),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+import eqprop as eq
 from eqprop import (
     Backpropagation,
     Blockwise,
@@ -464,3 +465,11 @@ def test_layers_that_answer_no_nudge_are_named():
     coarse = EquilibriumPropagation(Reduced(LOOSE, BF16), symmetric(0.5))
     with pytest.warns(UserWarning, match=r"move no neuron of the layers h1, .* lower the gain"):
         warn_of_rounding(coarse, stuck("h1"), x, y)
+
+
+def test_one_nudge_is_told_apart_from_the_free_phase():
+    model = eq.layered((3, 4, 2), jax.random.key(0), eq.Linear())
+    x, y = jax.random.uniform(jax.random.key(1), (2, 3)), jnp.eye(2)
+    learner = eq.DeltaPropagation(eq.Blockwise(None, 9), eq.one_sided(1e-3))
+    answer = learner(model, x, y, None, jax.random.key(0)).report.answer
+    assert answer.reached == 1.0 and answer.response > 0.5

@@ -418,6 +418,28 @@ def test_a_killed_run_resumes_as_if_it_never_was(kill, left, finished, tmp_path,
     assert identical(eq.load(folder).model, finished.model)
 
 
+@pytest.mark.parametrize(
+    ("cut", "epochs_kept", "taken_up"), [((4, A_CALL), [1, 3], 4), ((2, None), [1, 2], 3)]
+)
+def test_checkpoints_of_some_epochs(cut, epochs_kept, taken_up, tmp_path, monkeypatch):
+    """A run goes on from the latest of every third epoch, or from where a callback ended it."""
+    kept, save = [], Folder.save
+
+    def counted(folder, epoch, state):
+        kept.append(epoch)
+        save(folder, epoch, state)
+
+    monkeypatch.setattr(Folder, "save", counted)
+    whole = eq.fit(training(5))
+    with pytest.raises(Killed):
+        eq.fit(training(5), tmp_path / "run", callbacks=[Cut(*cut)], checkpoint_every=3)
+    assert kept == epochs_kept
+    steps = Steps()
+    resumed = eq.fit(training(5), tmp_path / "run", True, [steps], checkpoint_every=3)
+    assert min(steps.epochs) == taken_up and kept[-1] == 5
+    assert untimed(resumed.rows) == untimed(whole.rows)
+
+
 class Steps(Callback):
     """The epochs of which a run took steps."""
 

@@ -159,6 +159,15 @@ def _work(phase: ClampedNetwork, z: State, d: State) -> Array:
     return total
 
 
+def _with_free(betas: Array, d: State) -> tuple[Array, State]:
+    """The nudges and differences with those of the free phase before them."""
+
+    def after_zero(z: Array) -> Array:
+        return jnp.concatenate([jnp.zeros_like(z[:1]), z])
+
+    return after_zero(betas), jax.tree.map(after_zero, d)
+
+
 class DeltaPropagation(Estimator):
     """Equilibrium propagation with nudged phases carried as differences from the free one.
 
@@ -226,10 +235,11 @@ class DeltaPropagation(Estimator):
         origins, d, nudged_info = by_phase(settle, *axes)(betas, x, y, free)
         origin = jax.tree.map(lambda z: z[0], origins)
         gradient = difference_gradient(model, x, y, betas, coefficients, origin, d)
+        ends, apart = (betas, d) if len(betas) > 1 else _with_free(betas, d)
         answer = Answer(
-            reached(d, asked(model, y, origin)),
+            reached(apart, asked(model, y, origin)),
             asymmetry(d) if self.contrast.opposed else None,
-            relative_response(frozen, x, y, betas, origin, d),
+            relative_response(frozen, x, y, ends, origin, apart),
         )
         report = Report(free_info, nudged_info, answer=answer)
         estimate = Estimate(mean_loss(model, free, y), gradient, free, report)

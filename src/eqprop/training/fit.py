@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import optax
 
-from eqprop._arguments import checked
+from eqprop._arguments import Count, checked
 from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.health import not_finite
@@ -67,6 +67,7 @@ def fit(
     audit: bool = False,
     progress: bool = True,
     about: Mapping[str, Any] | None = None,
+    checkpoint_every: Count = 1,
 ) -> Run:
     """Train, keep the epoch that is best on the examples held out, and test it once.
 
@@ -80,6 +81,9 @@ def fit(
         audit: compare the best model's gradient with the exact one at the end, and examine its phases.
         progress: show a bar on stderr; where that is no terminal, a line an epoch.
         about: what the result says besides, as the name of a recipe and its arguments.
+        checkpoint_every: epochs from one checkpoint to the next, after that of the first epoch; the last
+            one is always kept, and where a callback ends the run. A run that is killed goes on from the
+            latest.
 
     Raises `DivergedError`, `RunError`, `DataError` and ``ValueError``, each with its remedy.
 
@@ -127,7 +131,9 @@ def fit(
         state = devices.place(run.restore(start(training.model, optimiser)))
         run.keep_rows(int(state.epoch))
         told = held.enter_context(noted([*run.warnings(), *told]))
-        state, stopped = _epochs(training, data, state, optimiser, run, watching, told)
+        state, stopped = _epochs(
+            training, data, state, optimiser, run, watching, told, checkpoint_every
+        )
         facts |= {"stopped": stopped}
         return _conclude(training, data, state, run, audit, facts, told, bars)
 
@@ -155,6 +161,7 @@ def _epochs(
     run: Folder | Nowhere,
     callbacks: Sequence[Callback],
     told: list[str],
+    every: int,
 ) -> tuple[TrainState, bool]:
     """The state after the last epoch, and whether a callback ended the training before."""
     estimator = training.estimator
@@ -164,10 +171,10 @@ def _epochs(
     began = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
     while int(state.epoch) < training.epochs and not any(stopped):
         calls = []
-        epoch = train_epoch(
+        steps = train_epoch(
             state, data.train, estimator, optimiser, training.batch_size, key, training.augment
         )
-        for updated, progress in epoch:
+        for updated, progress in steps:
             state = updated
             where = f"in epoch {progress.epoch + 1}, step {progress.step}"
             require_finite({name: progress.metrics[name] for name in WATCHED}, where)
@@ -184,8 +191,18 @@ def _epochs(
         warn_of_epoch(row, rows[0])
         run.log(row)
         run.warn(told)
-        run.save(int(state.epoch), state)
-        stopped = [callback.epoch(row) for callback in callbacks]
+        epoch = int(state.epoch)
+        kept = epoch in (1, training.epochs) or epoch % every == 0
+        if kept:
+            run.save(epoch, state)
+        try:
+            stopped = [callback.epoch(row) for callback in callbacks]
+        except Exception:
+            stopped = [True]
+            raise
+        finally:
+            if any(stopped) and not kept:
+                run.save(epoch, state)
     return state, any(stopped)
 
 

@@ -1,0 +1,1 @@
+"""A weakly fed back residual network on one GPU: speed, and accuracy in minutes."""
