@@ -235,7 +235,8 @@ class DeltaPropagation(Estimator):
         origins, d, nudged_info = by_phase(settle, *axes)(betas, x, y, free)
         origin = jax.tree.map(lambda z: z[0], origins)
         gradient = difference_gradient(model, x, y, betas, coefficients, origin, d)
-        ends, apart = (betas, d) if len(betas) > 1 else _with_free(betas, d)
+        against_free = self.contrast.from_free or len(betas) == 1
+        ends, apart = _with_free(betas, d) if against_free else (betas, d)
         answer = Answer(
             reached(apart, asked(model, y, origin)),
             asymmetry(d) if self.contrast.opposed else None,
