@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: train test test-all mutants bench gpu check tables docs clean
+.PHONY: train test test-all mutants bench gpu tables docs dist clean
 
 train: $(VENV)/installed
 	$(BIN)/eqprop train digits
@@ -41,6 +41,11 @@ tables: $(VENV)/installed
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+dist: $(VENV)/installed-release
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -58,6 +63,10 @@ $(VENV)/installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -c constraints.txt -e ".[docs]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-release: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -c constraints.txt -e ".[release]"
 	touch $@ $(VENV)/installed
 
 $(VENV)/installed-gpu: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -411,6 +411,15 @@ def test_what_a_module_is_made_of_is_told_and_made_again():
     assert make(tell(learner)) == learner
 
 
+def test_a_field_younger_than_the_run_is_what_it_usually_is():
+    solver = eq.Blockwise(None, 3)
+    told = tell(solver)
+    assert make({key: part for key, part in told.items() if key != "blocks"}) == solver
+    contrast = tell(eq.one_sided(0.1))
+    with pytest.raises(StructureError, match="expected its fields"):
+        make({key: part for key, part in contrast.items() if key != "betas"})
+
+
 def test_what_has_no_name_is_not_made_again():
     with pytest.raises(StructureError, match="which has no name there"):
         make(tell(lambda x: x))

@@ -195,14 +195,9 @@ def _epochs(
         kept = epoch in (1, training.epochs) or epoch % every == 0
         if kept:
             run.save(epoch, state)
-        try:
-            stopped = [callback.epoch(row) for callback in callbacks]
-        except Exception:
-            stopped = [True]
-            raise
-        finally:
-            if any(stopped) and not kept:
-                run.save(epoch, state)
+        stopped = [callback.epoch(row) for callback in callbacks]
+        if any(stopped) and not kept:
+            run.save(epoch, state)
     return state, any(stopped)
 
 
