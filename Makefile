@@ -26,6 +26,7 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.oscillators
 	$(BIN)/python -m benchmarks.chains
+	$(BIN)/python -m benchmarks.graphs
 	$(BIN)/python -m benchmarks.dynamics
 	$(BIN)/python -m benchmarks.residual
 	$(BIN)/python -m benchmarks.weak_feedback

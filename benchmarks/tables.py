@@ -178,6 +178,20 @@ def chains(result: Result) -> list[str]:
     )
 
 
+@of(HERE / "graphs.json")
+def graphs(result: Result) -> list[str]:
+    """Sweeps of Ising machines on graphs, against thrml."""
+    formats = {"graph": "", "ours_ms": ".1f", "thrml_ms": ".1f", "over_thrml": ".1f"}
+    sweeps = result["burn"] + result["samples"] * result["thinning"]
+    return table(
+        f"Block Gibbs of Ising machines on graphs, {result['chains']} chains of {sweeps} sweeps, of which "
+        f"{result['samples']} are kept, float32, against thrml {result['thrml']} "
+        "(`python -m benchmarks.graphs`):",
+        ("graph", "ours (ms)", "thrml (ms)", "over thrml", "sweeps a second"),
+        [cells(row, **formats, sweeps_a_second=",.0f") for row in result["rows"]],
+    )
+
+
 @of(HERE / "dynamics.json")
 def dynamics(result: Result) -> list[str]:
     """Gradients of initial-value problems, against BPTT and Diffrax."""
@@ -255,6 +269,7 @@ TABLES = {
     "levers": levers,
     "oscillators": oscillators,
     "chains": chains,
+    "graphs": graphs,
     "dynamics": dynamics,
     "spiking": spiking,
     "generators": generators,

@@ -10,6 +10,7 @@ couple component by component to their like, and by what they `read` to everythi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
 
 import equinox as eqx
@@ -38,7 +39,7 @@ def colour(names: Iterable[str], couples: Iterable[tuple[str, str]]) -> tuple[tu
     colours: dict[str, int] = {}
     for name in names:
         taken = {colours[other] for other in neighbours[name] if other in colours}
-        colours[name] = min(set(range(len(names))) - taken)
+        colours[name] = next(number for number in count() if number not in taken)
     groups = range(max(colours.values(), default=-1) + 1)
     return tuple(tuple(n for n in names if colours[n] == group) for group in groups)
 

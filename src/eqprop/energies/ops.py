@@ -18,6 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop._arguments import Checked, Count, Whole, checked
 from eqprop.energies.convolution import conv, frozen_conv
 from eqprop.energies.derivatives import constant
+from eqprop.energies.sparse import FrozenSparse, Sparse
 
 T = TypeVar("T")
 
@@ -238,7 +239,7 @@ class Routed(eqx.Module):
         return by_pairs(jnp.add, self.shares * windows(u, self.size))
 
 
-LINEAR = (AveragePool, Conv, Dense, FrozenConv, Lateral, Routed)
+LINEAR = (AveragePool, Conv, Dense, FrozenConv, FrozenSparse, Lateral, Routed, Sparse)
 
 
 def is_linear(op: Op, *others: type) -> bool:
