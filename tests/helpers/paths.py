@@ -163,9 +163,9 @@ def free_path(builder):
     return settle(model.free(x[0]), model.energy.rest(jnp.float64))[0]
 
 
-def spring(q, v, params, t):
-    """An oscillator of frequency ``params``, driven."""
-    return 0.5 * (v @ v - params * params * (q @ q)) + jnp.cos(t) * q[0]
+def spring(q, v, params, t, x):
+    """An oscillator of frequency ``params``, driven at the frequency ``1 + x``."""
+    return 0.5 * (v @ v - params * params * (q @ q)) + jnp.cos((1.0 + x[0]) * t) * q[0]
 
 
 def spring_action(frequency, steps=100, period=2 * np.pi, **options):

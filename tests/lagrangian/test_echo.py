@@ -70,43 +70,57 @@ def loss(passage, system):
 
 
 @systems.quickly
-def gradients(system, passage):
-    value, slope = eqx.filter_value_and_grad(lambda system: loss(passage, system))(system)
-    return value, [ravel_pytree(part)[0] for part in slope]
+def gradients(system, passages):
+    def gradient(passage):
+        value, slope = eqx.filter_value_and_grad(lambda system: loss(passage, system))(system)
+        return value, [ravel_pytree(part)[0] for part in slope]
+
+    return [gradient(passage) for passage in passages]
+
+
+NUDGES = (None, 1e-2, 1e-4)
 
 
 @cache
-def passage_of(function, **options):
+def passages(damping):
     """One object for each, so that its program is compiled once."""
-    return partial(function, **options)
+    nudged = [partial(evolve, damping=damping, nudge=nudge) for nudge in NUDGES]
+    return [partial(unroll, damping=damping), *nudged]
 
 
-def errors(system, damping, **nudge):
-    """Of the echo, relative to back-propagation, by parameters, start and inputs."""
-    value, mine = gradients(system, passage_of(evolve, damping=damping, **nudge))
-    same, theirs = gradients(system, passage_of(unroll, damping=damping))
-    assert value == same
+def errors(system, damping):
+    """Of the echoes of no nudge, a large one and a small one, relative to back-propagation, by
+    parameters, start and inputs."""
+    (value, theirs), *echoes = gradients(system, passages(damping))
+    assert all(same == value for same, _ in echoes)
     assert all(np.linalg.norm(part) > 0.1 for part in theirs)
-    return [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(mine, theirs, strict=True)]
+
+    def error(mine):
+        pairs = zip(mine, theirs, strict=True)
+        return [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs]
+
+    return [error(mine) for _, mine in echoes]
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.3])
 def test_table(damping):
     """The fact sheet's rows: undamped, and damped with the gain flip and weights."""
     most = {0.0: (3.4e-5, 3.5e-9), 0.3: (7.3e-3, 7.4e-7)}[damping]
-    for nudge, bound in zip((1e-2, 1e-4), most, strict=True):
-        assert max(errors(weighted(1.0, 1.0, 1.0), damping, nudge=nudge)) <= bound
+    _, *nudged = errors(weighted(1.0, 1.0, 1.0), damping)
+    for found, bound in zip(nudged, most, strict=True):
+        assert max(found) <= bound
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.3])
 def test_the_limit_is_back_propagation(damping):
     """Without a nudge, the linear response of the echo: exact to rounding."""
-    assert max(errors(weighted(1.0, 1.5, 0.7), damping)) < 1e-12
+    limit, *_ = errors(weighted(1.0, 1.5, 0.7), damping)
+    assert max(limit) < 1e-12
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.3])
 def test_error_is_of_second_order_in_the_nudge(damping):
-    coarse, fine = (errors(weighted(1.0, 1.5, 0.7), damping, nudge=e) for e in (1e-2, 1e-4))
+    _, coarse, fine = errors(weighted(1.0, 1.5, 0.7), damping)
     np.testing.assert_allclose(np.log10(np.divide(coarse, fine)) / 2, 2, atol=0.1)
 
 
@@ -208,8 +222,7 @@ def stacked(passage, damping=0.0, dtype=jnp.float64):
 
 
 @pytest.mark.parametrize(
-    "damping, dtype, bound",
-    [(0.0, jnp.float64, 1e-10), (0.05, jnp.float64, 1e-10), (0.0, jnp.float32, 2e-5)],
+    "damping, dtype, bound", [(0.05, jnp.float64, 1e-10), (0.0, jnp.float32, 2e-5)]
 )
 def test_stacked_layers_equal_back_propagation(damping, dtype, bound):
     mine, theirs = (stacked(passage, damping, dtype) for passage in (evolve, unroll))
@@ -250,31 +263,24 @@ def test_a_linear_layer_is_a_driven_oscillator():
     np.testing.assert_allclose(path, one.weight[:, 0] / stiffness * (1 - np.cos(angle)), atol=3e-3)
 
 
-@pytest.mark.parametrize(
-    "kind, passages",
-    [
-        (LinearOscillators, [evolve]),
-        (NonlinearOscillators, [evolve, partial(evolve, nudge=1e-3)]),
-    ],
-    ids=["linear", "nonlinear"],
-)
-def test_memory_of_an_echo_does_not_grow_with_the_sequence(kind, passages):
+def test_memory_of_an_echo_does_not_grow_with_the_sequence():
     """By what the compiled gradient allocates; back-propagation through a tape is there to compare."""
 
     def scratch(passage, steps):
-        one = layer(kind, KEY, 2, 8, passage=passage)
+        kinds = LinearOscillators, NonlinearOscillators
+        both = [layer(kind, KEY, 2, 8, passage=passage) for kind in kinds]
 
         @eqx.filter_grad
-        def gradient(one, inputs):
-            return jnp.sum(one.last(inputs) ** 2)
+        def gradient(both, inputs):
+            return sum(jnp.sum(one.last(inputs) ** 2) for one in both)
 
         inputs = jnp.zeros((steps, 2))
-        compiled = systems.quickly(gradient).lower(one, inputs).compile()
+        compiled = systems.quickly(gradient).lower(both, inputs).compile()
         return compiled.compiled.memory_analysis().temp_size_in_bytes
 
     tape = [scratch(unroll, steps) for steps in (1000, 100_000)]
     assert tape[1] > 90 * tape[0] > 1000 * 8 * 8
-    for passage in passages:
+    for passage in (evolve, partial(evolve, nudge=1e-3)):
         echo = [scratch(passage, steps) for steps in (1000, 100_000)]
         assert echo[1] == echo[0] < 100_000
 
@@ -322,7 +328,11 @@ def test_an_echo_that_goes_astray_is_refused():
 
     def gradient(passage, steps):
         inputs = 0.4 * jnp.cos(1.2 * 0.05 * jnp.arange(float(steps)))[:, None]
-        return jax.grad(lambda k: jnp.sum(passage(DoubleWell(k), start, inputs, 0.05)[0][0] ** 2))
+
+        def size(k):
+            return jnp.sum(passage(DoubleWell(k), start, inputs, 0.05)[0][0] ** 2)
+
+        return systems.quickly(jax.grad(size))
 
     depth = jnp.asarray(1.0)
     short = [gradient(passage, 1000)(depth) for passage in (evolve, unroll)]
@@ -330,7 +340,7 @@ def test_an_echo_that_goes_astray_is_refused():
     with pytest.warns(UserWarning, match="may be wrong by some percent"):
         gradient(evolve, 3500)(depth).block_until_ready()
     with pytest.raises(RuntimeError, match="got one that went astray"):
-        jax.jit(gradient(evolve, 5000))(depth).block_until_ready()
+        gradient(evolve, 5000)(depth).block_until_ready()
     step = jax.jit(lambda: evolve(DoubleWell(depth), start, jnp.zeros((3, 1)), np.float64(0.05)))
     assert np.isfinite(step()[0][0]).all()
 

@@ -67,10 +67,9 @@ from helpers.paths import (
 COSTS = [(periodic, verlet, cost) for cost in ("final", "density")]
 
 
-@pytest.mark.parametrize("case", [(periodic,), (fixed,), *COSTS], ids=name)
-def test_order_of_contrasts(case):
+def test_order_of_contrasts():
     for contrast, order in ((one_sided, 1), (symmetric, 2)):
-        errors = [error(contrast(beta), *case) for beta in (0.04, 0.02)]
+        errors = [error(contrast(beta), periodic) for beta in (0.04, 0.02)]
         np.testing.assert_allclose(np.log2(errors[0] / errors[1]), order, atol=0.15)
 
 
@@ -84,11 +83,6 @@ def test_table_periodic():
     for points, most in ((2, 2.4e-2), (4, 7e-4), (8, 1e-6)):
         found = flat(by_complex_nudges(holomorphic(points, 0.1)).gradient)
         assert np.linalg.norm(found - reference) <= most * np.linalg.norm(reference)
-
-
-def test_table_fixed_ends():
-    assert error(symmetric(1e-3), fixed) <= 1.8e-6
-    assert error(holomorphic(8, 0.1), fixed) <= 1.7e-8
 
 
 @pytest.mark.parametrize(
@@ -111,8 +105,8 @@ def test_adjoint_equals_finite_differences(case):
 
 def test_the_package_audits_it():
     """The package's comparison by parameter, and its Krylov adjoint, on a path as on any other state."""
-    found = nudged(symmetric(1e-3), fixed())
-    rows = compare(found.gradient, exact(fixed).gradient)
+    found = nudged(symmetric(1e-3), periodic())
+    rows = compare(found.gradient, exact(periodic).gradient)
     assert [row.name for row in rows] == ["a", "c", "k", "all parameters"]
     assert all(row.cosine > 1 - 1e-9 and row.relative_error < 1e-5 for row in rows)
     krylov = from_settled(ImplicitDifferentiation(Found(), 1e-12), fixed())
@@ -186,7 +180,8 @@ def damped():
     """The coupled oscillators with a nonlinear damping each."""
     dt = PERIOD / 100
     params = PARAMS | {"g": jnp.array([0.1, 0.2, 0.3])}
-    action = Action(doubled(duffing, friction), params, size=6, steps=100, dt=dt)
+    lagrangian = doubled(duffing, friction)
+    action = Action(lagrangian, params, size=6, steps=100, dt=dt, rule=midpoint)
     cost = PathError(weight=dt, coordinates=(0, 1, 2))
     return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(100)[None]
 
@@ -325,13 +320,14 @@ def by_reversal_and_by_the_adjoint(*given):
 
     def value(given):
         found = ReversedNudge(Newton(), 50.0)(*given, KEY)
-        return found.value, found.gradient
+        return found.value, (found.gradient, found.state)
 
     def loss(given):
         model, x, y, start = given
-        return mean_loss(model, relax(model, x, start, Newton())[0], y)
+        return mean_loss(model, relax(model, x, start, Found())[0], y)
 
-    return eqx.filter_grad(value, has_aux=True)(given), eqx.filter_grad(loss)(given)
+    slopes, (gradient, settled) = eqx.filter_grad(value, has_aux=True)(given)
+    return (slopes, gradient), eqx.filter_grad(loss)((*given[:3], settled))
 
 
 @cache
