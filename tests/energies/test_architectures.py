@@ -48,6 +48,12 @@ def narrow():
 
 
 @cache
+def small():
+    """Two blocks, whose skips join layers of the second group."""
+    return drawn((3, 4), (8, 8, 2), 3)
+
+
+@cache
 def tiny():
     return drawn((2, 3), (4, 4, 2), 3)
 
@@ -56,8 +62,8 @@ def blocks_of(model):
     return eqx.filter_eval_shape(model.free, jnp.zeros(model.energy.input_shape)).blocks
 
 
-def batch(size, image=(16, 16, 3)):
-    return normal(1, (size, *image)), jax.nn.one_hot(jnp.arange(size) % 10, 10)
+def batch(size):
+    return normal(1, (size, 8, 8, 2)), jax.nn.one_hot(jnp.arange(size) % 3, 3)
 
 
 def test_resnet13_has_the_published_parameters():
@@ -192,10 +198,10 @@ def test_biases_need_a_network():
 
 
 def test_gradient_is_that_of_implicit_differentiation():
-    """Every tensor of the 13 and every bias, with units at both bounds and between them."""
-    model = narrow()
+    """Every tensor of the 7 and every bias, with units at both bounds and between them."""
+    model = small()
     x, y = batch(3)
-    x = 5.0 * x
+    x = 20.0 * x
     learner = eq.EquilibriumPropagation(eq.Momentum(1e-13, 4000), eq.symmetric(1e-3))
     mine = quickly(learner)(model, x, y, model.rest(x), KEY)
     assert float(mine.report.free.converged) == float(mine.report.nudged.converged) == 1.0
@@ -205,16 +211,16 @@ def test_gradient_is_that_of_implicit_differentiation():
     theirs = exact(model, x, y, model.rest(x), KEY)
     assert max(theirs.report.adjoint) < 1e-9
     rows = compare(mine.gradient, theirs.gradient)
-    assert sum(row.name.endswith(("kernel", "weight")) for row in rows) == 13
+    assert sum(row.name.endswith(("kernel", "weight")) for row in rows) == 7
     assert min(row.cosine for row in rows) >= 0.9999
     assert max(row.relative_error for row in rows) < 1e-3
 
 
 def test_published_schedule_reaches_the_same_equilibrium_in_more_sweeps():
-    """Odd layers, then even ones: three skips join layers of the second group."""
-    model, (x, _) = narrow(), batch(2)
+    """Odd layers, then even ones: a skip joins two layers of the second group."""
+    model, (x, _) = small(), batch(2)
     published = alternate(model.energy.order)
-    assert published[1] == ("z2", "z4", "z6", "z8")
+    assert published[1] == ("z2", "z4")
 
     def settle(solver):
         return quickly(eq.relax)(model, x, model.rest(x), solver)

@@ -25,7 +25,7 @@ from eqprop import (
     layered,
     with_read_out,
 )
-from eqprop.energies.ops import Conv, Dense, Lateral, MaxPool
+from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool
 from eqprop.energies.units.spin import Spin
 
 BATCH = 3
@@ -201,6 +201,42 @@ def mixed():
         ("h", "out", dense_op(153, 5, 3)),
     ]
     return with_data("mixed", Model(Network((6, 4, 2), layers, edges), SquaredError()), 150)
+
+
+@cache
+def medley():
+    """Every smooth unit but a linear one, every smooth operator, and a trained read-out: all in one."""
+    layers = {
+        "c1": Layer((4, 2, 2), Oscillator(normal(160, (2,), 0.1) - 0.7, 0.3)),
+        "c2": Layer((2, 1, 3), Logistic()),
+        "h": Layer(4, Tanh()),
+        "out": Layer(3, Linear()),
+    }
+    edges = [
+        ("x", "c1", conv_op(161, 1, 2, 2)),
+        ("c1", "c2", Chain((conv_op(162, 2, 3, 1), AveragePool(2)))),
+        ("c2", "h", dense_op(163, 6, 4)),
+        ("h", "h", lateral_op(164, 4, 0.7)),
+        ("h", "out", dense_op(165, 4, 3)),
+    ]
+    below = Model(Network((7, 4, 1), layers, edges), SquaredError())
+    model = excited(with_read_out(below, 3, jax.random.key(166), gain=2.0), 166)
+    model = eqx.tree_at(lambda m: m.cost.bias, model, normal(167, (3,), 0.3))
+    y = jax.nn.one_hot(jnp.arange(BATCH) % 3, 3)
+    return System("medley", model, normal(168, (BATCH, 7, 4, 1)), y)
+
+
+@cache
+def kinked():
+    """Intervals of both kinds, the larger of its neighbours, and a coupling inside a layer."""
+    layers = {"c": Layer((4, 2, 2), Box()), "h": Layer(5, hard_tanh()), "out": Layer(3, Linear())}
+    edges = [
+        ("x", "c", Chain((conv_op(170, 1, 2, 1), MaxPool(2)))),
+        ("c", "h", dense_op(171, 16, 5)),
+        ("h", "h", lateral_op(172, 5, 1.0)),
+        ("h", "out", dense_op(173, 5, 3)),
+    ]
+    return with_data("kinked", Model(Network((8, 4, 1), layers, edges), SquaredError()), 170)
 
 
 def bowl(params, state, x):
