@@ -261,8 +261,8 @@ def test_a_soft_reset_takes_its_share_of_a_stiff_membrane():
 def test_convolutions_with_average_pooling_tend_to_their_fixed_point():
     model = convolutional((4, 4, 1), (2, 2), 3, jax.random.key(6), Logistic(), Logistic(), gain=1.5)
     x = jax.random.uniform(KEY, (1, 4, 4, 1))
-    gap, error = distance(model, x, Spiking(0.1, 300, Probabilities(200)), 1000)
-    far, _ = distance(model, x, Spiking(1.0, 300, Probabilities(200)), 1000)
+    gap, error = distance(model, x, Spiking(0.1, 300, Probabilities(200)), 400)
+    far, _ = distance(model, x, Spiking(1.0, 300, Probabilities(200)), 400)
     assert gap < 0.2 * far + 3 * error
 
 
