@@ -651,11 +651,14 @@ def oscillators(gain=1.0):
     return Model(network, SquaredError("out", -1.0, 1.0))
 
 
-def on(machine, model=None, **change):
+MODEL = with_injections(oscillators(), -0.25)
+
+
+def on(machine, **change):
     optimiser = Optimiser(0.02, writing=machine.writing(LAYERS, 0))
     given = {"epochs": 2, "batch_size": 10, "validation": 60} | change
     learner = machine.learner(0.1, LAYERS)
-    return Training(model or oscillators(), learner, STRIPES, optimiser, **given)
+    return Training(MODEL, learner, STRIPES, optimiser, **given)
 
 
 def stepped(training):
@@ -718,12 +721,11 @@ def test_only_machines_without_a_master_copy_write_on_their_levels(perfect):
 
 
 def test_injections_learn_at_a_rate_of_their_own():
-    machine, model = on(Machine()), with_injections(oscillators(), -0.25)
     slow, fast = (
-        dataclasses.replace(machine, model=model, optimiser=Optimiser(0.02, injection_rate=rate))
+        dataclasses.replace(on(Machine()), optimiser=Optimiser(0.02, injection_rate=rate))
         for rate in (0.5, 1.0)
     )
-    moved = [np.abs(stepped(one) - values(model)) for one in (slow, fast)]
+    moved = [np.abs(stepped(one) - values(MODEL)) for one in (slow, fast)]
     injections = np.isclose(moved[1], 2 * moved[0])
     assert np.sum(injections & (moved[0] > 1e-6)) == 11
     np.testing.assert_array_equal(moved[0][~injections], moved[1][~injections])
@@ -747,6 +749,7 @@ def test_oscillators_learn_on_a_machine(trained):
 
 def test_phases_are_animated(trained, monkeypatch):
     monkeypatch.setattr(figures, "FOLLOWED", 6)
+    monkeypatch.setattr(figures, "settling", lambda *_: {})  # drawn of other runs
     with jax.numpy_dtype_promotion("standard"):
         paths = figures.draw_run(trained.folder, STRIPES)
     assert paths[-1].name == "phases.gif"
