@@ -22,6 +22,7 @@ from eqprop import (
     Oscillator,
     SquaredError,
     Tanh,
+    convolutional,
     hard_tanh,
     layered,
 )
@@ -274,20 +275,18 @@ def test_what_cannot_be_sampled_is_refused():
     gibbs, langevin = Chains(1.0, Gibbs()), Chains(1.0, UnadjustedLangevin())
     _, *quadratic = systems.quadratic()
     refuse("expected an energy with `blocks`", gibbs, *quadratic)
-    _, *lateral = systems.lateral()
-    refuse("a coupling inside a layer", gibbs, *lateral)
-    _, *pooled = systems.max_pooled()
-    assert any(isinstance(op, MaxPool) for op in pooled[0].energy.edges["x-c1"].op.ops)
-    refuse("not linear", gibbs, *pooled)
-    _, *read_out = systems.read_out()
-    refuse("cost that is not quadratic", gibbs, *read_out)
+    data = normal(5, (1, 1)), normal(6, (1, 2))
+    lateral = Network(1, {"out": Layer(2, Linear())}, [("out", "out", lateral_op(1, 2, 0.5))])
+    refuse("a coupling inside a layer", gibbs, Model(lateral, SquaredError()), *data)
+    pooled = convolutional((4, 4, 1), (2, 2), 2, KEY, Box(), pool=MaxPool)
+    refuse("not linear", gibbs, pooled, normal(5, (1, 4, 4, 1)), data[1])
     refuse("are spins; use Gibbs", langevin, *spins())
     refuse("use Gibbs", Chains(1.0, Mala()), *spins())
     refuse("up to 16", Enumeration(1.0), *spins(Spin, (3, 14, 3)))
     refuse("are no spins", Enumeration(1.0), *gaussian())
     refuse("not linear", Gaussian(1.0), *spins())
-    _, *oscillators = systems.oscillators()
-    refuse("oscillators; use UnadjustedLangevin", Chains(1.0, Hmc()), *oscillators)
+    oscillators = Model(Network(1, {"out": Layer(2, Oscillator())}, []), SIGNS)
+    refuse("oscillators; use UnadjustedLangevin", Chains(1.0, Hmc()), oscillators, *data)
     refuse(CONFINED, langevin, *gaussian(), rule=symmetric_nudge(3.0))
 
     def hill(params, state, x):
@@ -402,7 +401,7 @@ def test_spins_learn_what_no_line_separates():
 
     @systems.quickly
     def train(model):
-        keys = jax.random.split(KEY, 1000)
+        keys = jax.random.split(KEY, 600)
         return jax.lax.scan(step, (model, optimiser.init(model)), keys)[0][0]
 
     before, trained = objective(model), train(model)

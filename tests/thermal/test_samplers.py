@@ -136,7 +136,7 @@ def test_annealed_underdamped_chains_keep_their_temperature():
 
 def test_a_boltzmann_machine_of_single_spins():
     """Every spin a layer of its own: couplings among all, still exact by Gibbs."""
-    names = [f"s{i}" for i in range(4)] + ["out"]
+    names = [f"s{i}" for i in range(3)] + ["out"]
     layers = {name: Layer(1, Spin(), normal(i, (1,), 0.3)) for i, name in enumerate(names)}
     edges = [
         (a, b, systems.dense_op(10 * i + j, 1, 1))
