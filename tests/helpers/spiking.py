@@ -44,8 +44,15 @@ def chains(model, x, solver, count=4000, coding=None):
 
 def distance(model, x, solver, count=4000):
     """Of the mean probability of many chains to the deterministic fixed point, and its standard error."""
-    state = embed(model.energy.units, chains(model, x, solver, count).state)
-    fixed = embed(model.energy.units, settled(model, x[:1]))
-    gaps = [np.ravel(np.mean(u, 0) - fixed[name][0]) for name, u in state.items()]
-    errors = [np.ravel(np.std(u, 0) / count**0.5) for u in state.values()]
+    return apart(model, chains(model, x, solver, count).state, settled(model, x[:1]))
+
+
+def apart(model, states, fixed):
+    """The mean of what many states show from what one shows, and the mean's standard error."""
+    states, fixed = (
+        {name: np.asarray(u) for name, u in embed(model.energy.units, z).items()}
+        for z in (states, fixed)
+    )
+    gaps = [np.ravel(np.mean(u, 0) - fixed[name][0]) for name, u in states.items()]
+    errors = [np.ravel(np.std(u, 0) / len(u) ** 0.5) for u in states.values()]
     return np.linalg.norm(np.concatenate(gaps)), np.linalg.norm(np.concatenate(errors))

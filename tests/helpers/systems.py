@@ -315,8 +315,8 @@ ALL = (*NETWORKS, *FUNCTIONS)
 
 
 @cache
-def spins(unit=Spin, sizes=(3, 7, 3, 2)):
-    """Layers of two-valued units: at most 12, so that all states can be summed."""
+def spins(unit=Spin, sizes=(3, 7, 2)):
+    """Layers of two-valued units: so few that all states can be summed."""
     model = layered(sizes, jax.random.key(3), unit(), unit(), 2.0)
     model = excited(Model(model.energy, SIGNS if unit is Spin else SquaredError()), 4)
     x, y = normal(5, (2, sizes[0])), jax.nn.one_hot(jnp.arange(2), sizes[-1])

@@ -22,6 +22,7 @@ from eqprop import (
     Oscillator,
     SquaredError,
     Tanh,
+    convolutional,
     hard_tanh,
     layered,
 )
@@ -77,8 +78,9 @@ def test_sampled_gradients_lie_in_their_intervals(rule):
     assert np.std(errors) < np.linalg.norm(gradient)
 
 
-@pytest.mark.parametrize("unit", [Spin(), hard_tanh(), Linear()])
+@pytest.mark.parametrize("unit", [Spin(), hard_tanh()])
 def test_conditional_means_have_the_same_mean_and_less_variance(unit):
+    """Of a hidden unit, and of the linear output."""
     model = layered((3, 8, 2), jax.random.key(3), unit, Linear(), 1.5)
     x, y = normal(5, (1, 3)), normal(6, (1, 2))
     source = Chains(1.0, Gibbs(), chains=32, burn=8, samples=2, thinning=2)
@@ -273,20 +275,18 @@ def test_what_cannot_be_sampled_is_refused():
     gibbs, langevin = Chains(1.0, Gibbs()), Chains(1.0, UnadjustedLangevin())
     _, *quadratic = systems.quadratic()
     refuse("expected an energy with `blocks`", gibbs, *quadratic)
-    _, *lateral = systems.lateral()
-    refuse("a coupling inside a layer", gibbs, *lateral)
-    _, *pooled = systems.max_pooled()
-    assert any(isinstance(op, MaxPool) for op in pooled[0].energy.edges["x-c1"].op.ops)
-    refuse("not linear", gibbs, *pooled)
-    _, *read_out = systems.read_out()
-    refuse("cost that is not quadratic", gibbs, *read_out)
+    data = normal(5, (1, 1)), normal(6, (1, 2))
+    lateral = Network(1, {"out": Layer(2, Linear())}, [("out", "out", lateral_op(1, 2, 0.5))])
+    refuse("a coupling inside a layer", gibbs, Model(lateral, SquaredError()), *data)
+    pooled = convolutional((4, 4, 1), (2, 2), 2, KEY, Box(), pool=MaxPool)
+    refuse("not linear", gibbs, pooled, normal(5, (1, 4, 4, 1)), data[1])
     refuse("are spins; use Gibbs", langevin, *spins())
     refuse("use Gibbs", Chains(1.0, Mala()), *spins())
     refuse("up to 16", Enumeration(1.0), *spins(Spin, (3, 14, 3)))
     refuse("are no spins", Enumeration(1.0), *gaussian())
     refuse("not linear", Gaussian(1.0), *spins())
-    _, *oscillators = systems.oscillators()
-    refuse("oscillators; use UnadjustedLangevin", Chains(1.0, Hmc()), *oscillators)
+    oscillators = Model(Network(1, {"out": Layer(2, Oscillator())}, []), SIGNS)
+    refuse("oscillators; use UnadjustedLangevin", Chains(1.0, Hmc()), oscillators, *data)
     refuse(CONFINED, langevin, *gaussian(), rule=symmetric_nudge(3.0))
 
     def hill(params, state, x):
@@ -372,10 +372,7 @@ def test_wrong_numbers_are_refused():
         Underdamped(friction=-1.0)
     with pytest.raises(ValueError, match="nodes >= 1"):
         path_integral(1.0, 0)
-    model, x, y = spins()
-    with pytest.raises(ValueError, match="2 chains or more"):
-        found(Chains(1.0, Gibbs(), chains=1), path_integral(), (model, x, y))
-    model, x, y = gaussian()
+    _, x, y = gaussian()
     boxed = layered((2, 2, 2), KEY, Box(), Linear())
     outside = {"h1": jnp.full((2, 2), 3.0), "out": jnp.zeros((2, 2))}
     with pytest.raises(ValueError, match="starts inside the domain"):
@@ -404,7 +401,7 @@ def test_spins_learn_what_no_line_separates():
 
     @systems.quickly
     def train(model):
-        keys = jax.random.split(KEY, 1000)
+        keys = jax.random.split(KEY, 600)
         return jax.lax.scan(step, (model, optimiser.init(model)), keys)[0][0]
 
     before, trained = objective(model), train(model)

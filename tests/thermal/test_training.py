@@ -12,7 +12,7 @@ from eqprop.thermal.chains import Chains
 from eqprop.thermal.estimator import Thermal
 from eqprop.thermal.mixing import Mixing
 from eqprop.thermal.readings import ConditionalMeans
-from eqprop.thermal.rules import Reweighting, finite_nudge, free_covariance, path_integral
+from eqprop.thermal.rules import Reweighting, finite_nudge, free_covariance
 from eqprop.training import Dataset, Optimiser, Split
 from eqprop.training.figures.run import draw_run
 from helpers.systems import quickly
@@ -76,7 +76,7 @@ def test_a_finished_run_at_a_temperature_is_read(run):
     assert eq.fit(training(), run.folder, resume=True).result == run.result
 
 
-@pytest.mark.parametrize("rule", [path_integral(1.0, 3), free_covariance(1.0), Reweighting(1.0)])
+@pytest.mark.parametrize("rule", [free_covariance(1.0), Reweighting(1.0)])
 def test_every_rule_says_how_its_chains_were(rule):
     x, y = jnp.asarray(ROWS.train.x[:5] / 255.0).reshape(5, 16), jnp.eye(3)[ROWS.train.y[:5]]
     learner = Thermal(CHAINS, rule, ConditionalMeans())
