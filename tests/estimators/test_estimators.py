@@ -177,10 +177,14 @@ def test_backpropagation_equals_implicit(builder):
     np.testing.assert_allclose(got.value, exact(builder).value, rtol=1e-10)
 
 
-@pytest.mark.parametrize("solver", [Momentum(), GradientDescent()], ids=label)
-def test_backpropagation_through_other_solvers(solver):
-    got = apply(Backpropagation(solver, 250), systems.quadratic_network())
-    assert distance(got.gradient, exact(systems.quadratic_network).gradient) < 1e-9
+@pytest.mark.parametrize(
+    ("solver", "builder"),
+    [(Momentum(), systems.box), (GradientDescent(), systems.quadratic_network)],
+    ids=label,
+)
+def test_backpropagation_through_other_solvers(solver, builder):
+    got = apply(Backpropagation(solver, 250), builder())
+    assert distance(got.gradient, exact(builder).gradient) < 1e-9
 
 
 @pytest.mark.parametrize("solver", [TIGHT, Momentum(), GradientDescent(step_size=1.0)], ids=label)
