@@ -116,13 +116,13 @@ def test_a_finished_run_goes_on_for_more_epochs_and_callbacks_see_all(tmp_path):
 def test_a_callback_may_end_a_run(tmp_path):
     class Enough(Callback):
         def epoch(self, row):
-            return row["epoch"] == 1
+            return row["epoch"] == 2
 
-    folder, asked = tmp_path / "run", training(2, optimiser=STEADY)
-    run = eq.fit(asked, folder, callbacks=[Enough()])
-    assert len(run.rows) == 1 and run.result["stopped"] is True
-    assert len(eq.fit(asked, folder, resume=True).rows) == 1
-    assert len(eq.fit(dataclasses.replace(asked, epochs=3), folder, resume=True).rows) == 3
+    folder, asked = tmp_path / "run", training(3, optimiser=STEADY)
+    run = eq.fit(asked, folder, callbacks=[Enough()], checkpoint_every=3)
+    assert len(run.rows) == 2 and run.result["stopped"] is True
+    assert len(eq.fit(asked, folder, resume=True).rows) == 2
+    assert len(eq.fit(dataclasses.replace(asked, epochs=4), folder, resume=True).rows) == 4
 
 
 @pytest.mark.parametrize(
