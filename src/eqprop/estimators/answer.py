@@ -16,7 +16,7 @@ from eqprop.energies.model import Model
 from eqprop.energies.units.unit import State, embed, retract
 
 REACHED, LOPSIDED, FAR, BENT = 0.75, 0.7, 4.0, 1.0
-BENDS = 8
+BENDS = 4
 
 
 class Answer(NamedTuple):
@@ -102,18 +102,22 @@ def bend(model: Model, x: Array, betas: Array, free: State, states: State) -> Ar
     energy is not convex on the way: half-way, it pulls on and not back, or back more than at the end.
     """
 
-    def pulls(x: Array, start: State, end: State) -> tuple[Array, Array]:
+    def pulls(x: Array, start: State, ends: State) -> tuple[Array, Array]:
         phase = model.free(x)
-        middle = retract(phase.units, jax.tree.map(lambda a, b: (a + b) / 2, start, end))
-        first, half, last = (displacement(phase, z) for z in (start, middle, end))
-        way = jax.tree.map(jnp.subtract, end, start)
-        bent = jax.tree.map(lambda a, m, b: 2 * m - a - b, first, half, last)
-        return _along(way, bent), _along(way, jax.tree.map(jnp.subtract, last, first))
+        first = displacement(phase, start)
+
+        def towards(end: State) -> tuple[Array, Array]:
+            middle = retract(phase.units, jax.tree.map(lambda a, b: (a + b) / 2, start, end))
+            half, last = (displacement(phase, z) for z in (middle, end))
+            way = jax.tree.map(jnp.subtract, end, start)
+            bent = jax.tree.map(lambda a, m, b: 2 * m - a - b, first, half, last)
+            return _along(way, bent), _along(way, jax.tree.map(jnp.subtract, last, first))
+
+        return jax.vmap(towards)(ends)
 
     ends = jnp.array([0, -1])
     x, free = jax.tree.map(lambda a: a[:BENDS], (x, free))
-    by_end = jax.vmap(jax.vmap(pulls, (None, None, 0)), (0, 0, 1))
-    found = by_end(x, free, jax.tree.map(lambda z: z[ends, :BENDS], states))
+    found = jax.vmap(pulls, (0, 0, 1))(x, free, jax.tree.map(lambda z: z[ends, :BENDS], states))
     bent, straight = (jnp.sum(jnp.abs(pull), axis=0) for pull in found)
     some = (betas[ends] != 0) & (straight > 0)
     return jnp.max(jnp.where(some, bent / jnp.where(some, straight, 1.0), 0.0))
