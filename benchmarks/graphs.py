@@ -18,7 +18,7 @@ from thrml.models import IsingEBM, IsingSamplingProgram, hinton_init
 
 import eqprop as eq
 from benchmarks.timing import side_by_side_ms
-from eqprop.energies.graph import grid, on_graph
+from eqprop.energies import grid, on_graph
 from eqprop.thermal import Chains, Gibbs
 from eqprop.thermal.ensemble import no_statistic
 from eqprop.training.files import write_json

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import eqprop as eq
-from eqprop.energies.graph import grid, on_graph
+from eqprop.energies import grid, on_graph
 from eqprop.energies.ops import Dense, Sparse, freeze, is_linear
 from eqprop.thermal import Chains, Enumeration, Gibbs
 

@@ -16,7 +16,20 @@ from eqprop.energies.units.unit import State, Unit
 
 
 class Graph(NamedTuple):
-    """A network of the neurons of a graph, and where each of them is, counted through all layers."""
+    """A network of the neurons of a graph, and where each of them is, counted through all layers: what
+    `on_graph` makes.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop.energies import Graph, on_graph
+        >>> chain: Graph = on_graph([(0, 1), (1, 2)], jnp.ones(2), jnp.zeros(3), eq.Spin())
+        >>> state = chain.state(jnp.array([1.0, -1.0, 1.0]))
+        >>> {name: spins.tolist() for name, spins in state.items()}
+        {'colour0': [1.0, 1.0], 'colour1': [-1.0]}
+        >>> chain.values(state).tolist()
+        [1.0, -1.0, 1.0]
+    """
 
     network: Network
     place: Array
@@ -44,7 +57,7 @@ def on_graph(edges: object, weights: Array, biases: Array, unit: Unit) -> Graph:
     Examples:
         >>> import jax.numpy as jnp
         >>> import eqprop as eq
-        >>> from eqprop.energies.graph import on_graph
+        >>> from eqprop.energies import on_graph
         >>> ring = [(0, 1), (1, 2), (2, 3), (3, 0)]
         >>> on_graph(ring, jnp.ones(4), jnp.zeros(4), eq.Spin()).network.shapes
         {'colour0': (2,), 'colour1': (2,)}
@@ -75,7 +88,13 @@ def on_graph(edges: object, weights: Array, biases: Array, unit: Unit) -> Graph:
 
 
 def grid(height: int, width: int) -> np.ndarray:
-    """The edges of a rectangular lattice with open ends, of shape (edges, 2), rows first."""
+    """The edges of a rectangular lattice with open ends, of shape (edges, 2); neurons count row by row.
+
+    Examples:
+        >>> from eqprop.energies import grid
+        >>> grid(2, 2).tolist()
+        [[0, 1], [2, 3], [0, 2], [1, 3]]
+    """
     at = np.arange(height * width).reshape(height, width)
     across = np.stack([at[:, :-1].ravel(), at[:, 1:].ravel()], -1)
     down = np.stack([at[:-1].ravel(), at[1:].ravel()], -1)
