@@ -32,6 +32,19 @@ class PathInfo(Info):
     1 for a linear response. ``margin`` of a free path is the size of the smallest eigenvalue over that of
     the slowest standing wave of a free particle, ``m (pi / T)^2 dt``: near 0 the response to a nudge is
     infinite (not a number for nudged paths).
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def spring(q, v, params, t):
+        ...     return 0.5 * v @ v - 0.5 * q @ q
+        >>> ends = lg.FixedEnds((0.0,), (1.0,))
+        >>> phase = lg.Action(spring, size=1, steps=3, dt=0.5, boundary=ends).clamp(jnp.zeros(1))
+        >>> path, found = eqx.filter_jit(lg.Newton(1e-5).settle)(phase, {"path": jnp.zeros((2, 1))})
+        >>> info: lg.PathInfo = found
+        >>> int(info.index)  # a minimum, for it is shorter than pi
+        0
     """
 
     sign: Array
