@@ -35,7 +35,7 @@ class Continuation(Solver):
         >>> from eqprop import lagrangian as lg
         >>> nudged = lg.Continuation(lg.Newton(1e-9), stages=4)
         >>> learner = eq.EquilibriumPropagation(lg.Newton(1e-9), eq.symmetric(2.0), nudged)
-        >>> [2.0 * k / learner.nudged_solver.stages for k in range(1, 5)]  # the nudges, one after another
+        >>> [2.0 * k / learner.nudged_solver.stages for k in range(1, 5)]  # its nudges, in turn
         [0.5, 1.0, 1.5, 2.0]
     """
 

@@ -37,8 +37,8 @@ class Shooting(Solver):
         >>> import eqprop as eq
         >>> from eqprop import lagrangian as lg
         >>> learner = eq.EquilibriumPropagation(lg.Shooting(), eq.symmetric(0.1), lg.Newton())
-        >>> learner.solver.tolerance, learner.nudged_solver.tolerance
-        (1e-10, 1e-11)
+        >>> learner.solver.max_steps, learner.nudged_solver.max_steps  # from the path that shooting found
+        (30, 50)
     """
 
     watchful: ClassVar[bool] = True

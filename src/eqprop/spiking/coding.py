@@ -23,13 +23,13 @@ class Coding(Checked):
         >>> import jax
         >>> import jax.numpy as jnp
         >>> import eqprop as eq
-        >>> from eqprop import spiking as sp
-        >>> class Half(sp.Coding):
+        >>> from eqprop.spiking import Analog, BernoulliCoded, Coding
+        >>> class Half(Coding):
         ...     def phases(self, clamp, x):
-        ...         return sp.Analog().phases(clamp, 0.5 * x)
+        ...         return Analog().phases(clamp, 0.5 * x)
         >>> edges = [("x", "out", eq.ops.Dense(jnp.eye(2)))]
         >>> clamp = eq.Network(2, {"out": eq.Layer(2, eq.Logistic())}, edges).clamp
-        >>> for coding in (Half(), sp.BernoulliCoded()):  # what the layer sees in a step
+        >>> for coding in (Half(), BernoulliCoded()):  # what the layer sees in a step
         ...     step = jax.jit(lambda x, key: coding.phases(clamp, x)(key).drive["out"])
         ...     print(step(jnp.array([0.0, 1.0]), jax.random.key(0)))
         [0.  0.5]

@@ -52,8 +52,8 @@ class ThermalReport(NamedTuple):
         >>> import equinox as eqx
         >>> import jax
         >>> import jax.numpy as jnp
-        >>> from eqprop import thermal as th
         >>> import eqprop as eq
+        >>> from eqprop import thermal as th
         >>> model = eq.Model(eq.Network(1, {"out": eq.Layer(1, eq.Spin())}, []), eq.SquaredError())
         >>> learner = th.Thermal(th.Enumeration(1.0), th.finite_nudge(1.0))
         >>> x, y = jnp.zeros((1, 1)), jnp.ones((1, 1))

@@ -97,13 +97,14 @@ class Writing(Checked):
     ``stochastic`` rounds up or down at random, by ``seed``, so that small updates count on average.
 
     Examples:
+        >>> import jax.numpy as jnp
         >>> from eqprop.hardware import Ranges
-        >>> from eqprop.training import Optimiser, Writing
-        >>> device = Writing(bits=6, ranges=Ranges(1.0))  # 64 levels from -1 to 1
-        >>> round(2 * device.ranges("x-h1.weight") / (2**device.bits - 1), 3)  # from one to the next
-        0.032
-        >>> Optimiser(1e-2, writing=device).writing.stochastic
-        False
+        >>> from eqprop.training import Writing
+        >>> device = Writing(bits=2, ranges=Ranges(1.5)).transform()  # levels -1.5, -0.5, 0.5, 1.5
+        >>> weight, asked = {"w": jnp.array([0.5, 0.5])}, {"w": jnp.array([0.4, 0.6])}
+        >>> written, _ = device.update(asked, device.init(weight), weight)
+        >>> written["w"].tolist()  # less than half a step is lost
+        [0.0, 1.0]
     """
 
     bits: Count
