@@ -43,7 +43,7 @@ class PathInfo(Info):
         >>> phase = lg.Action(spring, size=1, steps=3, dt=0.5, boundary=ends).clamp(jnp.zeros(1))
         >>> path, found = eqx.filter_jit(lg.Newton(1e-5).settle)(phase, {"path": jnp.zeros((2, 1))})
         >>> info: lg.PathInfo = found
-        >>> int(info.index)  # a minimum, for it is shorter than pi
+        >>> int(info.index)  # a minimum: a time of 1.5 is below pi
         0
     """
 
