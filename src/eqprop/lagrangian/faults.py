@@ -34,17 +34,10 @@ class PathInfo(Info):
     infinite (not a number for nudged paths).
 
     Examples:
-        >>> import equinox as eqx
-        >>> import jax.numpy as jnp
-        >>> from eqprop import lagrangian as lg
-        >>> def spring(q, v, params, t):
-        ...     return 0.5 * v @ v - 0.5 * q @ q
-        >>> ends = lg.FixedEnds((0.0,), (1.0,))
-        >>> phase = lg.Action(spring, size=1, steps=3, dt=0.5, boundary=ends).clamp(jnp.zeros(1))
-        >>> path, found = eqx.filter_jit(lg.Newton(1e-5).settle)(phase, {"path": jnp.zeros((2, 1))})
-        >>> info: lg.PathInfo = found
-        >>> int(info.index)  # a minimum: a time of 1.5 is below pi
-        0
+        >>> import dataclasses
+        >>> from eqprop import lagrangian as lg  # of `lg.Newton().settle(phase, state)`, and in reports
+        >>> [field.name for field in dataclasses.fields(lg.PathInfo)]
+        ['residual', 'steps', 'outcome', 'sign', 'log_determinant', 'index', 'stretch', 'margin']
     """
 
     sign: Array
