@@ -37,7 +37,7 @@ class Shooting(Solver):
         >>> import eqprop as eq
         >>> from eqprop import lagrangian as lg
         >>> learner = eq.EquilibriumPropagation(lg.Shooting(), eq.symmetric(0.1), lg.Newton())
-        >>> learner.solver.max_steps, learner.nudged_solver.max_steps  # from the path that shooting found
+        >>> learner.solver.max_steps, learner.nudged_solver.max_steps  # from what shooting found
         (30, 50)
     """
 
