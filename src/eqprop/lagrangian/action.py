@@ -35,7 +35,17 @@ Discretisation = Callable[[Lagrangian, Array, Array, Array, float], Array]
 
 
 def midpoint(lagrangian: Lagrangian, start: Array, end: Array, t: Array, dt: float) -> Array:
-    """``dt L((q0 + q1) / 2, (q1 - q0) / dt, t + dt / 2)``: implicit, stable at any step."""
+    """``dt L((q0 + q1) / 2, (q1 - q0) / dt, t + dt / 2)``: implicit, stable at any step.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def spring(q, v, t):
+        ...     return 0.5 * v @ v - 0.5 * q @ q
+        >>> step = jnp.zeros(1), jnp.ones(1), jnp.array(0.0), 1.0  # from 0 to 1 in a time of 1
+        >>> float(lg.midpoint(spring, *step)), float(lg.verlet(spring, *step))  # 1/2 - 1/8; 1/2 - 1/4
+        (0.375, 0.25)
+    """
     return dt * lagrangian(0.5 * (start + end), (end - start) / dt, t + 0.5 * dt)
 
 
@@ -126,7 +136,19 @@ class Action(Energy):
 
 
 class ClampedAction(Extremal):
-    """The action of one example."""
+    """The action of one example.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def free(q, v, params, t):
+        ...     return 0.5 * v @ v
+        >>> ends = lg.FixedEnds((0.0,), (1.0,))
+        >>> action = lg.Action(free, size=1, steps=4, dt=0.25, boundary=ends)
+        >>> phase: lg.ClampedAction = action.clamp(jnp.zeros(1))
+        >>> phase.duration, float(phase({"path": jnp.array([[0.25], [0.5], [0.75]])}))  # v = 1
+        (1.0, 0.5)
+    """
 
     action: Action
     x: Array

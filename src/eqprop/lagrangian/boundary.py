@@ -52,7 +52,14 @@ class Pinned(Unit):
 
 
 class Boundary(Checked):
-    """Which nodes are unknown, and the system that Newton's method solves for them."""
+    """Which nodes are unknown, and the system that Newton's method solves for them.
+
+    Examples:
+        >>> from eqprop import lagrangian as lg
+        >>> ways: list[lg.Boundary] = [lg.Periodic(), lg.FixedEnds((0.0,), (1.0,)), lg.FreeEnd((0.0,))]
+        >>> [boundary.unknown(steps=10) for boundary in ways]
+        [10, 9, 10]
+    """
 
     @abstractmethod
     def unknown(self, steps: int) -> int:
@@ -159,7 +166,15 @@ class FixedEnds(Boundary):
 
 class FreeEnd(Boundary):
     """``q(0)`` is given and ``q(T)`` is free, so that ``p(T) = 0``: what paths of an Onsager-Machlup action
-    obey. The unknown nodes are 1 to ``steps``."""
+    obey. The unknown nodes are 1 to ``steps``.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> boundary = lg.FreeEnd(lambda x: 2.0 * x)  # a start that the example gives
+        >>> boundary.complete(jnp.array([[1.0], [0.0]]), x=jnp.array([1.0]))[:, 0].tolist()
+        [2.0, 1.0, 0.0]
+    """
 
     start: Point = eqx.field(static=True)
 
@@ -191,6 +206,15 @@ class InitialValue(Boundary):
 
     The unknown nodes are 1 to ``steps``; the last one holds ``q(T)`` and ``y(0)``. Costs take
     ``coordinates`` from the first half.
+
+    Examples:
+        >>> from eqprop import lagrangian as lg
+        >>> def spring(q, v, params, t):
+        ...     return 0.5 * v @ v - 0.5 * q @ q
+        >>> start = lg.InitialValue(position=(1.0,), momentum=(0.0,))
+        >>> twice = lg.doubled(spring, friction=lambda q, v, params: 0.1 * v)
+        >>> lg.Action(twice, size=2, steps=10, dt=0.1, boundary=start).shapes
+        {'path': (10, 2)}
     """
 
     position: Point = eqx.field(static=True)

@@ -29,6 +29,14 @@ class Continuation(Solver):
     The forcing of a free path is the example's input ``x``, amplitudes of drives or the positions of
     ends; that of a nudged path is the nudge. Raises where the last stage does, where the Morse index of a
     nudged path changes on the way, and ``ValueError`` for a free path that no input forces.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> from eqprop import lagrangian as lg
+        >>> nudged = lg.Continuation(lg.Newton(1e-9), stages=4)
+        >>> learner = eq.EquilibriumPropagation(lg.Newton(1e-9), eq.symmetric(2.0), nudged)
+        >>> [2.0 * k / learner.nudged_solver.stages for k in range(1, 5)]  # its nudges, in turn
+        [0.5, 1.0, 1.5, 2.0]
     """
 
     watchful: ClassVar[bool] = True

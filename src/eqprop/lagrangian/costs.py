@@ -19,7 +19,16 @@ Some = tuple[int, ...] | None
 
 
 class PathCost(Cost):
-    """``C(path, y) = sum_n c_n(q_n, y) + |U path - y|^2 / 2`` with either part absent."""
+    """``C(path, y) = sum_n c_n(q_n, y) + |U path - y|^2 / 2`` with either part absent.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> costs: list[lg.PathCost] = [lg.PathError(at=(-1,)), lg.FourierError(harmonics=(0,))]
+        >>> path = {"path": jnp.array([[1.0], [0.0], [2.0], [1.0]])}
+        >>> [float(cost.predict(path).ravel()[0]) for cost in costs]  # the last node; the mean
+        [1.0, 1.0]
+    """
 
     @property  # type: ignore[misc]
     def output(self) -> str:  # type: ignore[override]
@@ -70,7 +79,15 @@ class PathError(PathCost):
 
 class PathDensity(PathCost):
     """``sum_n density(q_n, y_n)`` for any function of one node and its target; ``y``: (nodes, ...). For
-    complex nudges it must be holomorphic: ``q @ q`` rather than ``|q|^2``."""
+    complex nudges it must be holomorphic: ``q @ q`` rather than ``|q|^2``.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> cost = lg.PathDensity(lambda q, y: jnp.sum((q - y) ** 4))
+        >>> float(cost({"path": jnp.array([[1.0], [2.0]])}, jnp.zeros((2, 1))))  # 1 + 16
+        17.0
+    """
 
     density: Callable[[Array, Array], Array] = eqx.field(static=True)
 
@@ -104,6 +121,16 @@ class FourierError(PathCost):
 
     ``y``: (harmonics, 2, coordinates chosen). Raises ``ValueError`` for a harmonic that ``N`` nodes
     cannot tell from a lower one.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
+        >>> from eqprop import lagrangian as lg
+        >>> t = 2 * np.pi / 8 * np.arange(8)
+        >>> path = {"path": jnp.asarray(3.0 + 2.0 * np.sin(t), "float32")[:, None]}
+        >>> cost = lg.FourierError(harmonics=(0, 1))
+        >>> np.abs(cost.predict(path)[..., 0]).round().tolist()  # (cos, sin) of harmonics 0 and 1
+        [[3.0, 0.0], [0.0, 2.0]]
     """
 
     harmonics: tuple[int, ...] = eqx.field(static=True)

@@ -130,6 +130,18 @@ def evolve(
     side by side, which is the limit. Raises ``ValueError`` for damping other than one number that is the
     same for all momenta, for damping so strong that the gain of the echo exceeds the precision, and at
     run time where the path is not finite.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> class Spring(lg.Hamiltonian):
+        ...     def potential(self, q, u):
+        ...         return jnp.sum(0.5 * q * q)
+        >>> start, inputs = (jnp.ones(1), jnp.zeros(1)), jnp.zeros((10, 1))
+        >>> (q, p), positions = eqx.filter_jit(lg.evolve)(Spring(), start, inputs, dt=0.1)
+        >>> round(float(q[0]), 2), positions.shape  # cos(1) = 0.54
+        (0.54, (10, 1))
     """
     damping, dt = check(start, inputs, dt, damping), float(dt)
     precision = float(jnp.finfo(start[0].dtype).eps)

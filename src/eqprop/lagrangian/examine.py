@@ -24,7 +24,19 @@ class Sharpness(NamedTuple):
     """Of one path: its relative residual, the sign and logarithm of the determinant of the second
     variation, its Morse index (how many eigenvalues are negative), and ``margin``, the smallest size of
     an eigenvalue over that of the slowest standing wave of a free particle, ``m (pi / T)^2 dt``. Near 0
-    the response to a nudge is infinite."""
+    the response to a nudge is infinite.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def spring(q, v, params, t):
+        ...     return 0.5 * v @ v - 0.5 * q @ q
+        >>> ends = lg.FixedEnds((0.0,), (0.0,))
+        >>> phase = lg.Action(spring, size=1, steps=5, dt=0.8, boundary=ends).clamp(jnp.zeros(1))
+        >>> found: lg.Sharpness = lg.examine(phase, {"path": jnp.zeros((4, 1))})
+        >>> found.morse_index  # a time of 4 lies beyond the first conjugate point, pi
+        1
+    """
 
     residual: float
     sign: float

@@ -32,6 +32,12 @@ class PathInfo(Info):
     1 for a linear response. ``margin`` of a free path is the size of the smallest eigenvalue over that of
     the slowest standing wave of a free particle, ``m (pi / T)^2 dt``: near 0 the response to a nudge is
     infinite (not a number for nudged paths).
+
+    Examples:
+        >>> import dataclasses
+        >>> from eqprop import lagrangian as lg  # of `lg.Newton().settle(phase, state)`, and in reports
+        >>> [field.name for field in dataclasses.fields(lg.PathInfo)]
+        ['residual', 'steps', 'outcome', 'sign', 'log_determinant', 'index', 'stretch', 'margin']
     """
 
     sign: Array

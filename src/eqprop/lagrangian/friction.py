@@ -67,6 +67,16 @@ def doubled(
     nudge. The size of the action is twice that of ``L``; costs take ``coordinates`` from the first half;
     ``y`` is 0 at fixed ends; a given start is `InitialValue`. Raises ``ValueError`` for a friction of
     another form or shape, and for an odd size.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def spring(q, v, params, t):
+        ...     return 0.5 * v @ v - 0.5 * q @ q
+        >>> both = lg.doubled(spring, friction=lambda q, v, params: 0.5 * v)
+        >>> q_y, rates, t, x = jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0]), jnp.zeros(()), jnp.zeros(1)
+        >>> float(both(q_y, rates, None, t, x))  # y (-q) + y' v - y v / 2
+        7.0
     """
     if isinstance(lagrangian, eqx.Module):
         raise ValueError(
@@ -106,6 +116,18 @@ class ReversedNudge(Estimator):
     exactly, at any ``beta``. The model's action is `doubled`, from which the equation of motion is taken.
     Raises ``ValueError`` for other boundaries, and at run time where the equation of motion is not linear
     and reciprocal.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop import lagrangian as lg
+        >>> def driven(q, v, params, t):
+        ...     return 0.5 * v @ v - 0.5 * q @ q + jnp.sum(q) * jnp.cos(2 * jnp.pi * t)
+        >>> twice = lg.doubled(driven, friction=lambda q, v, params: 0.1 * v)
+        >>> model = eq.Model(lg.Action(twice, size=2, steps=8, dt=0.125), lg.PathError(coordinates=(0,)))
+        >>> learner = lg.ReversedNudge(lg.Newton(1e-9), beta=100.0)  # exact at any size
+        >>> model.energy.shapes, learner.beta
+        ({'path': (8, 2)}, 100.0)
     """
 
     solver: Solver = Newton()

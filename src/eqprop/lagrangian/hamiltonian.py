@@ -25,7 +25,19 @@ ROUNDS = 12
 
 class Hamiltonian(Checked):
     """``H = sum_i r_i p_i^2 / 2 + V(q, u)``, its array leaves the parameters. ``q`` and ``p``: (...,
-    size); energies are sums over the leading axes."""
+    size); energies are sums over the leading axes.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> class Spring(lg.Hamiltonian):
+        ...     stiffness: jax.Array
+        ...     def potential(self, q, u):
+        ...         return jnp.sum(0.5 * self.stiffness * q * q - u * q)
+        >>> float(Spring(jnp.array(2.0)).potential(jnp.array([3.0]), jnp.array([1.0])))  # 9 - 3
+        6.0
+    """
 
     @abstractmethod
     def potential(self, q: Array, u: Array) -> Array:

@@ -41,6 +41,18 @@ class HarmonicAction(Energy):
     coefficients, or any `PathDensity`. ``samples`` is ``N``, by default 6 a harmonic, enough for quartic
     potentials. Raises ``ValueError`` where ``N`` cannot tell the harmonics apart, and for a Lagrangian
     without a drive.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def driven(q, v, params, t):  # q'' = -2 q + cos t
+        ...     return 0.5 * v @ v - q @ q + jnp.sum(q) * jnp.cos(t)
+        >>> action = lg.HarmonicAction(driven, size=1, harmonics=1, period=2 * jnp.pi)
+        >>> phase: lg.ClampedHarmonics = action.clamp(jnp.zeros(1))
+        >>> force = jax.jit(jax.grad(phase))({"path": jnp.array([[0.0, 1.0, 0.0]])})["path"]
+        >>> bool(jnp.all(jnp.abs(force) < 1e-5))  # cos t is its answer: of amplitude 1 / (2 - 1)
+        True
     """
 
     params: PyTree

@@ -28,6 +28,14 @@ def freidlin_wentzell(drift: Drift) -> Density:
     The path of least action is the motion without noise, and with the midpoint rule its implicit
     midpoint integration; nudging it gives the gradient of an initial-value problem of first order.
     ``L / T`` is what `onsager_machlup` tends to at low temperature.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> density = lg.freidlin_wentzell(lambda q, params, t: -q)
+        >>> q, v, t, x = jnp.ones(1), jnp.ones(1), jnp.zeros(()), jnp.zeros(1)
+        >>> float(density(q, v, None, t, x)), float(density(q, -v, None, t, x))  # up; down
+        (1.0, 0.0)
     """
     force = _with_input(drift)
 
@@ -46,6 +54,14 @@ def onsager_machlup(drift: Drift, temperature: float) -> Density:
     temperature, finite nudges of such paths (`thermal.Thermal`) learn expected costs of noisy, damped
     motion from a given start, by the contrast ``E_beta[dS/dtheta] - E_0[dS/dtheta]`` over ``beta``.
     Raises ``ValueError`` for a temperature that is not positive.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> density = lg.onsager_machlup(lambda q, params, t: -q, temperature=0.5)
+        >>> q, v, t, x = jnp.ones(1), jnp.ones(1), jnp.zeros(()), jnp.zeros(1)
+        >>> float(density(q, v, None, t, x))  # 2^2 / 4 - T / 2
+        0.75
     """
     if not temperature > 0:
         raise ValueError(f"onsager_machlup: expected a temperature > 0, got {temperature}.")

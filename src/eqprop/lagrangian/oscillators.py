@@ -26,6 +26,15 @@ class Oscillators(Hamiltonian):
     Batch axes lie between time and features, and the time step is 1. The rate ``r`` scales the energy of
     each oscillator, and so its speed: slow ones remember longer, and fast nonlinear ones are chaotic under
     long inputs. ``passage`` says how the layer is differentiated: `evolve` by its echo, `unroll` by a tape.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> layer: lg.Oscillators = lg.NonlinearOscillators.init(jax.random.key(0), features=3, size=4)
+        >>> eqx.filter_jit(layer)(jnp.ones((5, 2, 3))).shape  # 5 steps of a batch of 2
+        (5, 2, 4)
     """
 
     weight: Inexact[Array, "size features"]
@@ -56,7 +65,15 @@ class Oscillators(Hamiltonian):
 
 
 class LinearOscillators(Oscillators):
-    """``H = sum_i r_i (p_i^2 / 2 + A_i q_i^2 / 2 - q_i (B u)_i)`` with ``A = exp(log_stiffness) > 0``."""
+    """``H = sum_i r_i (p_i^2 / 2 + A_i q_i^2 / 2 - q_i (B u)_i)`` with ``A = exp(log_stiffness) > 0``.
+
+    Examples:
+        >>> import jax
+        >>> from eqprop import lagrangian as lg
+        >>> layer = lg.LinearOscillators.init(jax.random.key(0), features=1, size=3, rates=(0.01, 1.0))
+        >>> [round(float(rate), 2) for rate in layer.inverse_mass()]
+        [0.01, 0.1, 1.0]
+    """
 
     damping: float = eqx.field(static=True)
     passage: Passage = eqx.field(static=True)

@@ -32,6 +32,13 @@ class Shooting(Solver):
     On a period the correction solves ``(M - I) d = z_0 - z_N`` with the monodromy ``M``. Errors grow
     along the path as the system's do, so that it suits short and stable ones. Raises ``TypeError`` for
     nudged phases, which `Newton` follows from here, and at run time where `Newton` does.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> from eqprop import lagrangian as lg
+        >>> learner = eq.EquilibriumPropagation(lg.Shooting(), eq.symmetric(0.1), lg.Newton())
+        >>> learner.solver.max_steps, learner.nudged_solver.max_steps  # from what shooting found
+        (30, 50)
     """
 
     watchful: ClassVar[bool] = True
@@ -126,7 +133,19 @@ def trajectory(phase: ClampedAction, start: Array) -> tuple[Array, Array]:
 @checked
 def monodromy(phase: ClampedAction, state: State) -> Array:
     """``dz_N / dz_0`` of a periodic path, (2 size, 2 size); its eigenvalues are the Floquet multipliers,
-    1 at an orbit whose response to a nudge is infinite."""
+    1 at an orbit whose response to a nudge is infinite.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax.numpy as jnp
+        >>> from eqprop import lagrangian as lg
+        >>> def driven(q, v, params, t):
+        ...     return 0.5 * v @ v - 0.5 * q @ q + jnp.sum(q) * jnp.cos(2 * jnp.pi * t)
+        >>> phase = lg.Action(driven, size=1, steps=20, dt=0.05).clamp(jnp.zeros(1))
+        >>> turn = eqx.filter_jit(lg.monodromy)(phase, {"path": jnp.zeros((20, 1))})
+        >>> round(float(jnp.trace(turn)), 2)  # 2 cos(omega T): the multipliers are e^(+-i omega T)
+        1.08
+    """
     nodes = phase.action.boundary.complete(state[PATH], phase.x)
     momentum = -jax.grad(phase.step)(nodes[0], nodes[1], jnp.zeros((), nodes.dtype))
     start = jnp.concatenate([nodes[0], momentum])

@@ -24,7 +24,11 @@ def pretrained(name: str) -> Run:
     Its weights are kept in float16, and it predicts in float32. Raises ``ValueError`` for a name that there
     is not.
 
-        eq.pretrained("digits").predict(images)  # (N, 8, 8, 1), 0 to 16
+    Examples:
+        >>> import eqprop as eq
+        >>> trained = eq.pretrained("digits")  # then trained.predict(images): (N, 8, 8, 1), 0 to 16
+        >>> trained.model.energy.shapes, round(trained.accuracy, 3)
+        ({'h1': (256,), 'out': (10,)}, 0.983)
     """
     known = folders()
     if name not in known:

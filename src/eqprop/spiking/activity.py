@@ -25,7 +25,23 @@ class Activity(NamedTuple):
 
 
 class SpikingReport(NamedTuple):
-    """The free phase, the nudged ones (shape (phases, batch)), and the free phase's last step."""
+    """The free phase, the nudged ones (shape (phases, batch)), and the free phase's last step.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop import spiking as sp
+        >>> model = eq.Model(eq.Network(1, {"out": eq.Layer(1, eq.Logistic())}, []), eq.SquaredError())
+        >>> solver = sp.Spiking(leak=1.0, steps=2, reading=sp.Probabilities(1))
+        >>> learner = sp.SurrogateBackpropagation(solver)
+        >>> x, y = jnp.zeros((1, 1)), jnp.ones((1, 1))
+        >>> found = eqx.filter_jit(learner)(model, x, y, model.rest(x), jax.random.key(0))
+        >>> report: sp.SpikingReport = found.report
+        >>> round(float(report.activity.rate), 3)  # 1 / (1 + e^2), where nothing drives
+        0.119
+    """
 
     free: Info
     nudged: Info | None
@@ -40,7 +56,17 @@ class SpikingReport(NamedTuple):
 
 
 def activity(carry: SpikingCarry) -> Activity:
-    """Of a batch, where it ended."""
+    """Of a batch, where it ended.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import spiking as sp
+        >>> p = {"h1": jnp.array([[0.0, 0.5, 0.5, 1.0]])}  # of one example and four neurons
+        >>> carry = sp.SpikingCarry(p, p, {"h1": p["h1"] > 0.7}, {}, p, None, 0)
+        >>> found: sp.Activity = sp.activity(carry)
+        >>> found.rate.item(), found.silent.item(), found.busy.item()
+        (0.5, 0.25, 0.25)
+    """
     means = [jnp.mean(carry.own[name], 0).ravel() for name in carry.spikes]
     p = jnp.concatenate(means)
     return Activity(

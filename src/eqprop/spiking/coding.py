@@ -17,7 +17,24 @@ Clamp = Callable[[Array], Clamped]
 
 
 class Coding(Checked):
-    """From ``x`` of one example to what the network sees of it in each step."""
+    """From ``x`` of one example to what the network sees of it in each step.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop.spiking import Analog, BernoulliCoded, Coding
+        >>> class Half(Coding):
+        ...     def phases(self, clamp, x):
+        ...         return Analog().phases(clamp, 0.5 * x)
+        >>> edges = [("x", "out", eq.ops.Dense(jnp.eye(2)))]
+        >>> clamp = eq.Network(2, {"out": eq.Layer(2, eq.Logistic())}, edges).clamp
+        >>> for coding in (Half(), BernoulliCoded()):  # what the layer sees in a step
+        ...     step = jax.jit(lambda x, key: coding.phases(clamp, x)(key).drive["out"])
+        ...     print(step(jnp.array([0.0, 1.0]), jax.random.key(0)))
+        [0.  0.5]
+        [0. 1.]
+    """
 
     @abstractmethod
     def phases(self, clamp: Clamp, x: Array) -> Callable[[PRNGKeyArray], Clamped]:

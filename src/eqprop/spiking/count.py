@@ -24,7 +24,14 @@ PICOJOULES_ACCUMULATE, PICOJOULES_MULTIPLY_ACCUMULATE = 0.9, 4.6
 
 class Price(NamedTuple):
     """Per example: additions of a weight at a spike, random numbers, and what a network that shows real
-    numbers would multiply in as many steps."""
+    numbers would multiply in as many steps.
+
+    Examples:
+        >>> from eqprop.spiking import Price
+        >>> found = Price(synaptic_operations=100.0, draws=50.0, dense_operations=1000.0)
+        >>> round(found.picojoules), round(found.dense_picojoules)  # 0.9 an addition, 4.6 with a product
+        (90, 4600)
+    """
 
     synaptic_operations: float
     draws: float
@@ -46,6 +53,16 @@ def fan_out(model: Model) -> State:
     """The synapses that a spike of each neuron reaches, forward and feedback, in the layers' shapes.
 
     Padding counts as none. A pooled synapse counts once for every product it stands for.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> layers = {"h": eq.Layer(3, eq.Logistic()), "out": eq.Layer(2, eq.Logistic())}
+        >>> below, above = (eq.ops.Dense(jnp.ones(shape)) for shape in ((5, 3), (3, 2)))
+        >>> network = eq.Network(5, layers, [("x", "h", below), ("h", "out", above)])
+        >>> model = eq.Model(network, eq.SquaredError())
+        >>> {name: int(n[0]) for name, n in eq.spiking.fan_out(model).items()}  # not back to the input
+        {'h': 2, 'out': 3}
     """
     network = model.energy
     if not isinstance(network, Network):
@@ -118,7 +135,15 @@ def _ones(op: Any) -> tuple[Any, int]:
 
 
 def rates(spikes: State) -> dict[str, Array]:
-    """Firing rates by neuron over a recording of (time, batch, ...): arrays of (batch, ...)."""
+    """Firing rates by neuron over a recording of (time, batch, ...): arrays of (batch, ...).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.spiking import rates
+        >>> fired = jnp.array([True, False, True, True]).reshape(4, 1, 1)  # (time, batch, neurons)
+        >>> float(rates({"h1": fired})["h1"][0, 0])
+        0.75
+    """
     check_spikes(spikes)
     return {name: jnp.mean(fired, 0, dtype=jnp.float32) for name, fired in spikes.items()}
 

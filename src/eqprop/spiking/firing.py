@@ -81,6 +81,14 @@ class Firing(Checked):
     ``population`` neurons share a membrane, which takes ``draws`` random numbers in a step.
     ``follows_energy`` says whether the mean spike answers the field as the network's energy has it, which
     equilibrium propagation needs.
+
+    Examples:
+        >>> from eqprop import spiking as sp
+        >>> rules: list[sp.Firing] = [sp.Drawn(4), sp.Staggered(4), sp.SigmaDelta(), sp.Threshold(0.5)]
+        >>> [rule.draws for rule in rules]  # random numbers a membrane and step
+        [4, 1, 0, 0]
+        >>> [rule.follows_energy for rule in rules]  # what equilibrium propagation can nudge
+        [True, True, True, False]
     """
 
     @property
@@ -118,6 +126,14 @@ class Drawn(Firing):
     and neighbours see the share of them that fired, through synapses of ``1 / population`` of the weight.
     The variance that spikes bring to a membrane is that much smaller, as it would be with a smaller leak,
     at the price of draws and not of products or steps.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.spiking import Drawn
+        >>> rule, p, nothing = Drawn(population=2), jnp.array([0.5]), jnp.zeros(1)
+        >>> spikes, *_ = rule(jnp.array([[0.4], [0.6]]), p, p, nothing)  # a number for each neuron
+        >>> spikes[:, 0].tolist()
+        [True, False]
     """
 
     population: Count = eqx.field(default=1, static=True)
@@ -146,6 +162,14 @@ class Staggered(Firing):
     population.
 
     Raises ``ValueError`` for a population outside 1 to 65535.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.spiking import Staggered
+        >>> rule, p, nothing = Staggered(population=4), jnp.array([0.6]), jnp.zeros(1)
+        >>> fired, *_ = rule(jnp.array([[0.5]]), p, p, nothing)  # where (m + 0.5) / 4 < 0.6
+        >>> rule.neurons(fired)[:, 0].tolist()
+        [True, True, False, False]
     """
 
     population: Count = eqx.field(default=8, static=True)
@@ -183,7 +207,19 @@ class Staggered(Firing):
 
 class SigmaDelta(Firing):
     """First-order sigma-delta: ``e <- e + p``; a spike where ``e >= 1``; ``e <- e - spike``. No noise: the
-    rate over ``K`` steps is the mean of ``p`` to ``1 / K``."""
+    rate over ``K`` steps is the mean of ``p`` to ``1 / K``.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.spiking import SigmaDelta
+        >>> rule, p = SigmaDelta(), jnp.array([0.25])
+        >>> memory, train = rule.rest(p), []
+        >>> for _ in range(8):
+        ...     spikes, _, memory = rule(jnp.zeros(()), p, p, memory)
+        ...     train.append(int(spikes[0]))
+        >>> train  # one in four
+        [0, 1, 0, 0, 0, 1, 0, 0]
+    """
 
     @property
     def population(self) -> int:
@@ -205,7 +241,16 @@ class SigmaDelta(Firing):
 
 
 class Threshold(Firing):
-    """A spike where ``u >= threshold``; then ``u <- 0``, a hard reset. No energy has these dynamics."""
+    """A spike where ``u >= threshold``; then ``u <- 0``, a hard reset. No energy has these dynamics.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.spiking import Threshold
+        >>> u, nothing = jnp.array([0.25, 0.75]), jnp.zeros(())
+        >>> spikes, membrane, _ = Threshold(0.5)(nothing, u, u, nothing)
+        >>> spikes.tolist(), membrane.tolist()  # the one that fired forgets
+        ([False, True], [0.25, 0.0])
+    """
 
     threshold: Positive = eqx.field(default=0.5, static=True)
 

@@ -12,7 +12,19 @@ from eqprop._arguments import Checked, Count
 
 
 class Reading(Checked):
-    """A number in [0, 1] a neuron: the mean over the last ``steps`` steps of what `of` takes of each."""
+    """A number in [0, 1] a neuron: the mean over the last ``steps`` steps of what `of` takes of each.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop import spiking as sp
+        >>> class Bit(sp.Reading):  # a comparator in each neuron
+        ...     steps: int = 1
+        ...     def of(self, shown, p):
+        ...         return (p > 0.5).astype(p.dtype)
+        >>> spikes, p = jnp.array([0.0, 1.0]), jnp.array([0.25, 0.75])
+        >>> [reading.of(spikes, p).tolist() for reading in (sp.Rates(), sp.Probabilities(), Bit())]
+        [[0.0, 1.0], [0.25, 0.75], [0.0, 1.0]]
+    """
 
     steps: eqx.AbstractVar[int]
 

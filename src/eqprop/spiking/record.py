@@ -24,7 +24,19 @@ def spikes(carry: SpikingCarry) -> State:
 
 
 def membranes(carry: SpikingCarry) -> State:
-    """The hook that keeps membranes, of all layers."""
+    """The hook that keeps membranes, of all layers.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop import spiking as sp
+        >>> model = eq.Model(eq.Network(1, {"out": eq.Layer(1, eq.Logistic())}, []), eq.SquaredError())
+        >>> learner = sp.SurrogateBackpropagation(sp.Spiking(steps=5, reading=sp.Rates(2)))
+        >>> given = model, jnp.zeros((3, 1)), jnp.ones((3, 1)), jax.random.key(0)
+        >>> sp.record(learner, *given, hook=sp.membranes)["free"]["out"].shape  # (time, batch, neurons)
+        (5, 3, 1)
+    """
     return carry.membrane
 
 

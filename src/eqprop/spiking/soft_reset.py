@@ -35,6 +35,17 @@ def with_soft_reset(model: Model, solver: Spiking, theta: float) -> Model:
     """The same network, whose layers that spike under ``solver`` lose ``theta`` at a spike.
 
     Raises ``ValueError`` for ``theta <= 0``, and for a layer that already has an edge to itself.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop import spiking as sp
+        >>> model = eq.Model(eq.Network(1, {"out": eq.Layer(1, eq.Logistic())}, []), eq.SquaredError())
+        >>> reset = sp.with_soft_reset(model, sp.Spiking(leak=0.5), theta=0.25)
+        >>> reset.energy.edges["out-out"].op.strength  # theta / leak
+        0.5
+        >>> sp.SelfInhibition(0.5)(jnp.array([1.0]))  # half: the edge acts at both its ends
+        Array([-0.25], dtype=float32)
     """
     network = model.energy
     if not theta > 0:

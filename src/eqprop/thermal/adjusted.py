@@ -26,7 +26,21 @@ class _Adjusted(eqx.Module):
 
 
 class Adjusted(Sampler):
-    """A kernel of BlackJAX on the density over states; what would leave the domain is refused."""
+    """A kernel of BlackJAX on the density over states; what would leave the domain is refused.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> phase = eq.Network(1, {"out": eq.Layer(1, eq.Linear())}, []).clamp(jnp.zeros(1))
+        >>> kernel: eq.thermal.Adjusted = eq.thermal.Hmc(step_size=0.05, steps=20)
+        >>> @jax.jit
+        ... def accepted(key):  # the probability, of a step from z = 1 at T = 1
+        ...     chain = kernel.init(phase, {"out": jnp.ones(1)}, key, 1.0)
+        ...     return kernel.step(phase, chain, key, 1.0).accepted
+        >>> round(float(accepted(jax.random.key(0))), 2)  # leapfrog keeps the energy
+        1.0
+    """
 
     step_size: eqx.AbstractVar[float]
     exact: ClassVar[bool] = True

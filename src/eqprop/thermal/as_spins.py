@@ -34,6 +34,13 @@ def as_spins(model: Model) -> Model:
     """The network whose spins fire, at `TEMPERATURE`, as the logistic neurons of ``model`` do.
 
     Raises ``ValueError`` for other units, and for a cost that is not quadratic in spins.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> network = eq.Network(1, {"out": eq.Layer(2, eq.Logistic())}, [])
+        >>> layer = eq.thermal.as_spins(eq.Model(network, eq.SquaredError())).energy.layers["out"]
+        >>> type(layer.unit).__name__, layer.bias.tolist()  # in the field g - 1/2
+        ('Bernoulli', [-0.5, -0.5])
     """
     network, cost = model.energy, model.cost
     if not isinstance(network, Network):
@@ -62,7 +69,14 @@ def as_spins(model: Model) -> Model:
 
 class GibbsContrast(Estimator):
     """The contrast of a rule (`thermal.finite_nudge`) for a logistic network's spikes at equilibrium, as a
-    gradient of that network; from ``chains`` Gibbs chains an example, or from another source."""
+    gradient of that network; from ``chains`` Gibbs chains an example, or from another source.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> learner = eq.thermal.GibbsContrast.init(eq.thermal.finite_nudge(1.0), chains=8, samples=5)
+        >>> learner.thermal.source.temperature, learner.thermal.source.steps  # 20 + 5 * 2
+        (0.25, 30)
+    """
 
     thermal: Thermal
 

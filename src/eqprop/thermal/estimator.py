@@ -46,7 +46,24 @@ class ThermalReport(NamedTuple):
     """By phase, means over the batch: ``costs``, ``acceptance``, and ``drift``, by how many standard
     deviations the mean cost of the later half of the samples differs from that of the earlier (not a number
     where no chain moved). The SNR is that of the displacement from the first phase to the last, of one
-    chain. ``divergence``, ``KL(nudged || free)``, is that of a finite nudge; other rules do not know it."""
+    chain. ``divergence``, ``KL(nudged || free)``, is that of a finite nudge; other rules do not know it.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop import thermal as th
+        >>> model = eq.Model(eq.Network(1, {"out": eq.Layer(1, eq.Spin())}, []), eq.SquaredError())
+        >>> learner = th.Thermal(th.Enumeration(1.0), th.finite_nudge(1.0))
+        >>> x, y = jnp.zeros((1, 1)), jnp.ones((1, 1))
+        >>> found = eqx.filter_jit(learner)(model, x, y, model.rest(x), jax.random.key(0))
+        >>> report: th.ThermalReport = found.report
+        >>> [round(float(cost), 2) for cost in report.costs]  # free: the mean of 2 and 0; nudged
+        [1.0, 0.24]
+        >>> round(float(report.objective), 2)  # -log <exp(-C)>: between the two
+        0.57
+    """
 
     costs: Array
     objective: Array

@@ -93,7 +93,19 @@ class Enumeration(Source):
 
 class Gaussian(Source):
     """The Gaussian law of a quadratic energy and cost: three Gauss-Hermite nodes along each of its axes,
-    which give every moment up to the fifth exactly; up to 8 numbers."""
+    which give every moment up to the fifth exactly; up to 8 numbers.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> energy = eq.Network(1, {"out": eq.Layer(1, eq.Linear())}, [])
+        >>> model, law = eq.Model(energy, eq.SquaredError()), eq.thermal.Gaussian(temperature=2.0)
+        >>> x, y, betas = jnp.zeros((1, 1)), jnp.full((1, 1), 2.0), jnp.array([0.0, 1.0])
+        >>> nudged = eqx.filter_jit(law.free_energy)(model, x, y, betas)[1, 0]
+        >>> round(float(nudged), 3)  # of z^2 / 2 + (z - 2)^2 / 2: 1 where least, and T / 2 times log 2
+        1.693
+    """
 
     temperature: float = eqx.field(static=True)
     drawn: ClassVar[bool] = False

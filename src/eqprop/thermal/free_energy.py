@@ -45,7 +45,17 @@ def integrate(costs: Array, weights: Array, quadrature: Array | np.ndarray) -> A
 
 
 def log_mean_exp(costs: Array, weights: Array, beta: Array | float, temperature: float) -> Array:
-    """``-(T / beta) log <exp(-beta C / T)>_0`` from the free phase alone, the first; for small beta / T."""
+    """``-(T / beta) log <exp(-beta C / T)>_0`` from the free phase alone, the first; for small beta / T.
+
+    Examples:
+        >>> import math
+        >>> import jax.numpy as jnp
+        >>> from eqprop.thermal import free_energy
+        >>> costs, weights = jnp.array([[[[0.0, math.log(3.0)]]]]), jnp.full((1, 1, 2), 0.5)
+        >>> found = free_energy.log_mean_exp(costs, weights, beta=1.0, temperature=1.0)
+        >>> round(float(found[0]), 3)  # -log((1 + 1/3) / 2)
+        0.405
+    """
     free, moments = costs[:, 0], costs.shape[0]
     logs = logsumexp(-beta * free / temperature, axis=(0, -1), b=weights[0] / moments)
     return -temperature / beta * logs

@@ -37,7 +37,24 @@ class EnsembleReading(Checked):
 
 
 class Draws(EnsembleReading):
-    """The members as they are."""
+    """The members as they are.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> layers = {"h": eq.Layer(1, eq.Spin()), "out": eq.Layer(1, eq.Spin())}
+        >>> one = eq.ops.Dense(jnp.ones((1, 1)))
+        >>> network = eq.Network(1, layers, [("x", "h", one), ("h", "out", one)])
+        >>> model = eq.Model(network, eq.SquaredError())
+        >>> states = {name: jnp.ones((1, 1, 1, 1)) for name in layers}  # one phase, example and chain
+        >>> given = model, jnp.ones((1, 1)), jnp.ones((1, 1)), jnp.zeros(1), states, 2.0
+        >>> float(eq.thermal.Draws()(*given)["h"].sum())
+        1.0
+        >>> means = eqx.filter_jit(eq.thermal.ConditionalMeans())(*given)
+        >>> round(float(means["h"].sum()), 3)  # tanh((x + out) / T)
+        0.762
+    """
 
     def __call__(
         self, model: Model, x: Array, y: Array, betas: Array, states: State, temperature: float

@@ -121,7 +121,19 @@ class PathIntegral(Rule):
 
 class Reweighting(Rule):
     """The finite nudge from the free members of one moment, weighted by ``exp(-beta C / T)``: biased as one
-    over their number, the chains."""
+    over their number, the chains.
+
+    Examples:
+        >>> import math
+        >>> import equinox as eqx
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> costs = jnp.array([[[0.0, math.log(3.0)]]])  # members that exp(-C) weighs 3 to 1
+        >>> rule, law = eq.thermal.Reweighting(beta=1.0), eq.thermal.Enumeration(1.0)
+        >>> energies, _ = eqx.filter_jit(rule.loads)(costs, jnp.full((1, 1, 2), 0.5), law)
+        >>> energies[0, 0].round(2)
+        Array([ 0.25, -0.25], dtype=float32)
+    """
 
     beta: Numbers
 
@@ -152,6 +164,7 @@ def finite_nudge(beta: float | Array = 1.0) -> ContrastRule:
     """The free phase against the one nudged by ``beta``.
 
     Examples:
+        >>> import equinox as eqx
         >>> import jax
         >>> import jax.numpy as jnp
         >>> import eqprop as eq
@@ -159,7 +172,7 @@ def finite_nudge(beta: float | Array = 1.0) -> ContrastRule:
         >>> model = eq.Model(net.energy, eq.SquaredError(low=-1.0, high=1.0))
         >>> counted = eq.thermal.Thermal(eq.thermal.Enumeration(1.0), eq.thermal.finite_nudge(1.0))
         >>> x, y = jnp.ones((2, 3)), jnp.eye(2)
-        >>> found = counted(model, x, y, model.rest(x), jax.random.key(1))
+        >>> found = eqx.filter_jit(counted)(model, x, y, model.rest(x), jax.random.key(1))
         >>> found.gradient.energy.edges["x-h1"].op.weight.shape
         (3, 4)
     """
@@ -169,7 +182,14 @@ def finite_nudge(beta: float | Array = 1.0) -> ContrastRule:
 
 @checked
 def symmetric_nudge(beta: float | Array) -> ContrastRule:
-    """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines."""
+    """``beta`` against ``-beta``: the slope of A at 0 up to O(beta^2), while ``E - beta C`` confines.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> rule = eq.thermal.symmetric_nudge(0.5)
+        >>> rule.betas.tolist(), rule.contrast.coefficients.tolist()
+        ([-0.5, 0.5], [-1.0, 1.0])
+    """
     _check_nudge("symmetric_nudge", beta)
     return ContrastRule(contrast=symmetric_contrast(beta), beta=_data(beta), finite=False)
 
@@ -184,7 +204,17 @@ def path_integral(beta: float | Array = 1.0, nodes: Count = 4) -> PathIntegral:
 
 @checked
 def free_covariance(beta: float | Array = 1.0) -> PathIntegral:
-    """The integrand at 0, the gradient of ``<C>_0``: the classical small nudge with one phase."""
+    """The integrand at 0, the gradient of ``<C>_0``: the classical small nudge with one phase.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> rule, law = eq.thermal.free_covariance(), eq.thermal.Enumeration(temperature=2.0)
+        >>> costs, weights = jnp.array([[[0.0, 4.0]]]), jnp.full((1, 1, 2), 0.5)  # of two free states
+        >>> energies, _ = rule.loads(costs, weights, law)  # weight * (mean cost - cost) / T
+        >>> energies[0, 0]
+        Array([ 0.5, -0.5], dtype=float32)
+    """
     _check_nudge("free_covariance", beta)
     return PathIntegral(nodes=None, quadrature=np.ones(1), beta=_data(beta))
 

@@ -43,6 +43,13 @@ class Sampler(Checked):
     """A kernel whose law tends to ``exp(-E / T) du``, ``u`` what the layers show.
 
     ``exact`` says whether it leaves that law as it is, or another one that is near for small steps.
+
+    Examples:
+        >>> from eqprop import thermal as th
+        >>> near: list[th.Sampler] = [th.UnadjustedLangevin(), th.Underdamped(step_size=0.2)]
+        >>> exact: list[th.Sampler] = [th.Mala(), th.Hmc(steps=10), th.Nuts(), th.Gibbs()]
+        >>> [kernel.exact for kernel in near + exact]  # leaves exp(-E / T) as it is, at any step size
+        [False, False, True, True, True, True]
     """
 
     exact: ClassVar[bool]
@@ -69,7 +76,15 @@ class Sampler(Checked):
 
 
 def log_density(phase: Clamped, state: State, temperature: Array | float) -> Array:
-    """``-E / T + log du/dz``, the logarithm of the density over states; ``-inf`` outside the domain."""
+    """``-E / T + log du/dz``, the logarithm of the density over states; ``-inf`` outside the domain.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> phase = eq.Network(1, {"out": eq.Layer(1, eq.Linear())}, []).clamp(jnp.zeros(1))
+        >>> float(eq.thermal.log_density(phase, {"out": jnp.array([2.0])}, 0.5))  # -(2^2 / 2) / T
+        -4.0
+    """
     units = phase.units
     measure = sum(jnp.sum(units[name].log_measure(z)) for name, z in state.items())
     inside = [
@@ -80,7 +95,14 @@ def log_density(phase: Clamped, state: State, temperature: Array | float) -> Arr
 
 
 def check_temperature(temperature: float) -> None:
-    """Raise ``ValueError`` for a temperature at which nothing moves at random."""
+    """Raise ``ValueError`` for a temperature at which nothing moves at random.
+
+    Examples:
+        >>> from eqprop.thermal import check_temperature
+        >>> check_temperature(0.0)
+        Traceback (most recent call last):
+        ValueError: Sampler: expected a finite temperature > 0, got 0.0; at T = 0 ...
+    """
     if concrete(temperature) and not 0 < temperature < np.inf:
         raise ValueError(
             f"Sampler: expected a finite temperature > 0, got {temperature}; at T = 0 a phase is a "
@@ -90,7 +112,21 @@ def check_temperature(temperature: float) -> None:
 
 def stand_in(tree: T) -> T:
     """The tree with random numbers for abstract values: what of its form does not depend on them can then
-    be looked at while it is compiled. To be called, and used, under ``jax.ensure_compile_time_eval``."""
+    be looked at while it is compiled. To be called, and used, under ``jax.ensure_compile_time_eval``.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from eqprop.thermal import stand_in
+        >>> @jax.jit
+        ... def doubled(weight):  # not known yet, but of a form that can be looked at
+        ...     with jax.ensure_compile_time_eval():
+        ...         print(stand_in(weight).shape, bool(jnp.any(stand_in(weight) != 0.0)))
+        ...     return 2.0 * weight
+        >>> doubled(jnp.zeros(3)).shape
+        (3,) True
+        (3,)
+    """
 
     def number(leaf: Any) -> Any:
         if not isinstance(leaf, jax.core.Tracer):

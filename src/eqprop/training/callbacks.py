@@ -15,7 +15,16 @@ from eqprop.training.epoch import StepReport
 
 
 class Callback:
-    """Does nothing; own ones override what they need."""
+    """Does nothing; own ones override what they need.
+
+    Examples:
+        >>> from eqprop.training import Callback
+        >>> class Enough(Callback):  # of `fit(training, callbacks=[Enough()])`
+        ...     def epoch(self, row):
+        ...         return row["loss"] < 0.1
+        >>> [Enough().epoch({"epoch": n, "loss": loss}) for n, loss in enumerate((0.5, 0.05))]
+        [False, True]
+    """
 
     def step(self, progress: StepReport) -> None:
         """After each compiled call of many steps."""

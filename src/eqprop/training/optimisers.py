@@ -21,14 +21,32 @@ WRITES = 2
 
 
 class Adam(Checked):
-    """Adam with Optax's usual moments (Kingma and Ba 2015)."""
+    """Adam with Optax's usual moments (Kingma and Ba 2015).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.training import Adam
+        >>> rule, theta = Adam().transform(), jnp.zeros(2)
+        >>> update, _ = rule.update(jnp.array([100.0, -0.01]), rule.init(theta))
+        >>> [round(float(u), 3) for u in update]  # at first the sign, whatever the size
+        [1.0, -1.0]
+    """
 
     def transform(self) -> optax.GradientTransformation:
         return optax.scale_by_adam()
 
 
 class SgdMomentum(Checked):
-    """``m <- decay m + g``; Nesterov's looks one step ahead."""
+    """``m <- decay m + g``; Nesterov's looks one step ahead.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.training import SgdMomentum
+        >>> rule, g = SgdMomentum(decay=0.5, nesterov=False).transform(), jnp.ones(1)
+        >>> first, state = rule.update(g, rule.init(g))
+        >>> float(first[0]), float(rule.update(g, state)[0][0])  # then 0.5 * 1 + 1
+        (1.0, 1.5)
+    """
 
     decay: Annotated[NotNegative, Bound("<", 1)] = 0.9
     nesterov: bool = True
@@ -38,14 +56,28 @@ class SgdMomentum(Checked):
 
 
 class Sgd(Checked):
-    """The gradient as it is."""
+    """The gradient as it is.
+
+    Examples:
+        >>> from eqprop.training import Constant, Optimiser, Sgd
+        >>> plain = Optimiser(0.1, Sgd(), Constant())  # theta <- theta - 0.1 g
+        >>> plain.schedule.schedule(plain.learning_rate, 1000)(500)
+        0.1
+    """
 
     def transform(self) -> optax.GradientTransformation:
         return optax.identity()
 
 
 class Cosine(Checked):
-    """From the learning rate down to ``end`` at the last step."""
+    """From the learning rate down to ``end`` at the last step.
+
+    Examples:
+        >>> from eqprop.training import Cosine
+        >>> rate = Cosine(end=0.0).schedule(rate=0.5, steps=100)
+        >>> [round(float(rate(step)), 3) for step in (0, 50, 100)]
+        [0.5, 0.25, 0.0]
+    """
 
     end: NotNegative = 0.0
 
@@ -62,7 +94,18 @@ class Constant(Checked):
 
 class Writing(Checked):
     """Updates rounded to a device's ``2^bits`` levels in place of floating-point parameters beside it;
-    ``stochastic`` rounds up or down at random, by ``seed``, so that small updates count on average."""
+    ``stochastic`` rounds up or down at random, by ``seed``, so that small updates count on average.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.hardware import Ranges
+        >>> from eqprop.training import Writing
+        >>> device = Writing(bits=2, ranges=Ranges(1.5)).transform()  # levels -1.5, -0.5, 0.5, 1.5
+        >>> weight, asked = {"w": jnp.array([0.5, 0.5])}, {"w": jnp.array([0.4, 0.6])}
+        >>> written, _ = device.update(asked, device.init(weight), weight)
+        >>> written["w"].tolist()  # less than half a step is lost
+        [0.0, 1.0]
+    """
 
     bits: Count
     ranges: Ranges

@@ -11,7 +11,16 @@ from eqprop.training.data.datasets import Dataset, load_dataset
 
 @dataclass(frozen=True)
 class Named:
-    """A data set that is loaded when it is needed: ``load_dataset(name)``."""
+    """A data set that is loaded when it is needed: ``load_dataset(name)``.
+
+    Examples:
+        >>> from eqprop.training import CIFAR_10, CIFAR_100, FASHION_MNIST, MNIST, MNIST_100, MNIST_1000
+        >>> small = [MNIST, MNIST_100, MNIST_1000, FASHION_MNIST]  # nothing is loaded yet
+        >>> [(data.name, data.features) for data in small]
+        [('mnist', 784), ('mnist-100', 784), ('mnist-1000', 784), ('fashion-mnist', 784)]
+        >>> [(data.features, data.classes) for data in (CIFAR_10, CIFAR_100)]  # 32 by 32 by 3
+        [(3072, 10), (3072, 100)]
+    """
 
     name: Any
     image_shape: tuple[int, int, int]
