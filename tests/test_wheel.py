@@ -47,12 +47,11 @@ def test_a_wheel_is_all_that_a_user_needs(tmp_path):
     empty.mkdir()
     assert VERSION in run(user / "eqprop", "--version", at=empty)
     assert "digits" in run(user / "eqprop", "list", at=empty)
-    run(user / "eqprop", "train", "digits", "--epochs", "1", at=empty)
-    (made,) = (empty / "runs").iterdir()
+    run(user / "eqprop", "train", "digits", "--epochs", "1", "--out", "run", at=empty)
     use = (
         "import eqprop as eq\n"
         "from eqprop.training.data.datasets import load_dataset\n"
-        f"print(eq.load({str(made)!r}).result['test_accuracy'])\n"
+        "print(eq.load('run').result['test_accuracy'])\n"
         "data = load_dataset('digits')\n"
         "right = eq.pretrained('digits').predict(data.test.x) == data.test.y\n"
         "print(right.mean())\n"

@@ -190,7 +190,7 @@ def test_one_of_a_kind_is_said_or_left_out():
     with pytest.raises(ValueError, match="2 nudges or more to exchange"):
         source = Chains(1.0, Gibbs(), common_noise=False, exchange=True)
         found(source, free_covariance(), (model, x, y))
-    for make in (finite_nudge, symmetric_nudge, path_integral, free_covariance):
+    for make in (finite_nudge, symmetric_nudge, path_integral, free_covariance, Reweighting):
         for beta in (0.0, np.nan, np.inf):
             with pytest.raises(ValueError, match=r"beta (other than 0|to be a number)"):
                 make(beta)

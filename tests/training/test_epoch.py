@@ -342,6 +342,11 @@ def test_decoupled_decay_gains_no_momentum():
         assert optax.tree.norm(jax.tree.map(jnp.subtract, updates, wanted)) < 1e-8
 
 
+def test_a_rate_that_would_rise_is_refused():
+    with pytest.raises(ValueError, match=r"at most the learning rate, 0\.1, got 1"):
+        Optimiser(0.1, schedule=Cosine(1.0)).transform(layered((2, 3), KEY), 10, 2)
+
+
 def test_trainings_that_differ_in_their_weights_share_what_is_compiled():
     def optimiser(seed=1, **change):
         model = layered((4, 5, 3), jax.random.key(seed))

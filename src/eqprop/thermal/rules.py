@@ -137,6 +137,9 @@ class Reweighting(Rule):
 
     beta: Numbers
 
+    def __check_init__(self):
+        _check_nudge("Reweighting", self.beta)
+
     @property
     def betas(self) -> Numbers:
         return np.zeros(1)

@@ -82,6 +82,11 @@ class Cosine(Checked):
     end: NotNegative = 0.0
 
     def schedule(self, rate: float, steps: int) -> optax.Schedule:
+        if self.end > rate:
+            raise ValueError(
+                f"Cosine: expected an end of at most the learning rate, {rate:g}, got {self.end:g}; a rate "
+                "that rises is for `warmup`."
+            )
         return optax.cosine_decay_schedule(rate, steps, self.end / rate)
 
 
