@@ -14,6 +14,10 @@ import eqprop
 
 DOCS = ROOT / "docs"
 
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+EXAMPLE = re.compile(r"^ *(?:>>>|\.\.\.) (.*)$", re.MULTILINE)
+
 REFERENCE = "".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
 
 SHOWN = set(re.findall(r"^::: (\S+)$", REFERENCE, re.MULTILINE))
@@ -43,6 +47,28 @@ def public():
 @pytest.mark.parametrize("name", public())
 def test_public_name_is_in_the_reference(name):
     assert name in SHOWN, f"add `::: {name}` to a page of docs/reference"
+
+
+EXECUTED = " ".join(
+    [code for page in DOCS.rglob("*.md") for code in re.findall(PYTHON, page.read_text("utf-8"))]
+    + [
+        line
+        for file in (ROOT / "src").rglob("*.py")
+        for line in re.findall(EXAMPLE, file.read_text("utf-8"))
+    ]
+)
+"""What `test_doctests`, `test_pages` and the building of the site run."""
+
+
+EXTRA = {"eqprop.spiking.to_nir", "eqprop.training.TensorBoard", "eqprop.training.Wandb"}
+"""What needs a package that not all have; a test of each skips where it is missing."""
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN - EXTRA))
+def test_what_is_in_the_reference_has_an_example_that_runs(name):
+    last = name.rpartition(".")[2]
+    if not inspect.ismodule(getattr(import_module(name.rpartition(".")[0]), last)):
+        assert re.search(rf"\b{last}\b", EXECUTED), f"show {last} in the docstring or on a page"
 
 
 @pytest.mark.parametrize("name", sorted(SHOWN))

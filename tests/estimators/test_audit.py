@@ -15,9 +15,13 @@ from eqprop import (
     Backpropagation,
     Blockwise,
     EquilibriumPropagation,
+    FunctionEnergy,
+    GradientDescent,
     ImplicitDifferentiation,
     Linear,
+    Model,
     Momentum,
+    SquaredError,
     convolutional,
     holomorphic,
     layered,
@@ -37,6 +41,7 @@ from eqprop.estimators.audit import (
     sweep_beta,
 )
 from eqprop.estimators.estimator import mean_loss
+from eqprop.training.examined import audited
 from eqprop.training.files import dumps
 from eqprop.training.terminal import agreement_table
 from helpers.systems import box, read_out, tanh
@@ -234,3 +239,22 @@ def test_the_best_nudge_is_where_the_error_is_smallest():
 
 def test_an_order_needs_two_nudges():
     assert np.isnan(sweep(symmetric, (0.01,)).order)
+
+
+def test_an_energy_without_blocks_is_audited_by_the_steps_that_its_learner_takes():
+    """Steps of one half overshoot in this well, and those of a hundredth settle."""
+
+    def energy(params, state, x):
+        return (
+            10 * jnp.sum(state["v"] ** 2)
+            + jnp.sum(state["v"] ** 4)
+            - params["w"] @ x * state["v"].sum()
+        )
+
+    model = Model(FunctionEnergy(energy, {"w": jnp.ones(2)}, {"v": 1}), SquaredError("v"))
+    x, y = jnp.ones((3, 2)), jnp.ones((3, 1))
+    with pytest.raises(RuntimeError, match="expected a relative residual below"):
+        exact_gradient(model, x, y)
+    learner = EquilibriumPropagation(GradientDescent(1e-6, 500, 0.01), symmetric(0.01))
+    found = audited(learner, model, x, y)
+    assert found["not_audited"] is None and found["audit"][-1]["cosine"] > 0.999

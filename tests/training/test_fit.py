@@ -15,7 +15,7 @@ from eqprop.estimators.backpropagation import FeedForward
 from eqprop.thermal.mixing import Mixing
 from eqprop.training import Callback, Dataset, EarlyStopping, Optimiser, Split, rounding
 from eqprop.training import epoch as train
-from eqprop.training.alarms import warn_if_risen
+from eqprop.training.alarms import warn_if_risen, warn_of_names
 from eqprop.training.data.datasets import DataError
 from eqprop.training.files import RunError
 from eqprop.training.structure import StructureError, make, tell
@@ -52,6 +52,13 @@ def test_without_a_folder_nothing_is_written_and_the_numbers_are_the_same(
     assert list(tmp_path.iterdir()) == [] and run.folder is None
     assert run.history["loss"].tolist() == finished.history["loss"].tolist()
     assert identical(run.model, finished.model)
+
+
+def test_a_run_prints_in_one_line(finished):
+    assert (
+        repr(finished)
+        == f"Run(moons, {EPOCHS} epochs, test {finished.accuracy:.2%}, in {finished.folder})"
+    )
 
 
 def test_a_run_learns_and_is_told_by_its_best_epoch(finished):
@@ -418,6 +425,12 @@ def test_a_field_younger_than_the_run_is_what_it_usually_is():
     contrast = tell(eq.one_sided(0.1))
     with pytest.raises(StructureError, match="expected its fields"):
         make({key: part for key, part in contrast.items() if key != "betas"})
+
+
+def test_a_run_that_this_process_alone_can_load_says_so():
+    warn_of_names(tell(eq.Blockwise()), tell(eq.layered((2, 2), KEY)))
+    with pytest.warns(UserWarning, match=r"names of modules .* got \['energy', .*<lambda>'\]"):
+        warn_of_names({"model": [tell(lambda x: x)]}, {"is": "named", "name": "__main__:energy"})
 
 
 def test_what_has_no_name_is_not_made_again():

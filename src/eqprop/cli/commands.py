@@ -88,8 +88,6 @@ def _train(name: str, begun: Begun, asked: options.Train, folder: Path) -> None:
         paths = draw_run(folder, asked.data_dir)
     if rows := [Agreement.read(row) for row in result["audit"]]:
         show(agreement_table(rows, f"{title(training)} against {result['against']}"))
-    else:
-        tell(f"gradient not audited: {result['not_audited']}")
     tell_examined(result)
     tell(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "

@@ -91,6 +91,14 @@ def convolutional(
 
     ``image`` is (height, width, channels), channel-last; layer ``c1`` has the shape of the first
     pooled image, ``h1`` is the first dense one. Weights as in `layered`.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import eqprop as eq
+        >>> made = eqx.filter_eval_shape(eq.convolutional, (8, 8, 1), (4, 16), 10, jax.random.key(0))
+        >>> made.energy.shapes  # filter_eval_shape draws no weights
+        {'c1': (4, 4, 4), 'c2': (2, 2, 16), 'out': (10,)}
     """
     if not channels:
         raise ValueError("convolutional: expected channels of one convolution or more, got none.")
@@ -137,7 +145,16 @@ def with_injections(model: Model, value: float) -> Model:
 @checked
 def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
     """The same network with biases ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with the largest
-    ``fan_in`` of the layer's edges."""
+    ``fan_in`` of the layer's edges.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> model = eq.with_biases(eq.layered((4, 8, 2), jax.random.key(0)), jax.random.key(1), gain=1.0)
+        >>> bias = model.energy.layers["h1"].bias
+        >>> bool(0.0 < abs(bias).max() <= 0.5)  # 1 / sqrt(4)
+        True
+    """
     network = model.energy
     if not isinstance(network, Network):
         raise ValueError(
@@ -165,7 +182,16 @@ def _fan_in(op: Op) -> int:
 
 @checked
 def with_read_out(model: Model, classes: Count, key: PRNGKeyArray, gain: float = 1.0) -> Model:
-    """The same energy without its output layer, read by a trained softmax on the layer below."""
+    """The same energy without its output layer, read by a trained softmax on the layer below.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> read = eq.with_read_out(model, classes=2, key=jax.random.key(1))
+        >>> list(read.energy.shapes), read.cost.output, read.cost.weight.shape
+        (['h1'], 'h1', (8, 2))
+    """
     network = model.energy
     if not isinstance(network, Network) or OUTPUT not in network.shapes:
         raise ValueError(

@@ -14,7 +14,22 @@ from eqprop.energies.units.unit import State
 
 
 class Cost(Checked):
-    """``C(shown, y) -> scalar``: a function of what the layer ``output`` shows and of the target."""
+    """``C(shown, y) -> scalar``: a function of what the layer ``output`` shows and of the target.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> class Squares(eq.Cost):
+        ...     output = "out"
+        ...     def __call__(self, shown, y):
+        ...         return jnp.sum((shown["out"] - y) ** 2)
+        ...     def predict(self, shown):
+        ...         return shown["out"]
+        ...     def curvature(self, beta):  # of beta times the above
+        ...         return 2 * beta
+        >>> float(Squares()({"out": jnp.array([1.0, 3.0])}, jnp.zeros(2)))
+        10.0
+    """
 
     output: eqx.AbstractVar[str]
 
@@ -78,6 +93,16 @@ class CrossEntropy(Cost):
 
     ``weight`` has shape (features, classes). The read-out is not part of the relaxing system: it sees
     the layer ``output``, and its gradient is the derivative of the nudged energy like any other.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> blank = eq.CrossEntropy(weight=jnp.zeros((8, 2)), bias=jnp.zeros(2), output="h")
+        >>> round(float(blank({"h": jnp.ones(8)}, jnp.array([1.0, 0.0]))), 3)  # log 2
+        0.693
+        >>> eq.CrossEntropy.init(jax.random.key(0), features=8, classes=2, output="h").weight.shape
+        (8, 2)
     """
 
     weight: Array
@@ -115,7 +140,14 @@ class FunctionCost(Cost):
     ``bound`` is a number that no eigenvalue of its Hessian in ``u`` exceeds. Solvers that minimise block by
     block need it (1 of half a squared error); others, as `GradientDescent`, do not ask.
 
-        eq.FunctionCost(lambda u, y: jnp.sum(jnp.logaddexp(0.0, -y * u)), bound=0.25)
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> cost = eq.FunctionCost(lambda u, y: jnp.sum(jnp.logaddexp(0.0, -y * u)), bound=0.25)
+        >>> round(float(cost({"out": jnp.zeros(1)}, jnp.ones(1))), 3)  # log 2
+        0.693
+        >>> float(cost.curvature(jnp.array(2.0)))  # what block solvers ask for
+        0.5
     """
 
     function: Callable[[Array, Array], Array] = eqx.field(static=True)  # type: ignore[misc]

@@ -47,6 +47,25 @@ class Energy(Checked):
     """``E(state, x) -> scalar`` for one example. Energies are dimensionless (kT = 0).
 
     ``input_shape`` is the shape of one ``x``; ``None`` takes the data as they are.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> class Well(eq.energies.Clamped):  # with the unit's own |u|^2 / 2 lowest at u = x
+        ...     x: jax.Array
+        ...     units, blocks = {"u": eq.Linear()}, (("u",),)
+        ...     def coupling(self, shown):
+        ...         return -jnp.sum(self.x * shown["u"])
+        ...     def curvature(self, name):  # linear in u
+        ...         return 0.0
+        >>> class Wells(eq.Energy):
+        ...     units, input_shape, shapes = {"u": eq.Linear()}, (2,), {"u": (2,)}
+        ...     def clamp(self, x):
+        ...         return Well(x)
+        >>> x = jnp.array([3.0, 4.0])
+        >>> [float(Wells()({"u": u}, x)) for u in (jnp.zeros(2), x)]
+        [0.0, -12.5]
     """
 
     units: eqx.AbstractVar[Units]
@@ -103,7 +122,16 @@ def curvature(phase: Clamped, name: str, z: Array) -> Array:
 @checked
 def displacement(phase: Clamped, state: State) -> State:
     """``retract(a) - z``, or the unit's own `velocity`: zero exactly at the equilibria, and always a
-    direction of descent."""
+    direction of descent.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> layer = eq.Layer(2, eq.Box(0.0, 1.0), bias=jnp.array([0.5, 2.0]))  # 2 is behind the wall
+        >>> phase = eq.Network(1, {"u": layer}, []).clamp(jnp.zeros(1))
+        >>> eq.energies.displacement(phase, {"u": jnp.array([0.0, 0.25])})["u"].tolist()
+        [0.5, 0.75]
+    """
     fields = field(phase, embed(phase.units, state), tuple(state))
     return velocities(phase.units, state, fields)
 

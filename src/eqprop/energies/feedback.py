@@ -62,6 +62,16 @@ def with_weak_feedback(model: Model, feedback: float) -> Model:
     Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network of `Box` and `Linear` units
     whose cost sees its last layer, couplings within a layer or down the order, and operators between layers
     that are not homogeneous: their answers to smaller layers would be others.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0), output=eq.Box(0.0, 1.0))
+        >>> weak = eq.with_weak_feedback(model, 0.25)
+        >>> [unit.high for unit in weak.energy.units.values()]  # sqrt(feedback) times as large
+        [1.0, 0.5]
+        >>> weak.cost.factor  # the cost sees the output as large as it was
+        2.0
     """
     network = _from_below(model, feedback, "with_weak_feedback")
     sizes = {name: feedback ** (i / 2) for i, name in enumerate(network.order)}
@@ -95,6 +105,13 @@ def with_stiff_layers(model: Model, feedback: float) -> Model:
 
     Raises ``ValueError`` for a feedback outside (0, 1], anything but a Network whose cost sees its last
     layer, and couplings within a layer or down the order.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> stiff = eq.with_stiff_layers(eq.layered((4, 8, 2), jax.random.key(0)), 0.25)
+        >>> [unit.stiffness for unit in stiff.energy.units.values()]
+        [1.0, 0.25]
     """
     network = _from_below(model, feedback, "with_stiff_layers")
     sizes = {name: feedback**i for i, name in enumerate(network.order)}

@@ -84,7 +84,18 @@ def require_examples(x: Array, y: Array, **others: Array) -> None:
 
 
 class Nudged(Clamped):
-    """``E + beta C``, a landscape of its own (Scellier and Bengio 2017, eq. 4)."""
+    """``E + beta C``, a landscape of its own (Scellier and Bengio 2017, eq. 4).
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model, x, y = eq.layered((4, 8, 2), jax.random.key(0)), jnp.ones(4), jnp.ones(2)
+        >>> state, free = model.energy.rest(), model.free(x)
+        >>> nudged = eq.energies.Nudged(free, model.cost, y, jnp.array(0.5))  # model.nudged(x, y, 0.5)
+        >>> float(nudged(state) - free(state)), float(model.loss(state, y))
+        (0.5, 1.0)
+    """
 
     base: Clamped
     cost: Cost

@@ -88,7 +88,15 @@ class Layer(Checked):
 
 
 class Edge(Checked):
-    """A coupling ``-<u_target, op(u_source)>``."""
+    """A coupling ``-<u_target, op(u_source)>``.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> edge = eq.Edge(eq.ops.Dense(jnp.ones((3, 2))), source="h", target="out")
+        >>> edge.op(jnp.array([1.0, 2.0, 3.0])).tolist()  # the field that "h" makes in "out"
+        [6.0, 6.0]
+    """
 
     op: Op
     source: str = eqx.field(static=True)

@@ -29,6 +29,7 @@ from eqprop.solvers import GradientDescent, Iterative, Momentum, Solver
 from eqprop.solvers.relax import relax
 
 ALL = "all parameters"
+SHARP, LONG = 1e-11, 5000
 
 Learner: TypeAlias = Estimator | Callable[..., Estimate]
 """An estimator, or one compiled: ``eqx.filter_jit(estimator)``."""
@@ -143,15 +144,28 @@ def exact_gradient(model: Model, x: Array, y: Array, solver: Solver | None = Non
     return found.gradient
 
 
+def own_descent(estimator: Estimator, model: Model, x: Array) -> Solver | None:
+    """Where an energy has no blocks, and steps of a size that its learner knows: that learner's solver, to
+    the end."""
+    solver = getattr(estimator, "solver", None)
+    if not isinstance(solver, GradientDescent) or _blocks(model, x) is not None:
+        return None
+    return GradientDescent(SHARP, max(10 * solver.max_steps, LONG), solver.step_size)
+
+
+def _blocks(model: Model, x: Array) -> Any:
+    return eqx.filter_eval_shape(model.free, x[0]).blocks
+
+
 def _descent(model: Model, x: Array) -> Solver:
     """A sharp solver of any energy that has a minimum to fall to."""
     try:
-        blocks = eqx.filter_eval_shape(model.free, x[0]).blocks
+        blocks = _blocks(model, x)
     except ValueError as error:  # a stationary point is no minimum
         raise RuntimeError(
             f"exact_gradient: expected an energy with a minimum, or a solver of one's own ({error})"
         ) from error
-    return (GradientDescent if blocks is None else Momentum)(1e-11, 5000)
+    return (GradientDescent if blocks is None else Momentum)(SHARP, LONG)
 
 
 @checked

@@ -29,6 +29,19 @@ class Backpropagation(Estimator):
     """Back-propagation through ``steps`` unrolled steps of an iterative solver (BPTT).
 
     Exact for the cost after that many steps, at equilibrium or not. Memory grows with ``steps``.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> dense, x, y = eq.ops.Dense(jnp.array([[3.0]])), jnp.array([[2.0]]), jnp.array([[5.0]])
+        >>> network = eq.Network(1, {"out": eq.Layer(1, eq.Linear())}, [("x", "out", dense)])
+        >>> model, solver = eq.Model(network, eq.SquaredError("out")), eq.Blockwise(None, 1)
+        >>> learner = eqx.filter_jit(eq.Backpropagation(solver, steps=1))
+        >>> value, gradient, state, report = learner(model, x, y, model.rest(x), jax.random.key(0))
+        >>> float(value), gradient.energy.edges["x-out"].op.weight.tolist()  # (3 * 2 - 5) * 2
+        (0.5, [[2.0]])
     """
 
     solver: Iterative[Any]

@@ -27,7 +27,20 @@ LOUD = 0.1
 
 
 class Contrast(Checked):
-    """A source of ``(betas, coefficients)``, both of shape (phases,)."""
+    """A source of ``(betas, coefficients)``, both of shape (phases,).
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> class RandomSize(eq.Contrast):
+        ...     def draw(self, key):
+        ...         beta = jax.random.uniform(key, (), minval=0.1, maxval=0.5)
+        ...         return jnp.stack([-beta, beta]), jnp.stack([-0.5 / beta, 0.5 / beta])
+        >>> betas, weights = RandomSize().draw(jax.random.key(0))
+        >>> round(float(weights.sum()), 3), round(float(weights @ betas), 3)  # a derivative's weights
+        (0.0, 1.0)
+    """
 
     @abstractmethod
     def draw(self, key: PRNGKeyArray) -> tuple[PerPhase, PerPhase]:
@@ -66,7 +79,15 @@ class Fixed(Contrast):
 
 
 class RandomSign(Contrast):
-    """One-sided with a sign drawn for each batch: unbiased to first order, two phases."""
+    """One-sided with a sign drawn for each batch: unbiased to first order, two phases.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> betas, weights = eq.RandomSign(0.5).draw(jax.random.key(0))
+        >>> abs(betas).tolist(), abs(weights).tolist(), float(weights @ betas)
+        ([0.0, 0.5], [2.0, 2.0], 1.0)
+    """
 
     beta: float | Array
     order: int = eqx.field(default=1, static=True)

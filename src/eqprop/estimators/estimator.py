@@ -51,7 +51,13 @@ class Report(NamedTuple):
 
 class Estimate(NamedTuple):
     """The value of the objective, its gradient, the states of the free phase, and a report, whose `metrics`
-    are what training logs."""
+    are what training logs.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> eq.Estimate._fields  # value, gradient, state, report = learner(model, x, y, state, key)
+        ('value', 'gradient', 'state', 'report')
+    """
 
     value: Array
     gradient: PyTree
@@ -60,7 +66,26 @@ class Estimate(NamedTuple):
 
 
 class Estimator(Checked):
-    """`(model, x, y, state, key) -> Estimate`."""
+    """`(model, x, y, state, key) -> Estimate`.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> from eqprop.estimators.estimator import Report
+        >>> class CostAlone(eq.Estimator):  # learns what the cost holds, in whatever state the batch is
+        ...     def __call__(self, model, x, y, state, key):
+        ...         def loss(model):
+        ...             return jnp.mean(jax.vmap(model.loss)(state, y))
+        ...         value, gradient = eqx.filter_value_and_grad(loss)(model)
+        ...         return eq.Estimate(value, gradient, state, Report())
+        >>> model = eq.with_read_out(eq.layered((4, 8, 2), jax.random.key(0)), 2, jax.random.key(1))
+        >>> x, y, learner = jnp.ones((2, 4)), jnp.eye(2), eqx.filter_jit(CostAlone())
+        >>> found = learner(model, x, y, model.rest(x), jax.random.key(2))
+        >>> round(float(found.value), 3), found.gradient.cost.bias.tolist()  # log 2, of equal classes
+        (0.693, [0.0, 0.0])
+    """
 
     drawn: ClassVar[bool] = False
     """Whether gradients are drawn at random, so that audits tell their bias and variance."""

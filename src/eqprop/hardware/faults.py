@@ -73,7 +73,15 @@ def bare(unit: Unit) -> Unit:
 
 
 class Stuck(Faulty):
-    """Where ``dead``, the neuron stays at the state ``at``, whatever its field."""
+    """Where ``dead``, the neuron stays at the state ``at``, whatever its field.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> unit = eq.hardware.Stuck(eq.Box(0.0, 1.0), dead=jnp.array([True, False]), at=jnp.zeros(2))
+        >>> unit.retract(jnp.array([0.75, 0.75])).tolist()  # the answers to one field
+        [0.0, 0.75]
+    """
 
     dead: Array
     at: Array
@@ -117,6 +125,14 @@ class Detuned(Faulty):
     """Oscillators with a natural frequency of their own: ``dphi/dt = detuning - dV/dphi``.
 
     No potential on the circle has this force, so the energy is that of the tuned ones.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> unit = eq.hardware.Detuned(eq.Oscillator(), detuning=jnp.array(0.25))
+        >>> z = jnp.array([0.6, 0.8])  # cos and sin of the phase
+        >>> [round(float(rate), 3) for rate in unit.velocity(z, jnp.zeros(2))]  # 0.25 (-sin, cos)
+        [-0.2, 0.15]
     """
 
     detuning: Array
@@ -194,7 +210,17 @@ def stuck(model: Model, fraction: float, key: PRNGKeyArray) -> Broken:
 
 @checked
 def detuned(model: Model, sigma: float, key: PRNGKeyArray) -> Broken:
-    """Natural frequencies ``sigma N(0, 1)`` about the common one, in every layer of oscillators."""
+    """Natural frequencies ``sigma N(0, 1)`` about the common one, in every layer of oscillators.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> layers = {"out": eq.Layer(2, eq.Oscillator())}
+        >>> model = eq.Model(eq.Network(1, layers, []), eq.SquaredError("out"))
+        >>> device = eq.hardware.detuned(model, 0.1, jax.random.key(0))(model)
+        >>> device.energy.units["out"].detuning.shape  # one frequency a neuron
+        (2,)
+    """
     if not sigma >= 0:
         raise ValueError(f"detuned: expected sigma >= 0, got {sigma}.")
     network = _network("detuned", model)

@@ -22,7 +22,14 @@ def check_bits(name: str, bits: int) -> None:
 @dataclass(frozen=True)
 class Ranges:
     """A range for each layer: ``limit`` times its factor, for the couplings that end there, its fields and
-    its injections; ``limit`` for whatever is in none of them. Called with a parameter's name."""
+    its injections; ``limit`` for whatever is in none of them. Called with a parameter's name.
+
+    Examples:
+        >>> import eqprop as eq
+        >>> limit = eq.hardware.Ranges(0.5, factors=(("out", 4.0),))
+        >>> limit("x-h1.weight"), limit("h1-out.weight"), limit("out.bias")
+        (0.5, 2.0, 2.0)
+    """
 
     limit: float
     factors: tuple[tuple[str, float], ...] = ()
@@ -67,7 +74,14 @@ def to_grid(
     value: Array, bits: int, low: float, high: float, key: PRNGKeyArray | None = None
 ) -> Array:
     """The nearest of ``2^bits`` levels ``low ... high``; with a key, one of the two next levels at random
-    so that the mean is kept (stochastic rounding)."""
+    so that the mean is kept (stochastic rounding).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> eq.hardware.to_grid(jnp.array([-9.0, 0.9, 1.1, 9.0]), bits=2, low=0.0, high=3.0).tolist()
+        [0.0, 1.0, 1.0, 3.0]
+    """
     steps = 2**bits - 1
     place = (jnp.clip(stopped(value), low, high) - low) * (steps / (high - low))
     if key is None:
@@ -79,7 +93,16 @@ def to_grid(
 
 
 def to_circle(angle: Array, bits: int) -> Array:
-    """The nearest of ``2^bits`` equal angles."""
+    """The nearest of ``2^bits`` equal angles.
+
+    Examples:
+        >>> import math
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> quarters = eq.hardware.to_circle(jnp.array([0.1, 1.5, 3.0]), bits=2) / (math.pi / 2)
+        >>> [round(float(turn), 3) for turn in quarters]
+        [0.0, 1.0, 2.0]
+    """
     step = 2 * math.pi / 2**bits
     return without_derivative(angle, step * jnp.round(stopped(angle) / step), STEPS)
 

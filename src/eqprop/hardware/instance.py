@@ -30,6 +30,22 @@ class Instance:
 
     Raises ``ValueError`` for lengths that differ, pairs out of order or range, or named twice, and for
     numbers that are not finite.
+
+    Examples:
+        >>> import math
+        >>> from eqprop.hardware import Instance
+        >>> pair = Instance.from_matrix([[0, 2], [2, 0]], fields=[0.0, 0.5], injections=[0.0, 0.0])
+        >>> pair.energy([0.0, 0.0]), pair.energy([math.pi, 0.0])  # -2 - 0.5 and 2 - 0.5
+        (-2.5, 1.5)
+        >>> print(pair.write_text("pair.txt").read_text())
+        # oscillators 2 couplings 1
+        E 0.0
+        J 0 1 2.0
+        h 0 0.0
+        h 1 0.5
+        S 0 0.0
+        S 1 0.0
+        <BLANKLINE>
     """
 
     rows: np.ndarray

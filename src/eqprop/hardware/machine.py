@@ -67,7 +67,17 @@ def programmed(model: Model, x: Array, y: Array | None = None, beta: float = 0.0
 
 @checked
 def read_back(model: Model, phi: Any) -> State:
-    """The state of a batch from phases read from a machine, of shape (batch, N), in radians."""
+    """The state of a batch from phases read from a machine, of shape (batch, N), in radians.
+
+    Examples:
+        >>> import numpy as np
+        >>> import eqprop as eq
+        >>> layers = {"out": eq.Layer(2, eq.Oscillator())}
+        >>> model = eq.Model(eq.Network(1, layers, []), eq.SquaredError("out"))
+        >>> state = eq.hardware.read_back(model, np.zeros((3, 2)))  # two phases for each of three inputs
+        >>> state["out"].shape, state["out"][0].tolist()  # cosines, then sines
+        ((3, 2, 2), [[1.0, 1.0], [0.0, 0.0]])
+    """
     network = _oscillators(model)
     layers, places = _layers(network), _places(network)
     size = sum(int(np.prod(shape)) for _, shape in layers)

@@ -58,7 +58,19 @@ def _straight_through_jvp(primals, tangents):
 
 
 class Program(Checked):
-    """``model -> model``, as the device has it."""
+    """``model -> model``, as the device has it.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> from eqprop.hardware.program import straight_through
+        >>> class Faded(eq.hardware.Program):  # every parameter has lost half of its value
+        ...     def __call__(self, model):
+        ...         return jax.tree.map(lambda value: straight_through(value, 0.5 * value), model)
+        >>> device = Faded().then(Faded())(eq.layered((4, 8, 2), jax.random.key(0), gain=4.0))
+        >>> bool(abs(device.energy.edges["x-h1"].op.weight).max() <= 0.5)  # 4 / sqrt(4) / 4
+        True
+    """
 
     @abstractmethod
     def __call__(self, model: Model) -> Model: ...
@@ -69,7 +81,17 @@ class Program(Checked):
 
 
 class Programs(Program):
-    """One program after another; none at all is a perfect device."""
+    """One program after another; none at all is a perfect device.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from eqprop import hardware, layered
+        >>> model = layered((4, 8, 2), jax.random.key(0))
+        >>> program = hardware.Programs((hardware.Limit(0.1), hardware.Quantise(bits=1, limit=0.5)))
+        >>> jnp.unique(program(model).energy.edges["x-h1"].op.weight).tolist()  # +-0.1, rounded
+        [-0.5, 0.5]
+    """
 
     programs: tuple[Program, ...] = ()
 
@@ -113,7 +135,16 @@ class Quantise(Program):
 
 
 class Limit(Program):
-    """Values outside ``[-limit, limit]`` stay at its ends; the limit as in `Quantise`."""
+    """Values outside ``[-limit, limit]`` stay at its ends; the limit as in `Quantise`.
+
+    Examples:
+        >>> import jax
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> device = eq.hardware.Limit(0.125, where=eq.hardware.couplings)(model)
+        >>> float(device.energy.edges["x-h1"].op.weight.max())
+        0.125
+    """
 
     limit: float | Ranges = eqx.field(static=True)
     where: Where = eqx.field(default=everything, static=True)
@@ -155,7 +186,20 @@ class Mismatch(Program):
 class Asymmetry(Program):
     """``J_ij != J_ji``: what a layer sends back to its source passes other devices, each wrong by a fixed
     factor ``1 + sigma N(0, 1)``. There is no energy any more, and EP is an approximation; no other
-    estimator runs on it."""
+    estimator runs on it.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> layers = {"h": eq.Layer(2, eq.Box(0.0, 1.0)), "out": eq.Layer(2, eq.Linear())}
+        >>> network = eq.Network(1, layers, [("h", "out", eq.ops.Dense(jnp.ones((2, 2))))])
+        >>> model = eq.Model(network, eq.SquaredError("out"))
+        >>> device = eq.hardware.Asymmetry.draw(model, 0.1, jax.random.key(0))(model)
+        >>> there, back = device.energy.edges["h-out"].op.there, device.energy.edges["h-out"].op.back
+        >>> there.weight.tolist(), bool(abs(back.weight - 1.0).max() > 0.0)
+        ([[1.0, 1.0], [1.0, 1.0]], True)
+    """
 
     factors: PyTree
 

@@ -23,7 +23,19 @@ from eqprop.hardware.grid import check_bits, to_circle, to_grid
 
 
 class ReadOut(Checked):
-    """``state -> state``, as it is read."""
+    """``state -> state``, as it is read.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> class Offset(eq.hardware.ReadOut):
+        ...     def __call__(self, units, state, key):
+        ...         return {name: units[name].retract(z + 0.25) for name, z in state.items()}
+        >>> read = Offset().then(Offset())
+        >>> read({"h": eq.Box(0.0, 1.0)}, {"h": jnp.array([0.0, 0.75])}, jax.random.key(0))["h"].tolist()
+        [0.5, 1.0]
+    """
 
     @abstractmethod
     def __call__(self, units: Units, state: State, key: PRNGKeyArray) -> State: ...
@@ -67,7 +79,18 @@ class ReadBits(ReadOut):
 
 
 class ReadNoise(ReadOut):
-    """A Gaussian error of standard deviation ``sigma`` (radians of a phase), inside the domain."""
+    """A Gaussian error of standard deviation ``sigma`` (radians of a phase), inside the domain.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
+        >>> import eqprop as eq
+        >>> units, state = {"h": eq.Linear()}, {"h": jnp.zeros(1000)}
+        >>> read = eq.hardware.ReadNoise(0.1)(units, state, jax.random.key(0))
+        >>> round(float(np.std(read["h"])), 1)
+        0.1
+    """
 
     sigma: NotNegative = eqx.field(static=True)
 

@@ -22,7 +22,17 @@ class WritingState(NamedTuple):
 
 @checked
 def clipped(limit: float | Ranges) -> optax.GradientTransformation:
-    """No write goes beyond ``[-limit, limit]``, nor beyond a layer's own limit where `Ranges` are given."""
+    """No write goes beyond ``[-limit, limit]``, nor beyond a layer's own limit where `Ranges` are given.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> import eqprop as eq
+        >>> writer, w = eq.hardware.clipped(1.0), jnp.array([0.5, 0.5])
+        >>> updates, _ = writer.update(jnp.array([0.25, 2.0]), writer.init(w), w)
+        >>> optax.apply_updates(w, updates).tolist()
+        [0.75, 1.0]
+    """
     check_limit("clipped", limit)
 
     def written(name: str, u: Array, p: Array, limits: Ranges) -> Array:
@@ -36,7 +46,17 @@ def on_grid(
     bits: int, limit: float | Ranges, key: PRNGKeyArray | None = None
 ) -> optax.GradientTransformation:
     """No master copy: what is written is the nearest of ``2^bits`` levels in ``[-limit, limit]``, so that
-    an update below half a step is lost. With a key, rounding is stochastic and loses nothing on average."""
+    an update below half a step is lost. With a key, rounding is stochastic and loses nothing on average.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> import eqprop as eq
+        >>> writer, w = eq.hardware.on_grid(bits=1, limit=1.0), jnp.array([-1.0, -1.0])
+        >>> updates, _ = writer.update(jnp.array([0.75, 1.25]), writer.init(w), w)  # half a step is 1
+        >>> optax.apply_updates(w, updates).tolist()
+        [-1.0, 1.0]
+    """
     check_bits("on_grid", bits)
     check_limit("on_grid", limit)
 
@@ -56,6 +76,17 @@ def pulsed(
     ``n pulse (1 - sign(n) w / limit)`` (soft bounds), times ``1 + spread N(0, 1)``.
 
     The number of pulses is rounded stochastically, so that small updates count on average.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> import eqprop as eq
+        >>> writer = eq.hardware.pulsed(0.125, limit=1.0, key=jax.random.key(0))
+        >>> w = jnp.array([0.0, 0.5])
+        >>> updates, _ = writer.update(jnp.array([0.25, 0.25]), writer.init(w), w)
+        >>> optax.apply_updates(w, updates).tolist()  # two pulses each, half as large at half the limit
+        [0.25, 0.625]
     """
     check_limit("pulsed", limit)
 

@@ -21,6 +21,16 @@ class Diffusion(Solver):
 
     Heun's rule (Stratonovich), of second order in ``step_size`` for additive noise: the cross-check of
     `Langevin`. Domains must have no walls.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> solver = eq.Diffusion(temperature=0.25, time=5.0, step_size=0.1)  # 50 steps
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> solver.settle(model.free(jnp.ones(4)), model.energy.rest(), jax.random.key(1))
+        Traceback (most recent call last):
+        ValueError: Diffusion: expected domains without walls, but ['h1'] are intervals; use Langevin...
     """
 
     noisy: ClassVar[bool] = True

@@ -21,6 +21,15 @@ class Flow(Solver):
     The right-hand side is continuous, points into the domain and lowers the energy at all times; the
     end is moved into the domain from within the rule's error.
     ``max_time`` is in units of the layers' time constant.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> phase = eq.Network(1, {"u": eq.Layer(1, eq.Linear(), jnp.ones(1))}, []).clamp(jnp.zeros(1))
+        >>> state = {"u": jnp.array([0.25])}
+        >>> eq.energies.displacement(phase, state)["u"].tolist()  # dz/dt
+        [0.75]
+        >>> solver = eq.Flow(1e-3, max_time=1.0)  # solver.settle(phase, state) goes to 1 - 0.75 exp(-1)
     """
 
     tolerance: float = eqx.field(default=1e-5, static=True)

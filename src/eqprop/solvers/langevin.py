@@ -22,6 +22,19 @@ class Langevin(Solver):
 
     The law of what the layers show tends to ``exp(-E / T)``, up to an error of order ``dt``; walls
     reflect. The residual reported is that of the last state.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> phase = eq.Network(1, {"u": eq.Layer(1000, eq.Linear())}, []).clamp(jnp.zeros(1))
+        >>> solver = eq.Langevin(temperature=0.2, step_size=0.1, steps=1)
+        >>> settle, rest = eqx.filter_jit(solver.settle), {"u": jnp.zeros(1000)}
+        >>> round(float(settle(phase, rest, jax.random.key(0))[0]["u"].std()), 1)  # sqrt(2 T dt)
+        0.2
+        >>> round(eq.Langevin.phase_noise(xi=2.0, step_size=0.1).temperature, 3)  # of the same noise
+        0.2
     """
 
     noisy: ClassVar[bool] = True

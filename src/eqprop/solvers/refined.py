@@ -29,6 +29,17 @@ class Refined(Solver):
 
     For free phases of Networks of `Box` and `Linear` units and linear operators. ``solver`` has a tolerance
     that ``dtype`` resolves, by which each round makes the error smaller (Wilkinson 1963).
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> layer = eq.Layer(1, eq.Linear(), bias=jnp.ones(1) / 3)
+        >>> phase = eq.Network(1, {"u": layer}, []).clamp(jnp.zeros(1))
+        >>> solver = eq.Refined(eq.Blockwise(0.05), tolerance=1e-6)
+        >>> state, info = eqx.filter_jit(solver.settle)(phase, {"u": jnp.zeros(1)})
+        >>> round(float(state["u"][0]), 5)  # one round alone ends in 0.33398, a third in bfloat16
+        0.33333
     """
 
     solver: Iterative[Any]

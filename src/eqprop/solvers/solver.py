@@ -44,6 +44,16 @@ class Info(eqx.Module):
 
     ``residual`` is `eqprop.energies.energy.residual` of the returned state, ``steps`` the sweeps or steps
     taken, ``outcome`` a key of `OUTCOMES`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.solvers import CONVERGED, DIVERGED, FIXED_STEPS, OUTCOMES, STEPS_SPENT, Info
+        >>> ends = jnp.array([CONVERGED, CONVERGED, STEPS_SPENT, DIVERGED])
+        >>> info = Info(jnp.array([1e-6, 1e-5, 0.1, jnp.nan]), jnp.array([7, 9, 50, 50]), ends)
+        >>> float(info.converged), OUTCOMES[int(info.outcome[2])][:45]
+        (0.5, 'not converged: the steps allowed were spent; ')
+        >>> OUTCOMES[FIXED_STEPS]
+        'ran the fixed number of steps asked for (tolerance=None); judge by the residual'
     """
 
     residual: Array
@@ -66,7 +76,20 @@ class Rounding(NamedTuple):
 
 
 class Solver(Checked):
-    """How a landscape relaxes. Fields are hyper-parameters only."""
+    """How a landscape relaxes. Fields are hyper-parameters only.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> class Unmoved(eq.Solver):
+        ...     def settle(self, phase, state, key=None):
+        ...         missed, outcome = eq.energies.residual(phase, state), eq.solvers.FIXED_STEPS
+        ...         return state, eq.solvers.Info(missed, jnp.array(0), jnp.array(outcome))
+        >>> phase = eq.Network(1, {"u": eq.Layer(1, eq.Linear(), jnp.ones(1))}, []).clamp(jnp.zeros(1))
+        >>> state, info = Unmoved().settle(phase, {"u": jnp.zeros(1)})
+        >>> float(info.residual)  # the bias asks for u = 1
+        1.0
+    """
 
     noisy: ClassVar[bool] = False
     """Whether the state that it ends in is a draw, and no equilibrium."""
@@ -112,6 +135,23 @@ class Iterative(Solver, Generic[C]):
     """A solver that repeats one step: stopped by ``tolerance``, or unrolled by a reference.
 
     With ``tolerance=None`` exactly ``max_steps`` steps are taken.
+
+    Examples:
+        >>> from collections import namedtuple
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> Carry = namedtuple("Carry", "state residual")
+        >>> class Halfway(eq.solvers.Iterative):  # to the answers of all layers, at once
+        ...     tolerance, max_steps = 1e-5, 100
+        ...     def init(self, phase, state):
+        ...         return Carry(state, jnp.array(jnp.inf))
+        ...     def step(self, phase, carry):
+        ...         move = eq.energies.displacement(phase, carry.state)
+        ...         state = {name: z + 0.5 * move[name] for name, z in carry.state.items()}
+        ...         return Carry(state, eq.energies.residual(phase, carry.state))
+        >>> phase = eq.Network(1, {"u": eq.Layer(1, eq.Linear(), jnp.ones(1))}, []).clamp(jnp.zeros(1))
+        >>> Halfway().trace(phase, {"u": jnp.zeros(1)}, steps=3)[2].tolist()  # the residuals
+        [1.0, 0.5, 0.25]
     """
 
     tolerance: eqx.AbstractVar[float | None]
@@ -226,14 +266,30 @@ def judge(value: Array, steps: Array, tolerance: float | None) -> Info:
 
 
 def lost_unless(finite: Array, info: Info) -> Info:
-    """The report; that of a divergence where something that the relaxation did not see is not finite."""
+    """The report; that of a divergence where something that the relaxation did not see is not finite.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.solvers import CONVERGED, DIVERGED, Info, lost_unless
+        >>> info = Info(jnp.zeros(2), jnp.full(2, 7), jnp.full(2, CONVERGED))
+        >>> lost_unless(jnp.array([True, False]), info).outcome.tolist() == [CONVERGED, DIVERGED]
+        True
+    """
     residual = jnp.where(finite, info.residual, jnp.nan)
     outcome = jnp.where(finite, info.outcome, DIVERGED).astype(info.outcome.dtype)
     return Info(residual, info.steps, outcome)
 
 
 def check_tolerance(tolerance: float | None, state: State) -> None:
-    """Raise ``ValueError`` for a tolerance that the state's float type cannot resolve."""
+    """Raise ``ValueError`` for a tolerance that the state's float type cannot resolve.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> eq.solvers.check_tolerance(1e-9, {"u": jnp.zeros(3)})
+        Traceback (most recent call last):
+        ValueError: Solver: expected a tolerance of at least 4.8e-07 for float32, got 1e-09; ...
+    """
     dtype = jnp.result_type(*jax.tree.leaves(state))
     floor = 4 * float(jnp.finfo(dtype).eps)
     if tolerance is not None and not floor <= tolerance < np.inf:

@@ -222,7 +222,7 @@ def free_covariance(beta: float | Array = 1.0) -> PathIntegral:
     return PathIntegral(nodes=None, quadrature=np.ones(1), beta=_data(beta))
 
 
-def _check_nudge(name: str, beta: float | Array) -> None:
+def _check_nudge(name: str, beta: Numbers) -> None:
     if concrete(beta) and (not np.isfinite(beta) or beta == 0):
         raise ValueError(f"{name}: expected a finite nudge beta other than 0, got {beta}.")
 

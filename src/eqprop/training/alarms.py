@@ -14,6 +14,7 @@ from eqprop.estimators.answer import warn_of_answer
 from eqprop.estimators.audit import energy_rises
 from eqprop.solvers import GradientDescent
 from eqprop.spiking.activity import warn_if_unmoved
+from eqprop.training.structure import of_this_process
 
 LOCKED = 0.999
 RISEN = 10.0
@@ -42,6 +43,16 @@ def warn_of_epoch(row: Mapping[str, float], first: Mapping[str, float]) -> None:
     warn_if_risen(row["loss"], first["loss"], epoch)
     warn_if_unmoved(row)
     warn_of_answer(row, f"Epoch {epoch}: ")
+
+
+def warn_of_names(*told: Any) -> None:
+    """Warn where another process could not make again what was told of a training."""
+    if lost := sorted({name.partition(":")[2] or name for name in of_this_process(list(told))}):
+        warnings.warn(
+            f"The run in this folder can be loaded by this process alone: expected names of modules that "
+            f"can be imported, got {lost}. Move them to a file of their own, and import them from there.",
+            stacklevel=2,
+        )
 
 
 def warn_if_rising(solver: object, model: Model, x: Array) -> None:

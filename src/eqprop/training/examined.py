@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree
 
 from eqprop.energies.model import Model
 from eqprop.estimators.answer import warn_of_answer
-from eqprop.estimators.audit import compare, estimate, exact_gradient, tell_of_dead
+from eqprop.estimators.audit import compare, estimate, exact_gradient, own_descent, tell_of_dead
 from eqprop.estimators.estimator import Estimator
 
 
@@ -24,8 +24,8 @@ def exact_of(estimator: Estimator, model: Model, x: Array, y: Array) -> Exact:
     """By the estimator's `rival`. Raises ``RuntimeError`` where there is none."""
     name, rival = estimator.rival()
     if rival is None:
-        _, met = estimator.inside(model)
-        return Exact(name, exact_gradient(met, x, y))
+        inner, met = estimator.inside(model)
+        return Exact(name, exact_gradient(met, x, y, own_descent(inner, met, x)))
     return Exact(name, estimate(model, x, y, rival, jax.random.key(1)).gradient)
 
 

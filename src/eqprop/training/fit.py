@@ -17,7 +17,7 @@ from eqprop._arguments import Count, checked
 from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.estimators.health import not_finite
-from eqprop.training.alarms import noted, warn_if_rising, warn_of_epoch
+from eqprop.training.alarms import noted, warn_if_rising, warn_of_epoch, warn_of_names
 from eqprop.training.callbacks import Callback
 from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import (
@@ -38,7 +38,7 @@ from eqprop.training.results import read_result
 from eqprop.training.rounding import warn_of_rounding
 from eqprop.training.runs import Folder, Nowhere, require_same
 from eqprop.training.surroundings import surroundings
-from eqprop.training.terminal import TrainingBar, doing, waiting
+from eqprop.training.terminal import TrainingBar, doing, tell, waiting
 from eqprop.training.trained import Run, Trained, load
 from eqprop.training.training import Prepared, Training, batch_of, prepare
 
@@ -114,6 +114,8 @@ def fit(
     facts |= surroundings()
     shown = progress and is_first()
     with noted([]) as told:
+        if place is not None:
+            warn_of_names(config["model"], config["estimator"])
         with waiting("reading the data", shown):
             data = in_all(lambda: prepare(training, data_dir, devices))
             require_agreement("data", (data.data.train, data.data.test))
@@ -228,6 +230,8 @@ def _conclude(
         tests = _tests(estimator, shared, data, training.test_seeds)
     with say("auditing the gradient"):
         examined = audited(estimator, best, x, y) if audit else NOT_AUDITED
+    if bars and audit and (why := examined.get("not_audited")):
+        tell(f"gradient not audited: {why}")
     run.warn(told)
     losses = [test.loss for test in tests]
     result = {

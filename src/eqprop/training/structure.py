@@ -88,6 +88,19 @@ def make(told: Any) -> Any:
     return made
 
 
+def of_this_process(told: Any) -> list[str]:
+    """Names in what was told that no other process finds: of a script or a notebook, inside a function, or
+    of nothing with a name."""
+    if isinstance(told, list):
+        return [name for part in told for name in of_this_process(part)]
+    if not isinstance(told, Mapping):
+        return []
+    own = [told[KIND], told.get("name")] if KIND in told else []
+    names = [name for name in own if isinstance(name, str)]
+    lost = [n for n in names if n.startswith("__main__:") or "<lambda>" in n or "<locals>" in n]
+    return [*lost, *of_this_process(list(told.values()))]
+
+
 def _usual(field: dataclasses.Field[Any]) -> Any:
     """What a field is where nothing is told of it, as of one that is younger than the run."""
     factory = field.default_factory

@@ -80,6 +80,11 @@ class Run:
     result: dict[str, Any]
     folder: Path | None = None
 
+    def __repr__(self) -> str:
+        found = f"loss {self.loss:.4g}" if np.isnan(self.accuracy) else f"{self.accuracy:.2%}"
+        where = "" if self.folder is None else f", in {self.folder}"
+        return f"Run({self.result['data']}, {len(self.rows)} epochs, test {found}{where})"
+
     @property
     def history(self) -> dict[str, np.ndarray]:
         """Every metric, by epoch."""

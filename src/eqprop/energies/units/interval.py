@@ -123,23 +123,53 @@ def _normal(z: Array, field: Array, curvature: Array, temperature: Array) -> tup
 
 
 def hard_tanh() -> Box:
-    """The interval [-1, 1]."""
+    """The interval [-1, 1].
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> eq.hard_tanh().retract(jnp.array([-3.0, 0.5, 3.0])).tolist()
+        [-1.0, 0.5, 1.0]
+    """
     return Box(-1.0, 1.0)
 
 
 def relu() -> Box:
-    """The half-line from 0: rectified, for networks whose feedback is weak enough to stay bounded."""
+    """The half-line from 0: rectified, for networks whose feedback is weak enough to stay bounded.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> eq.relu().retract(jnp.array([-3.0, 0.5, 9.0])).tolist()
+        [0.0, 0.5, 9.0]
+    """
     return Box(0.0, math.inf)
 
 
 def relu6() -> Box:
-    """The interval [0, 6]: the clipped ReLU of deep Hopfield networks."""
+    """The interval [0, 6]: the clipped ReLU of deep Hopfield networks.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> eq.relu6().retract(jnp.array([-3.0, 0.5, 9.0])).tolist()
+        [0.0, 0.5, 6.0]
+    """
     return Box(0.0, 6.0)
 
 
 class Ramp(Unit):
     """``u = slope z`` for ``z`` in ``[0, 1 / slope]``, potential ``slope z^2 / 2``: the answer to a field
-    is ``clip(slope a, 0, 1)``, the ``clip(z / 2, 0, 1)`` of spiking networks at slope 1/2."""
+    is ``clip(slope a, 0, 1)``, the ``clip(z / 2, 0, 1)`` of spiking networks at slope 1/2.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> ramp = eq.Ramp(slope=0.5)
+        >>> z = ramp.retract(jnp.array([-1.0, 1.0, 3.0]))
+        >>> z.tolist(), ramp.embed(z).tolist()
+        ([0.0, 1.0, 2.0], [0.0, 0.5, 1.0])
+    """
 
     slope: Positive = eqx.field(default=0.5, static=True)
     smooth: ClassVar[bool] = False

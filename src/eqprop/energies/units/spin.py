@@ -76,7 +76,16 @@ class Spin(TwoValued):
 
 
 class Bernoulli(TwoValued):
-    """0 or 1: ``P(1) = 1 / (1 + exp(-a / T))`` in the field ``a``."""
+    """0 or 1: ``P(1) = 1 / (1 + exp(-a / T))`` in the field ``a``.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> z, field = jnp.zeros(2), jnp.log(jnp.array([1.0, 3.0]))
+        >>> up = eq.Bernoulli().mean(z, field, curvature=z, temperature=jnp.array(1.0))
+        >>> [round(float(p), 3) for p in up]
+        [0.5, 0.75]
+    """
 
     @property
     def values(self) -> tuple[float, float]:

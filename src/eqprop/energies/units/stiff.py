@@ -19,6 +19,14 @@ class Stiff(Wrapped):
 
     Raises ``ValueError`` for a stiffness that is not positive and finite, and for units of several
     components, whose states lie on a circle of radius 1.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> stiff = eq.Stiff(eq.Box(0.0, 1.0), stiffness=4.0)  # a field of 4 where the box needs 1
+        >>> z = stiff.retract(jnp.array([1.0, 4.0, 8.0]))
+        >>> z.tolist(), stiff.embed(z).tolist()
+        ([1.0, 4.0, 4.0], [0.25, 1.0, 1.0])
     """
 
     stiffness: float = eqx.field(static=True)

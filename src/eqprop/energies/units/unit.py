@@ -24,7 +24,16 @@ from eqprop._arguments import Checked
 
 
 class Unit(Checked):
-    """The domain of one layer; shapes are those of the layer, after the unit's ``components``."""
+    """The domain of one layer; shapes are those of the layer, after the unit's ``components``.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> def shown(unit: eq.Unit, field: float) -> float:
+        ...     return round(float(unit.embed(unit.retract(jnp.array(field)))), 3)
+        >>> [shown(unit, 2.0) for unit in (eq.Linear(), eq.Box(0.0, 1.0), eq.Tanh())]
+        [2.0, 1.0, 0.964]
+    """
 
     smooth: ClassVar[bool]
     """Whether the answer to a field is holomorphic, as complex nudges require."""
