@@ -43,7 +43,7 @@ from eqprop.estimators.audit import (
 from eqprop.estimators.estimator import mean_loss
 from eqprop.training.examined import audited
 from eqprop.training.files import dumps
-from eqprop.training.terminal import agreement_table
+from eqprop.training.terminal import agreement_table, tell_verdict
 from helpers.systems import box, read_out, tanh
 
 KEY = jax.random.key(3)
@@ -239,6 +239,15 @@ def test_the_best_nudge_is_where_the_error_is_smallest():
 
 def test_an_order_needs_two_nudges():
     assert np.isnan(sweep(symmetric, (0.01,)).order)
+
+
+@pytest.mark.parametrize(
+    ("cosine", "said"), [(0.995, "good: cosine 0.9950"), (0.9, "rough: cosine 0.900"), (np.nan, "")]
+)
+def test_what_an_audit_means_is_said(cosine, said):
+    console = Console(file=io.StringIO(), width=200)
+    tell_verdict([Agreement("w", 0.1, 1.0, 1.0), Agreement(ALL, cosine, 0.1, 1.0)], console)
+    assert console.file.getvalue().startswith(said) and bool(said) == bool(console.file.getvalue())
 
 
 def test_an_energy_without_blocks_is_audited_by_the_steps_that_its_learner_takes():

@@ -34,7 +34,7 @@ from eqprop.training.examined import audited, exact_of
 from eqprop.training.figures import plots
 from eqprop.training.files import require_writable, write_json
 from eqprop.training.fit import AUDITED
-from eqprop.training.terminal import agreement_table, doing, show, tell
+from eqprop.training.terminal import agreement_table, doing, show, tell, tell_verdict
 from eqprop.training.trained import load
 from eqprop.training.training import batch_of, prepare
 
@@ -60,13 +60,19 @@ def audit(recipe: Recipe, arguments: Arguments, asked: options.Audit) -> None:
         sweep = _sweep(training.estimator, model, x, y, exact.gradient)
         noise = _spread(training.estimator, model, x, y, exact.gradient)
     by = title(training)
-    show(agreement_table(rows, f"{by} against {found['against']}"))
+    state = (
+        "as initialised; --run takes a trained one"
+        if asked.run is None
+        else f"trained, {asked.run}"
+    )
+    show(agreement_table(rows, f"{by} ({state}) against {found['against']}"))
+    tell_verdict(rows)
     drawn = {"agreement": plots.agreement(rows)}
     if sweep is not None:
-        order = "no order to see" if np.isnan(sweep.order) else f"order {sweep.order:.2f}"
+        order = "" if np.isnan(sweep.order) else f"; errors fall as beta^{sweep.order:.2f}"
         tell(
-            f"{by}: {order} in beta; the best beta is {sweep.best:.3g} "
-            f"(relative error {np.nanmin(sweep.errors):.1e})"
+            f"{by}: of all nudges tried, beta = {sweep.best:.3g} comes nearest (relative error "
+            f"{np.nanmin(sweep.errors):.1e}){order}"
         )
         drawn["beta"] = plots.beta_sweep({by: sweep})
     for figure_name, figure in drawn.items():

@@ -27,7 +27,7 @@ from eqprop.training.figures.run import draw_run
 from eqprop.training.files import RunError, dumps, read_json, require_writable
 from eqprop.training.fit import fit
 from eqprop.training.hosts import from_first, is_first
-from eqprop.training.terminal import agreement_table, doing, show, tell
+from eqprop.training.terminal import agreement_table, doing, show, tell, tell_verdict
 from eqprop.training.training import Training
 
 RUNS = Path("runs")
@@ -88,6 +88,7 @@ def _train(name: str, begun: Begun, asked: options.Train, folder: Path) -> None:
         paths = draw_run(folder, asked.data_dir)
     if rows := [Agreement.read(row) for row in result["audit"]]:
         show(agreement_table(rows, f"{title(training)} against {result['against']}"))
+        tell_verdict(rows)
     tell_examined(result)
     tell(
         f"validation {result['validation_accuracy']:.2%}  test {result['test_accuracy']:.2%}  "

@@ -251,7 +251,7 @@ def hopfield_resnet(
     named ``z1``, ``z2``, ... and ``out``; the even ones end a block. Hidden units clip to [0, 6] and
     the output is linear unless given. Weights are ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with
     one gain for all or one each for convolutions, skips and the dense layer; biases are zero
-    (`build.with_biases` draws them). Raises ``ValueError`` where the image cannot be halved so often.
+    (`with_biases` draws them). Raises ``ValueError`` where the image cannot be halved so often.
     """
     if not channels or min(channels) < 1:
         raise ValueError(

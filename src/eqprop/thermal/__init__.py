@@ -16,6 +16,7 @@ from eqprop.thermal.rules import (
     path_integral,
     symmetric_nudge,
 )
+from eqprop.thermal.sample import sample
 from eqprop.thermal.sampler import Sampler, check_temperature, log_density, stand_in
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "free_energy",
     "log_density",
     "path_integral",
+    "sample",
     "stand_in",
     "symmetric_nudge",
 ]

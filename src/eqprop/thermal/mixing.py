@@ -71,14 +71,17 @@ def mixing(
         draw = jax.random.fold_in(key, 1)
         return apart.average(model, x, y, betas, start, draw, no_statistic, record).records
 
+    cost, energy = watch(model, x, y, betas)
+    return [*mixing_of("cost", cost, betas), *mixing_of("energy", energy, betas)]
+
+
+def mixing_of(quantity: str, values: Array, betas: Array) -> list[Mixing]:
+    """Of values (samples, phases, batch, chains)."""
+    draws = values.shape[0] * values.shape[-1]
     with jax.numpy_dtype_promotion("standard"):
-        seen = {
-            quantity: _worst(values)
-            for quantity, values in zip(("cost", "energy"), watch(model, x, y, betas), strict=True)
-        }
+        worst = _worst(values)
     return [
-        Mixing(float(beta), quantity, float(r_hat), float(effective), samples * chains)
-        for quantity, worst in seen.items()
+        Mixing(float(beta), quantity, float(r_hat), float(effective), draws)
         for beta, r_hat, effective in zip(np.asarray(betas), *worst, strict=True)
     ]
 

@@ -25,6 +25,7 @@ from eqprop.training.callbacks import Callback
 from eqprop.training.epoch import StepReport
 
 SETTLED, ADJOINT, MIXED = 0.99, 1e-2, 0.1
+GOOD = 0.99
 
 NARROWEST = 56
 
@@ -184,7 +185,10 @@ class TrainingBar(Callback):
         if self.fixed_steps:
             return f"residual {row['free_residual']:.0e}"
         settled = min(row["free_converged"], row.get("nudged_converged", 1.0))
-        advice = "  [yellow]not at equilibrium: raise max_steps of the solver, or use Momentum[/]"
+        advice = (
+            "  [yellow]not at equilibrium: raise max_steps of the solver, or, of a network of layers, use "
+            "Momentum[/]"
+        )
         return f"{settled:.1%} settled" + (advice if settled < SETTLED else "")
 
 
@@ -194,6 +198,21 @@ def _drifting(drift: float) -> str:
             "  [yellow]no chain moved in a batch or more: raise the temperature or the thinning[/]"
         )
     return f"  [yellow]chains still drift ({drift:.2f}): raise burn[/]" if drift > MIXED else ""
+
+
+def tell_verdict(rows: Sequence[Agreement], console: Console = console) -> None:
+    """What the last row, of all parameters, means for training."""
+    cosine = rows[-1].cosine
+    if cosine >= GOOD:
+        tell(
+            f"good: cosine {cosine:.4f} with the exact gradient; {GOOD} is enough to train", console
+        )
+    elif not math.isnan(cosine):
+        tell(
+            f"rough: cosine {cosine:.3f} with the exact gradient, where {GOOD} is enough to train; a "
+            "smaller tolerance or nudge, or more steps or samples, may mend it",
+            console,
+        )
 
 
 def agreement_table(rows: Sequence[Agreement], title: str) -> Table:
