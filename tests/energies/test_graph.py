@@ -60,6 +60,17 @@ def test_the_energy_and_its_gradient_are_those_of_the_graph():
     assert sorted(jnp.concatenate([g.ravel() for g in learnt])) == sorted(-products)
 
 
+def test_a_graph_of_oscillators_is_placed_neuron_by_neuron():
+    _, _, graph = ring(eq.Oscillator())
+    phases = jnp.linspace(0.0, 5.0, 6)
+    values = jnp.stack([jnp.cos(phases), jnp.sin(phases)])
+    state = graph.state(values)
+    assert {name: z.shape for name, z in state.items()} == graph.network.shapes
+    np.testing.assert_array_equal(graph.values(state), values)
+    with pytest.raises(ValueError, match=r"values of 6 neurons in the last axis, got \(2, 5\)"):
+        graph.state(values[:, :5])
+
+
 def test_chains_tend_to_the_law_of_the_graph():
     graph = ring(eq.Spin())[2]
     model = eq.Model(graph.network, eq.SquaredError("colour0"))
@@ -111,6 +122,11 @@ def test_a_grid_has_two_colours_and_open_ends():
 def test_what_is_no_graph_is_refused(edges, weights, message):
     with pytest.raises(ValueError, match=message):
         on_graph(edges, weights, jnp.zeros(3), eq.Spin())
+
+
+def test_neurons_have_one_bias_each():
+    with pytest.raises(ValueError, match=r"one bias a neuron, of shape \(n,\), got \(3, 1\)"):
+        on_graph([(0, 1)], jnp.ones(1), jnp.zeros((3, 1)), eq.Spin())
 
 
 def test_edges_out_of_layers_are_refused():

@@ -1,5 +1,7 @@
 """Samples of an energy without a cost, against enumeration and a closed form."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,17 @@ def test_spins_are_drawn_from_their_law():
     np.testing.assert_allclose(np.mean(found, (0, 1)), law @ states, atol=0.04)
     seconds = jnp.einsum("sci,scj->ij", found, found) / found[..., 0].size
     np.testing.assert_allclose(seconds, np.einsum("s,si,sj->ij", law, states, states), atol=0.04)
+
+
+def test_another_key_draws_others_and_traces_nothing(monkeypatch):
+    room, traced = importlib.import_module("eqprop.thermal.sample"), []
+    energies = room.energies_of
+    monkeypatch.setattr(room, "energies_of", lambda *given: traced.append(1) or energies(*given))
+    first, second = (
+        eq.thermal.sample(MACHINE.network, 0.8, jax.random.key(seed), chains=32) for seed in (1, 2)
+    )
+    assert len(traced) == 1
+    assert np.any(MACHINE.values(first) != MACHINE.values(second))
 
 
 def test_chains_that_are_stuck_are_warned_of():

@@ -151,8 +151,8 @@ class Reproduce:
     epochs: int = 0
     """Passes over the training data; 0 leaves them as they are."""
     quick: bool = False
-    """Of a paper: what it claims, shown in minutes by a table and a figure. Of an experiment: one seed, of
-    a sweep one case, one epoch of 2000 examples, deep networks narrow, no audits and no figures of runs
+    """Of a paper: what it claims, shown in two minutes by a table and a figure. Of an experiment: one seed,
+    of a sweep one case, one epoch of 2000 examples, deep networks narrow, no audits and no figures of runs
     (`eqprop plot` draws these), in a folder of its own: does everything work?"""
     json: bool = False
     """Print the result (of a paper, the list) as one JSON line on stdout; all else goes to stderr."""

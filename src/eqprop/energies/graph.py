@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from eqprop._arguments import Count, checked
 from eqprop.energies.network import Layer, Network, colour
 from eqprop.energies.ops import Dense, Op
 from eqprop.energies.sparse import Sparse, as_pairs
@@ -39,13 +40,18 @@ class Graph(NamedTuple):
         return jnp.concatenate([state[name] for name in self.network.order], -1)[..., self.place]
 
     def state(self, values: Array) -> State:
-        """The state whose neurons have these ``values``, of shape (..., neurons)."""
-        sizes = [math.prod(self.network.shapes[name]) for name in self.network.order]
+        """The state whose neurons have these ``values`` (..., neurons); ``ValueError`` for others."""
+        if values.shape[-1:] != self.place.shape:
+            raise ValueError(
+                f"Graph: expected values of {len(self.place)} neurons in the last axis, got {values.shape}."
+            )
+        sizes = [self.network.layers[name].shape[0] for name in self.network.order]
         placed = values[..., jnp.argsort(self.place)]
         parts = jnp.split(placed, np.cumsum(sizes)[:-1].tolist(), axis=-1)
         return dict(zip(self.network.order, parts, strict=True))
 
 
+@checked
 def on_graph(edges: object, weights: Array, biases: Array, unit: Unit) -> Graph:
     """``E = -sum_e weights[e] u_i u_j - sum_i biases[i] u_i``, each pair ``(i, j)`` of ``edges`` once, with
     what the unit adds: an Ising machine where it is `Spin`, whose neurons of one colour `Gibbs` draws
@@ -87,7 +93,8 @@ def on_graph(edges: object, weights: Array, biases: Array, unit: Unit) -> Graph:
     return Graph(Network(1, layers, couplings), jnp.asarray(before[group] + place))
 
 
-def grid(height: int, width: int) -> np.ndarray:
+@checked
+def grid(height: Count, width: Count) -> np.ndarray:
     """The edges of a rectangular lattice with open ends, of shape (edges, 2); neurons count row by row.
 
     Examples:
@@ -102,6 +109,10 @@ def grid(height: int, width: int) -> np.ndarray:
 
 
 def _require_graph(pairs: np.ndarray, weights: Array, biases: Array) -> None:
+    if biases.ndim != 1:
+        raise ValueError(
+            f"on_graph: expected one bias a neuron, of shape (n,), got {biases.shape}."
+        )
     if pairs.size and (pairs.min() < 0 or pairs.max() >= len(biases)):
         raise ValueError(
             f"on_graph: expected neurons from 0 to {len(biases) - 1}, of which there are biases, got "

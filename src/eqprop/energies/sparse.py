@@ -23,8 +23,7 @@ class Ends(NamedTuple):
 class Sparse(Checked):
     """``u -> u W``, where ``W`` is zero but on the edges of a graph: edge ``e`` carries ``weight[e]``.
 
-    Costs as many operations as neurons times their largest degree, forward and back. Source: a sparse Ising
-    machine's couplings, any textbook.
+    Costs as many operations as neurons times their largest degree, forward and back.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -109,8 +108,8 @@ class Half(NamedTuple):
 
 
 class FrozenSparse(Checked):
-    """The same couplings with constant weights and an adjoint that gathers as well, for use inside loops:
-    what autodiff would scatter costs twenty times as much on a CPU."""
+    """The same couplings for use inside loops: constant weights, and an adjoint that gathers, where
+    autodiff would scatter."""
 
     into: Half
     out_of: Half

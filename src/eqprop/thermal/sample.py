@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count, Whole, checked
-from eqprop.energies.costs import Cost
+from eqprop.energies.costs import FunctionCost
 from eqprop.energies.energy import Energy
 from eqprop.energies.model import Model
 from eqprop.energies.units.unit import State
@@ -21,19 +21,9 @@ from eqprop.thermal.sampler import Sampler
 GIBBS = Gibbs()
 
 
-class NoCost(Cost):
-    """Of what has no target: 0."""
-
-    output: str = eqx.field(static=True)
-
-    def __call__(self, shown: State, y: Array) -> Array:
-        return jnp.zeros((), y.dtype)
-
-    def predict(self, shown: State) -> Array:
-        return shown[self.output]
-
-    def curvature(self, beta: Array) -> Array:
-        return jnp.zeros_like(beta)
+def nothing(shown: Array, y: Array) -> Array:
+    """The cost of what has no target."""
+    return jnp.zeros((), y.dtype)
 
 
 @checked
@@ -70,27 +60,36 @@ def sample(
         ((50, 64, 4), True)
     """
     x = _zeros(energy) if x is None else x[None]
-    y, free = jnp.zeros((1, 1), x.dtype), jnp.zeros(1, x.dtype)
-    model = Model(energy, NoCost(next(iter(energy.shapes))))
+    model = Model(
+        energy, FunctionCost(function=nothing, output=next(iter(energy.shapes)), bound=0.0)
+    )
     source = Chains(temperature, sampler, chains, burn, samples, thinning)
-    source.check(model, x, y, free)
-
-    @eqx.filter_jit
-    def draw(model: Model, x: Array) -> tuple[State, Array]:
-        def record(states: State, weights: Array) -> tuple[State, Array]:
-            return states, energies_of(model, x, y, free, states)
-
-        start = scatter(model, x, chains, jax.random.fold_in(key, 0))
-        run = jax.random.fold_in(key, 1)
-        found: tuple[State, Array] = source.average(
-            model, x, y, free, start, run, no_statistic, record
-        ).records
-        return found
-
-    states, energies = draw(model, x)
+    source.check(model, x, *_target(x))
+    states, energies = _drawn(source, model, x, key)
     if chains > 1 and samples > 3:
-        warn_if_unmixed(mixing_of("energy", energies, free))
+        warn_if_unmixed(mixing_of("energy", energies, jnp.zeros(1)))
     return jax.tree.map(lambda z: z[:, 0, 0], states)
+
+
+@eqx.filter_jit
+def _drawn(source: Chains, model: Model, x: Array, key: PRNGKeyArray) -> tuple[State, Array]:
+    """States and energies, of shape (samples, 1, 1, chains, ...)."""
+    y, free = _target(x)
+
+    def record(states: State, weights: Array) -> tuple[State, Array]:
+        return states, energies_of(model, x, y, free, states)
+
+    starting, walking = jax.random.split(key)
+    start = scatter(model, x, source.chains, starting)
+    found: tuple[State, Array] = source.average(
+        model, x, y, free, start, walking, no_statistic, record
+    ).records
+    return found
+
+
+def _target(x: Array) -> tuple[Array, Array]:
+    """Of one example, and the nudge towards it: none."""
+    return jnp.zeros((1, 1), x.dtype), jnp.zeros(1, x.dtype)
 
 
 def _zeros(energy: Energy) -> Array:
