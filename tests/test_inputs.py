@@ -189,6 +189,17 @@ BAD = [
         eq.thermal.Chains, 1.0, samplers.Gibbs(), thinning=(0, None), hot=(0.5, NAN), exchange=FLAGS
     ),
     *bad(eq.thermal.Chains, 1.0, samplers.Gibbs(), common_noise=FLAGS, persistent=FLAGS),
+    *bad(partial(samplers.sample, temperature=1.0, key=KEY), energy=(MODEL, None, SOLVER)),
+    *bad(partial(samplers.sample, key=KEY), MODEL.energy, temperature=(0.0, NAN, None, "a")),
+    *bad(samplers.sample, MODEL.energy, 1.0, key=(0, None)),
+    *bad(samplers.sample, MODEL.energy, 1.0, KEY, x=([1.0], "x")),
+    *bad(partial(samplers.sample, MODEL.energy, 1.0, KEY), sampler=(SOLVER, None), chains=COUNTS),
+    *bad(
+        partial(samplers.sample, MODEL.energy, 1.0, KEY),
+        burn=(-1, 1.5),
+        samples=(0,),
+        thinning=(0,),
+    ),
     *bad(partial(scatter, key=KEY), MODEL, X, chains=(0, 1.5)),
     *bad(eq.thermal.Enumeration, temperature=(0.0, "a", None)),
     *bad(exact.Gaussian, temperature=(-1.0, None)),
