@@ -7,15 +7,15 @@ import dataclasses
 from benchmarks.gpu.scaling import learning_rate
 from eqprop.energies.feedback import with_weak_feedback
 from eqprop.papers.call import Call
-from eqprop.papers.hopfield_resnet.parts import Architecture, Augmentation, Ordered
+from eqprop.papers.hopfield_resnet.parts import Architecture, Augmentation
 from eqprop.papers.hopfield_resnet.recipes import cifar_10_hopfield_resnet_narrow
 from eqprop.papers.stochep.recipes import cifar_10_spiking_conv
 from eqprop.training.data.named import CIFAR_100
 from eqprop.training.optimisers import Cosine, Optimiser
-from eqprop.training.rivals import one_sided
 from eqprop.training.training import Training
 
-FEEDBACK, SWEEPS = 0.003, Ordered(free=2, nudged=1)
+NARROW = Call(cifar_10_hopfield_resnet_narrow).arguments
+FEEDBACK, SWEEPS = NARROW["feedback"], NARROW["sweeps"]
 
 WEIGHT_DECAY = 0.05
 """Decoupled; not measured."""
@@ -39,8 +39,6 @@ def residual(width: int, batch: int, epochs: int) -> Training:
         cifar_10_hopfield_resnet_narrow,
         {
             "architecture": _architecture(width),
-            "feedback": FEEDBACK,
-            "sweeps": SWEEPS,
             "optimiser": Optimiser(
                 learning_rate(width, batch),
                 schedule=Cosine(2e-6),
@@ -51,7 +49,6 @@ def residual(width: int, batch: int, epochs: int) -> Training:
             "epochs": epochs,
             "batch_size": batch,
         },
-        one_sided,
     )
     return call.training()
 

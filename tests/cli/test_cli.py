@@ -242,6 +242,7 @@ def unboxed(text):
             "digits mnist-dense .*recipe to train, one of those above; got 'nosuch'",
         ),
         (["train", "digit"], "Did you mean 'digits'"),
+        (["train", "mnist"], "Did you mean 'mnist-dense' or 'mnist-"),
         (["train", "digits", "--nosuch", "1"], "Unrecognized options: --nosuch"),
         (["train", "digits", "--estimator", "nosuch"], "'nosuch' .*'--estimator'.*bptt"),
         (["train", "digits", "--beta", "0"], "finite nudge beta other than 0, got 0"),
@@ -249,6 +250,10 @@ def unboxed(text):
         (["train", "digits", "--beta", "nan"], "expected beta to be a number .* got nan"),
         (["train", "digits", "--epochs", "-3"], "expected epochs >= 1.*got -3"),
         (["train", "digits", "--lr", "1"], "no option --lr. Did you mean --learning-rate"),
+        (
+            ["train", "digits", "--solver", "momentum"],
+            "--solver is chosen by one word, after all options: solver:blockwise, solver:momentum",
+        ),
         (["train", "digits", "--epoch=1"], "no option --epoch. Did you mean --epochs"),
         (
             ["train", "digits", "--processes", "2", "--lr", "1"],

@@ -27,6 +27,12 @@ def test_a_model_is_evaluated_as_the_device_has_it():
     assert not np.allclose(seen, SETTLED.forecast(MODEL, X, Y, KEY).scores)
 
 
+def test_nudges_of_another_kind_keep_their_strength_and_phases():
+    one = rivals.one_sided(STEPPED)
+    assert one == eq.EquilibriumPropagation(STEPPED.solver, eq.one_sided(0.1))
+    assert rivals.symmetric(one) == STEPPED
+
+
 def test_steps_are_compared_with_back_propagation_through_as_many():
     assert SETTLED.rival().estimator is None
     unrolled = STEPPED.rival().estimator

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any, NoReturn, get_type_hints
+from typing import Annotated, Any, NoReturn, get_args, get_type_hints
 
 from eqprop._version import __version__
 from eqprop.cli import clock, listing
-from eqprop.cli.names import UnknownName, nearest, require_known
+from eqprop.cli.names import UnknownName, hyphened, nearest, require_known
 
 TRACEBACK = "EQPROP_TRACEBACK"
 
@@ -182,13 +182,28 @@ def _parse(what: Any, prog: str, words: list[str]) -> Any:
 
 def _suggest(what: Any, words: list[str]) -> None:
     """Say which options may have been meant by those that there are not."""
-    known = list(_options(what))
+    known, chosen = list(_options(what)), _chosen(what)
     for word in (word for word in words if word.startswith("--") and word != "--help"):
         option = word.partition("=")[0].replace("_", "-")
+        if option in chosen:
+            kinds = ", ".join(chosen[option])
+            print(
+                f"eqprop: {option} is chosen by one word, after all options: {kinds}.",
+                file=sys.stderr,
+            )
         is_known = option.replace("--no-", "--") in known or "." in option
         meant = None if is_known else nearest(option, known)
         if meant is not None:
             print(f"eqprop: no option {option}. Did you mean {meant}?", file=sys.stderr)
+
+
+def _chosen(kind: Any) -> dict[str, list[str]]:
+    """The words that choose an object from several classes, by the option that it might be."""
+    return {
+        f"--{part.name}": [f"{part.name}:{hyphened(each.__name__)}" for each in get_args(part.type)]
+        for part in fields(kind)
+        if len([each for each in get_args(part.type) if is_dataclass(each)]) > 1
+    }
 
 
 def _options(kind: Any) -> Iterator[str]:

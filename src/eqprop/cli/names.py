@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 import textwrap
 from collections.abc import Collection, Iterable
 from typing import NoReturn
+
+from eqprop._names import meant
 
 SHORT = 10
 """So many names are told in the sentence itself; more stand above it."""
@@ -27,9 +30,8 @@ def require_known(what: str, name: str, known: Collection[str]) -> None:
 
 def _refuse(what: str, name: str, known: Collection[str]) -> NoReturn:
     got = repr(name) if name else "none"
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        raise UnknownName(f"expected a {what}, got {got}. Did you mean {close[0]!r}?")
+    if close := meant(name, known):
+        raise UnknownName(f"expected a {what}, got {got}.{close}")
     if len(known) <= SHORT:
         raise UnknownName(f"expected a {what}, one of {', '.join(known)}; got {got}.")
     names = textwrap.fill(
@@ -54,6 +56,11 @@ def nearest(option: str, known: Iterable[str]) -> str | None:
         return begun[0]
     close = difflib.get_close_matches(asked, plain, n=1)
     return plain[close[0]] if close else None
+
+
+def hyphened(kind: str) -> str:
+    """As the parser calls a class: ``sgd-momentum``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", kind).lower()
 
 
 def _plain(option: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from eqprop._names import meant
 from eqprop.cli import options
 from eqprop.papers.pretrained import folders, pretrained
 from eqprop.training.again import wanted_by
@@ -53,8 +54,15 @@ def predict(asked: options.Predict) -> None:
 
 def _run(named: Path) -> Run:
     """Of a folder, or, where there is none of that name, a network that comes with eqprop."""
-    known = str(named) in folders() and not named.exists()
-    return pretrained(str(named)) if known else load(named)
+    name, known = str(named), folders()
+    if named.exists() or len(named.parts) > 1:
+        return load(named)
+    if name in known:
+        return pretrained(name)
+    raise ValueError(
+        f"run: expected a run folder, or a network that comes with eqprop ({', '.join(known)}), got "
+        f"{name!r}.{meant(name, known)}"
+    )
 
 
 def _table(labels: np.ndarray | None, scores: np.ndarray, top: int) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from importlib import import_module
@@ -10,6 +9,7 @@ from types import UnionType
 from typing import Any, Union, get_origin, get_type_hints
 
 from eqprop.cli import listing
+from eqprop.cli.names import hyphened
 from eqprop.papers.call import Call
 from eqprop.training.rivals import NAMES, RIVALS
 from eqprop.training.structure import KIND, tell
@@ -44,7 +44,8 @@ def _words(name: str, value: Any, usual: Any, chosen: bool = False) -> tuple[lis
     flag = "--" + name.replace("_", "-")
     if isinstance(value, Mapping):
         other = not isinstance(usual, Mapping) or value[KIND] != usual[KIND]
-        head = [f"{name}:{_hyphened(value[KIND])}"] if other or chosen else []
+        kind = hyphened(value[KIND].rpartition(":")[2])
+        head = [f"{name}:{kind}"] if other or chosen else []
         before = usual if isinstance(usual, Mapping) and not other else {}
         inner = [_words(f"{name}.{k}", v, before.get(k)) for k, v in value.items() if k != KIND]
         flat, parts = ([w for pair in inner for w in pair[at]] for at in (0, 1))
@@ -53,11 +54,6 @@ def _words(name: str, value: Any, usual: Any, chosen: bool = False) -> tuple[lis
         return [flag if value else flag.replace("--", "--no-", 1)], []
     values = value if isinstance(value, list) else [value]
     return [flag, *map(str, values)], []
-
-
-def _hyphened(kind: str) -> str:
-    """As the parser calls a class."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", kind.rpartition(":")[2]).lower()
 
 
 def _estimator(by: Any) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from eqprop._arguments import checked
+from eqprop._names import meant
 from eqprop.training.trained import Run, load
 
 HERE = Path(__file__).parent
@@ -32,10 +32,8 @@ def pretrained(name: str) -> Run:
     """
     known = folders()
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"pretrained: expected name to be one of {', '.join(known)}, got {name!r}.{hint} Others are "
-            "trained by `eqprop reproduce`."
+            f"pretrained: expected name to be one of {', '.join(known)}, got {name!r}."
+            f"{meant(name, known)} Others are trained by `eqprop reproduce`."
         )
     return load(known[name])

@@ -35,6 +35,11 @@ def one_sided(estimator: Estimator) -> Estimator:
     return _with(estimator, contrasts.one_sided)
 
 
+def symmetric(estimator: Estimator) -> Estimator:
+    """Two nudges of opposite signs."""
+    return _with(estimator, contrasts.symmetric)
+
+
 def random_sign(estimator: Estimator) -> Estimator:
     """The free phase against one nudge of a random sign."""
     return _with(estimator, contrasts.RandomSign)
@@ -91,7 +96,7 @@ def surrogate(estimator: Estimator) -> Estimator:
 
 
 RIVALS = (
-    *(ep, one_sided, random_sign, n_point, holomorphic, differences),
+    *(ep, one_sided, symmetric, random_sign, n_point, holomorphic, differences),
     *(implicit, bptt, backprop, surrogate),
 )
 NAMES = tuple(rival.__name__.replace("_", "-") for rival in RIVALS)

@@ -43,7 +43,7 @@ def digits_resnet(width: int = 8, epochs: int = 6, blocks: int = 4, seed: int = 
     architecture = Architecture(width, blocks, gain=(1.0, 1.0, 1.0), bias_gain=0.0)
     model = architecture.build(DIGITS, seed, read_out=True)
     order = tuple(model.energy.shapes)
-    free, nudged = Ordered().solvers(order)
+    free, nudged = Ordered(4, 2).solvers(order)
     contrast = symmetric(1e-3 * nudge_scale(FEEDBACK, len(order)))
     return Training(
         with_weak_feedback(model, FEEDBACK),

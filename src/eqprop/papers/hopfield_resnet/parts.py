@@ -115,8 +115,8 @@ class Augmentation:
 class Ordered:
     """Sweeps layer by layer: ``free`` from the input up, ``nudged`` from the output down."""
 
-    free: Count = 4
-    nudged: Count = 2
+    free: Count = 2
+    nudged: Count = 1
 
     def solvers(self, order: tuple[str, ...]) -> tuple[Solver, Solver]:
         return (

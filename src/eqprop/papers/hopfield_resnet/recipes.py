@@ -4,7 +4,7 @@ feedback, is ours, chosen on validation images."""
 from __future__ import annotations
 
 from eqprop.energies.feedback import nudge_scale, with_weak_feedback
-from eqprop.estimators.contrast import symmetric
+from eqprop.estimators.contrast import one_sided, symmetric
 from eqprop.estimators.differences import DeltaPropagation
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimator
@@ -166,7 +166,7 @@ def fashion_mnist_hopfield_resnet(
 def cifar_10_hopfield_resnet_narrow(
     architecture: Architecture = Architecture(8, gain=(1.0, 1.0, 1.0), bias_gain=0.0),
     beta: float = 1e-3,
-    feedback: float = 0.03,
+    feedback: float = 0.003,
     sweeps: Ordered | Coloured | Alternating | Accelerated = Ordered(),
     optimiser: Optimiser = Optimiser(2e-3, schedule=Cosine(2e-6), warmup=0.2, coupled=True),
     augmentation: Augmentation = Augmentation(operations=0),
@@ -177,6 +177,9 @@ def cifar_10_hopfield_resnet_narrow(
     seed: int = 0,
 ) -> Training:
     """A Hopfield-ResNet13 of a sixteenth of the width, of weak feedback, on CIFAR-10.
+
+    Of one nudge: two free sweeps and one nudged one keep the cosine of its gradient with the exact one
+    above 0.999, at the start and when trained (``python -m benchmarks.weak_feedback``).
 
     Args:
         architecture: of the network.
@@ -194,7 +197,7 @@ def cifar_10_hopfield_resnet_narrow(
     model = architecture.build(CIFAR_10, seed, read_out=True)
     order = tuple(model.energy.shapes)
     free, nudged = sweeps.solvers(order)
-    contrast = symmetric(beta * nudge_scale(feedback, len(order)))
+    contrast = one_sided(beta * nudge_scale(feedback, len(order)))
     return Training(
         with_weak_feedback(model, feedback) if feedback < 1 else model,
         DeltaPropagation(free, contrast, nudged),

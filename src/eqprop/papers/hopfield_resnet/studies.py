@@ -20,7 +20,7 @@ from eqprop.papers.hopfield_resnet.parts import (
 from eqprop.papers.hopfield_resnet.recipes import cifar_10_hopfield_resnet_narrow
 from eqprop.papers.study import Study
 from eqprop.training.optimisers import Cosine, Optimiser, SgdMomentum
-from eqprop.training.rivals import backprop
+from eqprop.training.rivals import backprop, symmetric
 
 NARROW = Call(cifar_10_hopfield_resnet_narrow)
 
@@ -39,7 +39,10 @@ TRAINED = Optimiser(
 )
 
 PUBLISHED = NARROW.but(
+    by=symmetric,
     beta=0.1,
+    feedback=0.03,
+    sweeps=Ordered(4, 2),
     optimiser=TRAINED,
     augmentation=Augmentation(operations=1),
     epochs=2,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import os
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eqprop._names import meant
 from eqprop.training.data.formats import DATA_VARIABLE, DataError, fail, read_idx, warn
 from eqprop.training.data.sources import CIFAR_10, CIFAR_100, FASHION_MNIST, MNIST, Split
 
@@ -201,9 +201,7 @@ def _proportional_shares(counts: np.ndarray, n: int) -> np.ndarray:
 
 
 def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name.lower(), NAMES, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"data set: expected one of {', '.join(NAMES)}, got {name!r}.{hint}"
+    return f"data set: expected one of {', '.join(NAMES)}, got {name!r}.{meant(name, NAMES)}"
 
 
 def _root(data_dir: str | os.PathLike[str] | None) -> Path | None:
