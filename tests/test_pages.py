@@ -33,10 +33,14 @@ NOTEBOOKS = {page: text for page, text in TEXTS.items() if text.startswith("---\
 SINGLE = {page: text for page, text in TEXTS.items() if page not in NOTEBOOKS}
 
 
-def found(pattern, texts=TEXTS):
-    """What matches on any page, with a name for it."""
+def found(pattern, texts=TEXTS, later=()):
+    """What matches on any page, with a name for it; on pages that begin by ``later``, before a release."""
     return [
-        pytest.param(match, id=f"{page}-{number}")
+        pytest.param(
+            match,
+            id=f"{page}-{number}",
+            marks=pytest.mark.long if page.startswith(tuple(later)) else (),
+        )
         for page, text in texts.items()
         for number, match in enumerate(re.findall(pattern, text, re.DOTALL | re.MULTILINE))
     ]
@@ -44,9 +48,9 @@ def found(pattern, texts=TEXTS):
 
 PYTHON = r"^```python\n(.*?)^```"
 
-BLOCKS = found(PYTHON, SINGLE)
+BLOCKS = found(PYTHON, SINGLE, ("src/eqprop/papers/", "docs/coming_from/"))
 
-CELLS = found(PYTHON, NOTEBOOKS)
+CELLS = found(PYTHON)
 
 COMMANDS = found(r"^eqprop (?:\\\n|[^#\n])*")
 
@@ -79,7 +83,7 @@ def test_python_block(block, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_cell_names_what_there_is(cell):
-    """Cells run when the site is built; here they are read, and the package's names in them looked up."""
+    """Cells of notebooks run when the site is built; here all code is read, and our names looked up."""
     for dotted in set(re.findall(r"\b(?:eq|eqprop)(?:\.[A-Za-z_]\w*)+", cell)):
         _, *names = dotted.split(".")
         assert reduce(getattr, names, eqprop) is not None

@@ -153,6 +153,7 @@ def test_recipes_and_experiments_are_listed(arguments):
     assert set(listing.recipes()) | set(EXPERIMENTS) <= words
 
 
+@pytest.mark.long
 def test_an_audit_of_sampled_gradients_splits_bias_and_variance(here):
     arguments = ("--source.temperature", "0.5", "--out", here / "audit", "--json")
     done = call("audit", "digits-thermal", *arguments)

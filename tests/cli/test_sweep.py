@@ -106,6 +106,7 @@ def test_a_sweep_is_one_table_a_figure_and_a_result_and_is_not_trained_twice(her
     again = call(*TINY, "--beta", "0.1", "0.2", "--json")
     assert one_line(again.out)["cases"] == result["cases"]
     assert "4 runs, 0 to train" in again.err
+    assert "sweep-digits/config.json, got nothing" in refusal(call("plot", "runs/sweep-digits"))
 
 
 def test_a_run_that_diverges_is_told_and_not_chosen(here, monkeypatch):

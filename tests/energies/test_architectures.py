@@ -12,7 +12,7 @@ import eqprop as eq
 from eqprop.energies.architectures import GAINS, RESNET13, channels_of, with_biases
 from eqprop.energies.energy import field
 from eqprop.energies.network import alternate
-from eqprop.energies.ops import MaxPool
+from eqprop.energies.ops import Dense, MaxPool
 from eqprop.energies.units.unit import retract
 from eqprop.estimators.audit import compare
 from eqprop.solvers.blockwise import sweep
@@ -197,6 +197,14 @@ def test_biases_need_a_network():
         with_biases(eq.Model(energy, eq.SquaredError()), KEY, 0.5)
 
 
+def test_biases_need_an_edge_into_every_layer():
+    layers = {"top": eq.Layer(2, eq.Tanh()), "out": eq.Layer(2, eq.Tanh())}
+    network = eq.Network(3, layers, [("x", "out", Dense(jnp.ones((3, 2))))])
+    with pytest.raises(ValueError, match=r"an edge with weights into every layer, .*\['top'\]"):
+        with_biases(eq.Model(network, eq.SquaredError()), KEY, 0.5)
+
+
+@pytest.mark.long
 def test_gradient_is_that_of_implicit_differentiation():
     """Every tensor of the 7 and every bias, with units at both bounds and between them."""
     model = small()

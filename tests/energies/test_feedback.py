@@ -78,6 +78,7 @@ def test_no_layers_answer_is_lost_in_single_precision():
         assert apart(np.asarray(one, float), np.asarray(other)) < 1e-5
 
 
+@pytest.mark.long
 def test_no_oscillators_answer_is_lost_in_single_precision():
     """In convolutions of stiff layers, one sweep down from a few sweeps up; states as a whole lose
     a thousand times as much."""

@@ -50,6 +50,7 @@ from eqprop.thermal.rules import finite_nudge
 from eqprop.training import rivals
 from eqprop.training.rounding import smallest_nudge, warn_of_rounding
 from helpers import systems
+from helpers.later import later
 
 KEY = jax.random.key(0)
 TIGHT = Blockwise(None, 200)
@@ -107,7 +108,7 @@ def narrow(seed=0):
     [
         (systems.box, symmetric(0.1)),
         (systems.kinked, one_sided(0.01)),
-        (oscillating, n_point(4, 0.3)),
+        later(oscillating, n_point(4, 0.3)),
     ],
 )
 def test_differences_are_the_plain_contrast(builder, contrast):
@@ -203,7 +204,7 @@ def test_refinement_needs_fields_that_are_affine_everywhere(builder, words):
         eqx.filter_eval_shape(settle, model, x, Refined(COARSE))
 
 
-@pytest.mark.parametrize("solver", [GradientDescent(1e-12, 4000, 0.3), Momentum(1e-12, 400)])
+@pytest.mark.parametrize("solver", [later(GradientDescent(1e-12, 4000, 0.3)), Momentum(1e-12, 400)])
 def test_differences_of_oscillators_relax_by_any_solver(solver):
     """By small steps and by extrapolated sweeps as by blocks."""
     _, model, x, y = oscillating()

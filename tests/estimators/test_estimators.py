@@ -36,6 +36,7 @@ from eqprop.estimators.estimator import Report
 from eqprop.solvers import Info
 from eqprop.solvers.relax import krylov
 from helpers import systems
+from helpers.later import later
 from helpers.systems import normal
 
 KEY = jax.random.key(0)
@@ -216,7 +217,7 @@ def test_error_falls_with_the_order(contrast, betas, order, builder):
     np.testing.assert_allclose(np.log2(coarse / fine), order, atol=0.3)
 
 
-@every(systems.medley, systems.scalar)
+@every(later(systems.medley), systems.scalar)
 @pytest.mark.parametrize("points, radii", [(2, (0.1, 0.05)), (4, (0.2, 0.1))])
 def test_holomorphic_error_falls_with_the_points(points, radii, builder):
     coarse, fine = (error(builder, holomorphic(points, radius)) for radius in radii)
@@ -371,7 +372,7 @@ def test_single_precision_stays_single(name):
 @pytest.mark.parametrize(
     "name, builder",
     [
-        ("holomorphic", systems.read_out),
+        later("holomorphic", systems.read_out),
         ("implicit", systems.read_out),
         ("symmetric", systems.medley),
     ],
@@ -418,7 +419,7 @@ def test_parts_of_different_batches_are_refused():
         eqx.filter_eval_shape(settle, model, x[:2], rest, TIGHT)
 
 
-@pytest.mark.parametrize("propagation", [EquilibriumPropagation, DeltaPropagation])
+@pytest.mark.parametrize("propagation", [later(EquilibriumPropagation), DeltaPropagation])
 def test_a_nudged_phase_that_ends_early_is_seen_not_to_reach_far_layers(propagation):
     """The output is in the second colour: one sweep moves it alone, each later one two layers more."""
     model = layered([8, 9, 9, 9, 3], KEY, Box(0.0, 6.0), Linear(), gain=0.7)

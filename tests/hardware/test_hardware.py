@@ -45,6 +45,7 @@ from eqprop.training.alarms import warn_if_locked, warn_if_rising
 from eqprop.training.figures import animations as animate
 from eqprop.training.figures import run as figures
 from helpers import systems
+from helpers.later import later
 
 KEY = jax.random.key(0)
 SOLVER = GradientDescent(1e-10, 2000, 0.3)
@@ -687,8 +688,8 @@ def perfect():
     "machine",
     [
         Machine(**BITS),
-        Machine(state_bits=4),
-        Machine(noise=0.2),
+        later(Machine(state_bits=4)),
+        later(Machine(noise=0.2)),
     ],
     ids=["parameter_bits", "state_bits", "noise"],
 )
@@ -741,12 +742,14 @@ def trained(tmp_path_factory):
         return fit(training, folder, progress=False)
 
 
+@pytest.mark.long
 def test_oscillators_learn_on_a_machine(trained):
     assert trained.result["validation_accuracy"] > 0.7
     place = (values(load(trained.folder).model) + 1.5) / (3.0 / 63)
     np.testing.assert_allclose(place, np.round(place), atol=1e-3)
 
 
+@pytest.mark.long
 def test_phases_are_animated(trained, monkeypatch):
     monkeypatch.setattr(figures, "FOLLOWED", 6)
     monkeypatch.setattr(figures, "settling", lambda *_: {})  # drawn of other runs

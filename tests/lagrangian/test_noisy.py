@@ -103,6 +103,7 @@ def hills(q, params, t):
     return params * q - q**3
 
 
+@pytest.mark.long
 def test_sampled_paths_end_as_simulated_ones():
     """From the hill between two wells: the mean of ``(q - 0.3)^2 / 2`` at the end, and its slope in the
     depth of the wells, by Hamiltonian Monte Carlo over paths and by many simulations with small steps.

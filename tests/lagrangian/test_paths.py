@@ -38,6 +38,7 @@ from eqprop.lagrangian import (
 )
 from eqprop.lagrangian.friction import frictionless, not_linear, not_reciprocal
 from helpers import systems
+from helpers.later import later
 from helpers.paths import (
     KEY,
     OMEGA,
@@ -73,6 +74,7 @@ def test_order_of_contrasts():
         np.testing.assert_allclose(np.log2(errors[0] / errors[1]), order, atol=0.15)
 
 
+@pytest.mark.long
 def test_table_periodic():
     """The fact sheet's table: one-sided, symmetric and holomorphic contrasts against the adjoint."""
     for beta, most in ((1e-3, 1.8e-3), (1e-2, 1.8e-2), (1e-1, 2.0e-1)):
@@ -86,7 +88,9 @@ def test_table_periodic():
 
 
 @pytest.mark.parametrize(
-    "case", [(periodic,), (periodic, midpoint, "fourier"), (fixed,), *COSTS], ids=name
+    "case",
+    [(periodic,), (periodic, midpoint, "fourier"), later((fixed,)), *COSTS],
+    ids=name,
 )
 def test_adjoint_equals_finite_differences(case):
     """Of the relaxed loss along the gradient, and along a random direction."""
@@ -389,6 +393,7 @@ def test_the_reversed_nudge_refuses_an_action_that_is_not_doubled():
     assert irreciprocal(action, x[0], jnp.zeros((90, 2)))
 
 
+@pytest.mark.long
 def test_contrasts_of_harmonics():
     errors = [error(symmetric(beta), harmonic) for beta in (0.04, 0.02)]
     np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2, atol=0.1)

@@ -74,6 +74,7 @@ def test_trainings_are_told_in_percent(monkeypatch):
     assert found == {"test_accuracy_percent": {"a": 50.0}, "validation_accuracy": {"a": [25, 50]}}
 
 
+@pytest.mark.long
 def test_one_nudge_is_of_first_order_and_two_of_second(shown):
     call = Call(foundation.tanh_digits)
     found = shown(foundation, foundation.Gradients("tiny", "", call, (1e-3, 4e-3, 1.6e-2)))
@@ -83,6 +84,7 @@ def test_one_nudge_is_of_first_order_and_two_of_second(shown):
     assert two["errors"][1] < 1e-2 * one["errors"][1]
 
 
+@pytest.mark.long
 def test_a_contrast_is_exact_at_any_nudge_and_a_large_one_is_heard(shown):
     study = finite_nudge.Nudged("tiny", "", (3, 3, 2), (0.1, 1.0), chains=16, repeats=8)
     spins = shown(finite_nudge, study)["spins"]
@@ -124,6 +126,7 @@ def tiny_oscillators(machine: Machine = Machine(), seed: int = 0) -> Training:  
     return Training(model, machine.learner(0.5, ("h1", OUTPUT)), DIGITS, validation=200)
 
 
+@pytest.mark.long
 def test_oscillators_settle_and_their_gradient_is_that_of_bptt(shown):
     found = shown(oim, oim.Settling("tiny", "", Call(tiny_oscillators)))
     assert found["cosine_with_bptt"] > 0.99
@@ -146,6 +149,7 @@ def tiny_spikes(spikes: Spikes = Spikes(), seed: int = 0) -> Training:  # noqa: 
     return Training(model, learner, DIGITS, batch_size=8, validation=200)
 
 
+@pytest.mark.long
 def test_spikes_are_those_of_deterministic_ep_on_average_and_remember_nothing(shown):
     study = stochep.Firing("tiny", "", Call(tiny_spikes), repeats=16, steps=(16, 64))
     with jax.enable_x64(False):  # whose memory is taken of float32
@@ -158,6 +162,7 @@ def test_spikes_are_those_of_deterministic_ep_on_average_and_remember_nothing(sh
     assert long > 2 * short
 
 
+@pytest.mark.long
 def test_momentum_relaxes_deep_networks_in_fewer_sweeps(shown):
     call = Call(hopfield_resnet.digits_resnet, {"width": 2, "blocks": 2, "epochs": 1})
     found = shown(hopfield_resnet, hopfield_resnet.Depth("tiny", "", call, images=2))

@@ -16,7 +16,7 @@ from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.lagrangian import unroll
 from eqprop.papers.call import Call
 from eqprop.papers.catalogue import EXPERIMENTS, GROUPS
-from eqprop.papers.lagrangian import classify, gradients, pendulum, resources
+from eqprop.papers.lagrangian import classify, pendulum
 from eqprop.papers.lagrangian import duffing as chain
 from eqprop.papers.lagrangian.classify import ResponseLearning, digits_driven
 from eqprop.papers.lagrangian.gradients import (
@@ -51,21 +51,14 @@ def test_the_group_holds_every_study():
     assert "lagrangian-gradient" in GROUPS["lagrangian"]
 
 
-@pytest.mark.parametrize(
-    "parts, count",
-    [(("fixed", "initial"), 4), pytest.param((), 27, marks=pytest.mark.long)],
-    ids=["two", "all"],
-)
-def test_gradients_of_dynamical_systems(here, monkeypatch, parts, count):
-    """The rules of the other parts are tested with what they are made of."""
+@pytest.mark.long
+def test_gradients_of_dynamical_systems(here, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "table", GradientTable("table", "gradients", (1e-3, 1e-2)))
-    if parts:
-        monkeypatch.setattr(gradients, "PARTS", [getattr(gradients, f"_{part}") for part in parts])
     with jax.enable_x64(False):  # as the command runs: the study asks for float64 itself
         result = one_line(call("reproduce", "table", "--json").out)
     assert result == read_json(here / "results" / "table" / "result.json")
     assert is_png(here / "results" / "table" / "errors.png")
-    assert len(result["rows"]) == count
+    assert len(result["rows"]) == 27
     for row in result["rows"]:
         if "wrong" in row["check"]:
             assert row["error"] > 0.5
@@ -116,6 +109,7 @@ def test_problems_of_the_double_pendulum_are_ready_to_be_solved(build):
     assert jax.vmap(model.loss)(model.rest(x), y) > 0
 
 
+@pytest.mark.long
 def test_paths_learn_by_nudging_as_by_the_adjoint(here, monkeypatch):
     study = PathLearning("paths", "paths", {"potential": TASKS["potential"]})
     monkeypatch.setitem(EXPERIMENTS, "paths", study)
@@ -133,6 +127,7 @@ def test_paths_learn_by_nudging_as_by_the_adjoint(here, monkeypatch):
     assert (folder / "potential.gif").read_bytes().startswith(b"GIF89a")
 
 
+@pytest.mark.long
 def test_orbits_tend_to_stationary_states(here, monkeypatch):
     """In energy, in its slopes, and in what a nudge tells: as the square of the quantum number."""
     study = Semiclassics("levels", "levels", (2, 8), steps=800)
@@ -155,6 +150,7 @@ def never(*unused):
     raise AssertionError("it trains")
 
 
+@pytest.mark.long
 def test_sequences_are_learnt_and_resumed(here, monkeypatch):
     """Stopped after the first epoch and resumed, a run ends as one that was never stopped."""
     reading = Call(oscillators_in_time, {**SMALL, **RATES, "data": DIGITS})
@@ -209,6 +205,7 @@ def test_rates_learn_ten_times_slower_than_weights():
     np.testing.assert_allclose(updates.log_stiffness, -0.001, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_driven_network_learns_digits_by_its_response(here, monkeypatch):
     """By the gradient of the adjoint; reproduced again, nothing is trained again."""
     size = {"hidden": 2, "epochs": 2, "examples": 100, "validation": 50}
@@ -231,12 +228,8 @@ def test_a_driven_network_learns_digits_by_its_response(here, monkeypatch):
         call("reproduce", "driven")
 
 
-@pytest.mark.parametrize("shapes", ["one", pytest.param("each", marks=pytest.mark.long)])
-def test_costs_of_paths_and_echoes(here, monkeypatch, shapes):
-    """Where ``one`` shape of path stands for all, its programs are compiled once."""
-    if shapes == "one":
-        made = resources.programs(chain.cheaply, (3, 20))
-        monkeypatch.setattr(resources, "programs", lambda compiled, shape: made)
+@pytest.mark.long
+def test_costs_of_paths_and_echoes(here, monkeypatch):
     study = CostStudy("cost", "cost", (20, 100), (3, 4), (50, 500), width=8)
     monkeypatch.setitem(EXPERIMENTS, "cost", study)
     with jax.enable_x64(False):

@@ -62,6 +62,7 @@ def test_the_group_holds_every_study():
     assert len(GROUPS["stochep"]) == 9
 
 
+@pytest.mark.long
 def test_gradients_by_what_is_read(here, monkeypatch):
     monkeypatch.setattr(gradients, "mnist_spiking", tiny)
     study = SpikingGradients("gradients", "", SPIKES, repeats=4)
@@ -78,6 +79,7 @@ def test_gradients_by_what_is_read(here, monkeypatch):
     assert set(result["rows"][0]["cosine"]) > {"x-h1.weight", "h1-out.weight"}
 
 
+@pytest.mark.long
 def test_the_mean_field_by_leak_and_width(here, monkeypatch):
     study = MeanField("fields", "", (1.0, 0.1), (16,), (1, 16, 128), chains=16)
     rows = reproduced(monkeypatch, study)["rows"]
@@ -91,6 +93,7 @@ def test_the_mean_field_by_leak_and_width(here, monkeypatch):
     assert is_png(here / "results" / "fields" / "mean_field.png")
 
 
+@pytest.mark.long
 def test_memory_is_flat_by_ep_and_grows_by_bptt(here, monkeypatch):
     result = reproduced(monkeypatch, Memory("memory", "", TINY, (12, 48)))
     kept, grown = result["megabytes"]["spiking EP"], result["megabytes"]["surrogate BPTT"]
@@ -99,6 +102,7 @@ def test_memory_is_flat_by_ep_and_grows_by_bptt(here, monkeypatch):
     assert is_png(here / "results" / "memory" / "memory.png")
 
 
+@pytest.mark.long
 def test_baselines_are_tested_with_and_without_spikes(here, monkeypatch):
     ways = {"with": TINY, "by rates": TINY, "without": TINY.but(by=ep)}
     study = Baselines("baselines", "", ways, steps=(1, 2, 12))

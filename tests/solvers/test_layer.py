@@ -49,6 +49,7 @@ from eqprop.thermal import Chains, Enumeration, Gaussian, Thermal, finite_nudge,
 from eqprop.thermal.as_spins import GibbsContrast
 from eqprop.thermal.free_energy import acceptance_ratio
 from helpers import paths, systems
+from helpers.later import later
 from helpers.systems import normal
 
 KEY, OLD = jax.random.key(0), jax.random.PRNGKey(0)
@@ -69,7 +70,7 @@ def near(found, wanted, tolerance):
 
 @pytest.mark.parametrize(
     "builder",
-    [systems.quadratic_network, systems.strided],
+    [systems.quadratic_network, later(systems.strided)],
     ids=lambda builder: builder.__name__,
 )
 def test_an_encoder_in_front_learns(builder):
@@ -342,7 +343,7 @@ def test_what_has_no_derivative_says_so():
 
 
 @pytest.mark.parametrize(
-    "solver", [Newton(), Shooting(), Continuation()], ids=lambda s: type(s).__name__
+    "solver", [Newton(), later(Shooting()), later(Continuation())], ids=lambda s: type(s).__name__
 )
 @pytest.mark.parametrize(
     "boundary",

@@ -313,6 +313,7 @@ def agreement(batch, reading, steps, seeds=12):
     return np.array([found["x-h1.weight"], found["h1-out.weight"], found["all parameters"]])
 
 
+@pytest.mark.long
 def test_what_enters_the_rule_decides_its_noise():
     """The fact sheet's table: spikes < rates < probabilities < averaged ones."""
     last, rates = agreement(4, Rates(1), 20), agreement(4, Rates(15), 20)

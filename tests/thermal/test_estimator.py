@@ -46,6 +46,7 @@ from eqprop.thermal.rules import (
     symmetric_nudge,
 )
 from helpers import systems
+from helpers.later import later
 from helpers.systems import SIGNS, exact, gaussian, lateral_op, normal, spins
 from helpers.thermal import KEY, estimate, found, repeated
 
@@ -78,7 +79,7 @@ def test_sampled_gradients_lie_in_their_intervals(rule):
     assert np.std(errors) < np.linalg.norm(gradient)
 
 
-@pytest.mark.parametrize("unit", [Spin(), hard_tanh()])
+@pytest.mark.parametrize("unit", [Spin(), later(hard_tanh())])
 def test_conditional_means_have_the_same_mean_and_less_variance(unit):
     """Of a hidden unit, and of the linear output."""
     model = layered((3, 8, 2), jax.random.key(3), unit, Linear(), 1.5)
@@ -379,6 +380,7 @@ def test_wrong_numbers_are_refused():
         Thermal(Chains(1.0, Gibbs()), finite_nudge())(boxed, x, y, outside, KEY)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("promotion")
 def test_spins_learn_what_no_line_separates():
     """Exclusive or, by finite nudges on chains; the objective falls as enumeration says it does."""

@@ -30,6 +30,7 @@ from eqprop.thermal.rules import (
 )
 from eqprop.training.epoch import Examples, start, train_epoch
 from helpers import systems
+from helpers.later import later
 from helpers.systems import SIGNS, exact, gaussian, normal, spins
 from helpers.thermal import KEY, LAWS, estimate, found, law, repeated
 
@@ -92,7 +93,9 @@ class Everywhere(Cost):
         return beta
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize(
+    "name", [*("gibbs", "langevin", "underdamped", "hmc"), later("mala"), later("nuts")]
+)
 def test_samplers_tend_to_the_law_in_what_a_unit_shows(name):
     """Mean and variance of ``u`` against quadrature of ``exp(-(potential - a u + b C) / T) du``, for
     uncoupled units of every kind; Gibbs, which may nudge one layer, nudges the first."""

@@ -308,6 +308,22 @@ def test_a_run_warns_before_it_trains(solver, message, monkeypatch):
         eq.fit(training(1, estimator=learner))
 
 
+def test_a_long_run_of_too_few_steps_is_warned_of_before_it_begins(monkeypatch):
+    deep = eq.layered((2, 6, 6, 6, 2), jax.random.key(0), eq.Tanh())
+    monkeypatch.setattr(loop, "audited", lambda *unused: loop.NOT_AUDITED)
+
+    def warnings_of(seconds, nudged):
+        Idle(monkeypatch, [{}])
+        monkeypatch.setattr(loop, "seconds_of", lambda *unused: seconds)
+        phases = eq.Blockwise(None, 20), eq.symmetric(0.1), eq.Blockwise(None, nudged)
+        learner = eq.EquilibriumPropagation(*phases)
+        return eq.fit(training(1, model=deep, estimator=learner), audit=True).result["warnings"]
+
+    with pytest.warns(UserWarning, match="a cosine of 0.* too few steps"):
+        assert len(warnings_of(3600.0, 1)) == 1
+    assert warnings_of(3600.0, 20) == warnings_of(60.0, 1) == []
+
+
 def test_progress_is_shown_unless_it_is_not_wanted(capsys, monkeypatch):
     settled = {"accuracy": 0.5, "free_converged": 1.0, "free_steps": 3.0, "free_residual": 1e-4}
     Idle(monkeypatch, [settled] * 2)

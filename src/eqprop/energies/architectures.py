@@ -161,8 +161,13 @@ def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
             f"with_biases: expected a Network, whose layers have biases, got {type(network).__name__}."
         )
     edges = network.edges.values()
-    fan_in = {name: max(_fan_in(e.op) for e in edges if e.target == name) for name in network.order}
-
+    fan_ins = {name: [_fan_in(e.op) for e in edges if e.target == name] for name in network.order}
+    if alone := [name for name, found in fan_ins.items() if not any(found)]:
+        raise ValueError(
+            f"with_biases: expected an edge with weights into every layer, got none into {alone}; set "
+            "their biases by eqx.tree_at."
+        )
+    fan_in = {name: max(found) for name, found in fan_ins.items()}
     keys = jax.random.split(key, len(fan_in))
     drawn = [
         uniform_weights(k, network.layers[name].bias.shape, fan_in[name], gain)
@@ -175,9 +180,9 @@ def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
 
 
 def _fan_in(op: Op) -> int:
-    """The numbers that one number of the output sums: all axes of the weight but the last."""
-    weight = next(leaf for leaf in jax.tree.leaves(op) if leaf.ndim > 1)
-    return math.prod(weight.shape[:-1])
+    """The numbers that one number of the output sums: all axes of its weight but the last, or 0."""
+    weights = [leaf for leaf in jax.tree.leaves(op) if leaf.ndim > 1]
+    return math.prod(weights[0].shape[:-1]) if weights else 0
 
 
 @checked

@@ -80,7 +80,7 @@ def _with_input(drift: Drift) -> Drift:
     count = arguments(drift)
     if count not in (3, 4):
         raise ValueError(
-            f"onsager_machlup: expected a drift f(q, params, t) or f(q, params, t, x), got {drift!r} of "
+            f"drift: expected a function f(q, params, t) or f(q, params, t, x), got {drift!r} of "
             f"{count} arguments."
         )
 
@@ -88,7 +88,7 @@ def _with_input(drift: Drift) -> Drift:
         found = jnp.asarray(drift(q, params, t, x) if count == 4 else drift(q, params, t))
         if found.shape != q.shape:
             raise ValueError(
-                f"onsager_machlup: expected a drift of shape {q.shape}, one number a coordinate, got "
+                f"drift: expected numbers of shape {q.shape}, one number a coordinate, got "
                 f"{found.shape}."
             )
         return found

@@ -101,11 +101,11 @@ def check_temperature(temperature: float) -> None:
         >>> from eqprop.thermal import check_temperature
         >>> check_temperature(0.0)
         Traceback (most recent call last):
-        ValueError: Sampler: expected a finite temperature > 0, got 0.0; at T = 0 ...
+        ValueError: temperature: expected a finite number > 0, got 0.0; at T = 0 ...
     """
     if concrete(temperature) and not 0 < temperature < np.inf:
         raise ValueError(
-            f"Sampler: expected a finite temperature > 0, got {temperature}; at T = 0 a phase is a "
+            f"temperature: expected a finite number > 0, got {temperature}; at T = 0 a phase is a "
             "minimum: use a solver, such as Blockwise, with EquilibriumPropagation."
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,8 @@ from eqprop.energies.model import Model
 from eqprop.estimators.answer import warn_of_answer
 from eqprop.estimators.audit import compare, estimate, exact_gradient, own_descent, tell_of_dead
 from eqprop.estimators.estimator import Estimator
+
+ENOUGH = 0.9
 
 
 class Exact(NamedTuple):
@@ -43,3 +46,20 @@ def audited(
     except RuntimeError as error:
         told = {"audit": [], "not_audited": str(error)}
     return {"mixing": [], "spikes": None, **told, **estimator.examine(model, x, y)}
+
+
+def warn_of_few_steps(estimator: Estimator, model: Model, x: Array, y: Array) -> None:
+    """Warn where a gradient of phases of so many steps points elsewhere than the exact one."""
+    try:
+        name, gradient = exact_of(estimator, model, x, y)
+    except RuntimeError:
+        return
+    mine = estimate(model, x, y, estimator, jax.random.key(0))
+    cosine = compare(mine.gradient, gradient)[-1].cosine
+    if cosine < ENOUGH:
+        warnings.warn(
+            f"Before training, the gradient has a cosine of {cosine:.2f} with {name}, expected {ENOUGH} or "
+            "more: its phases have too few steps. Take more of them, free and nudged, or a weaker feedback;"
+            " `eqprop audit` tells the cosine of each parameter.",
+            stacklevel=2,
+        )

@@ -31,9 +31,10 @@ from eqprop.training.epoch import (
     start,
     train_epoch,
 )
-from eqprop.training.examined import audited
+from eqprop.training.examined import audited, warn_of_few_steps
 from eqprop.training.files import AnyPath, read_json
 from eqprop.training.hosts import from_first, in_all, is_first, require_agreement
+from eqprop.training.predict import seconds_of
 from eqprop.training.results import read_result
 from eqprop.training.rounding import warn_of_rounding
 from eqprop.training.runs import Folder, Nowhere, require_same
@@ -43,6 +44,8 @@ from eqprop.training.trained import Run, Trained, load
 from eqprop.training.training import Prepared, Training, batch_of, prepare
 
 SHUFFLES, AUDITED = 1, 32
+LONG = 600.0
+"""Seconds of a training whose gradient is compared with the exact one before it begins."""
 NOT_AUDITED: dict[str, Any] = {
     "audit": [],
     "not_audited": "not asked for",
@@ -78,7 +81,8 @@ def fit(
         callbacks: what sees every epoch and every step of progress.
         data_dir: where the files of a named data set lie.
         devices: over which each batch is split (`eqprop.training.devices.over`).
-        audit: compare the best model's gradient with the exact one at the end, and examine its phases.
+        audit: compare the best model's gradient with the exact one at the end, and examine its phases;
+            where the training is long and its phases have a number of steps, before it begins too.
         progress: show a bar on stderr; where that is no terminal, a line an epoch.
         about: what the result says besides, as the name of a recipe and its arguments.
         checkpoint_every: epochs from one checkpoint to the next, after that of the first epoch; the last
@@ -120,7 +124,7 @@ def fit(
             data = in_all(lambda: prepare(training, data_dir, devices))
             require_agreement("data", (data.data.train, data.data.test))
         with doing("trying one step", shown):
-            _try_out(training, data)
+            _try_out(training, data, audit)
     calls, length = epoch_length(data.train.x.shape[0], training.batch_size)
     optimiser = training.transform(training.epochs * calls * length)
     opened = Nowhere() if place is None else Folder(place, config, resume, from_first)
@@ -140,7 +144,7 @@ def fit(
         return _conclude(training, data, state, run, audit, facts, told, bars)
 
 
-def _try_out(training: Training, data: Prepared) -> None:
+def _try_out(training: Training, data: Prepared, audit: bool) -> None:
     """Trace one step, so that what cannot run fails before it has a folder."""
     model, estimator = training.model, training.estimator
     x, y = batch_of(data.validation, model, AUDITED)
@@ -153,6 +157,8 @@ def _try_out(training: Training, data: Prepared) -> None:
     estimator.check(model, x, y)
     warn_of_rounding(inner, met, x, y)
     eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), jax.random.key(0))
+    if audit and training.fixed_steps and (seconds_of(training, data) or 0.0) > LONG:
+        warn_of_few_steps(estimator, model, x, y)
 
 
 def _epochs(

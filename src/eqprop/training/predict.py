@@ -16,7 +16,7 @@ from eqprop.solvers import Blockwise, Iterative
 from eqprop.solvers.relax import relax
 from eqprop.training.epoch import epoch_length
 from eqprop.training.files import AnyPath
-from eqprop.training.training import Training, batch_of, prepare
+from eqprop.training.training import Prepared, Training, batch_of, prepare
 
 SWEEPS, FORWARD_AND_BACK = 10, 3
 
@@ -24,11 +24,15 @@ SWEEPS, FORWARD_AND_BACK = 10, 3
 def predicted(training: Training, data_dir: AnyPath | None) -> float | None:
     """Seconds of a run none of whose phases settles before its last step, from the time of a few sweeps
     now, with an evaluation of the validation examples every epoch; of phases without steps, nothing."""
+    return seconds_of(training, prepare(training, data_dir))
+
+
+def seconds_of(training: Training, data: Prepared) -> float | None:
+    """The same of data at hand."""
     estimator, model = training.estimator.inside(training.model)
     solver = getattr(estimator, "solver", None)
     if not isinstance(solver, Iterative) or not isinstance(model.energy, Network):
         return None
-    data = prepare(training, data_dir)
     x, _ = batch_of(data.train, model, training.batch_size)
     calls, length = epoch_length(len(data.train.y), training.batch_size)
     evaluated = len(data.validation.y) / training.batch_size * solver.max_steps

@@ -53,6 +53,7 @@ def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
     ``source`` is where its data set lies, or a data set of one's own that it was trained on.
     """
     folder = Path(folder)
+    read_json(folder / "config.json")  # no run, such as a sweep, is said to be none
     result = folder / "result.json"
     audit = read_result(result)["audit"] if result.exists() else ()
     rows, run = read_rows(folder, plots.REQUIRED), load(folder)
