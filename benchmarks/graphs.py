@@ -20,7 +20,7 @@ import eqprop as eq
 from benchmarks.timing import side_by_side_ms
 from eqprop.energies import grid, on_graph
 from eqprop.thermal import Chains, Gibbs
-from eqprop.thermal.ensemble import no_statistic
+from eqprop.thermal.ensemble import Phases, no_statistic
 from eqprop.training.files import write_json
 from eqprop.training.surroundings import surroundings
 
@@ -57,9 +57,8 @@ def ours(edges: np.ndarray, nodes: int) -> Call:
 
     @jax.jit
     def draw(model: eq.Model, key: jax.Array) -> jax.Array:
-        free = jnp.zeros(1)
-        start = model.rest(x)
-        return chains.average(model, x, y, free, start, key, no_statistic, kept).records[:, 0, 0]
+        free, start = Phases(model, x, y, jnp.zeros(1)), model.rest(x)
+        return chains.average(free, start, key, no_statistic, kept).records[:, 0, 0]
 
     key = jax.random.key(0)
     return lambda: draw(model, key)

@@ -72,7 +72,7 @@ def test_enumeration(dtype):
     spins = np.array(list(itertools.product([-1.0, 1.0], repeat=10))).reshape(-1, 2, 5)
     given = jnp.asarray(x, dtype)
     found = jax.jit(eq.thermal.Enumeration(1.0).free_energy)(
-        own, given, given, jnp.zeros(1, dtype)
+        eq.thermal.Phases(own, given, given, jnp.zeros(1, dtype))
     )[0]
     exact = -np.log(np.sum(np.exp(-curie_weiss_exact(spins[None], x[:, None])), -1))
     np.testing.assert_allclose(found, exact, 1e4 * jnp.finfo(dtype).eps)
@@ -86,7 +86,11 @@ def test_chains():
     def energies(states, weights):
         return jax.vmap(jax.vmap(own.energy, (0, None)))({"s": states["s"][0]}, x)
 
-    program = jax.jit(lambda x: chains.average(own, x, x, jnp.zeros(1), own.rest(x), KEY, energies))
+    @jax.jit
+    def program(x):
+        phases = eq.thermal.Phases(own, x, x, jnp.zeros(1))
+        return chains.average(phases, own.rest(x), KEY, energies)
+
     found = program(jnp.asarray(x))
     exact = curie_weiss_exact(np.asarray(found.states["s"][0]), x[:, None])
     np.testing.assert_allclose(found.mean, exact, 1e-12)

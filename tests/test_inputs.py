@@ -179,7 +179,7 @@ BAD = [
     *bad(eq.sweep_beta, MODEL, X, Y, solver=(CONTRAST,)),
     *bad(eq.sweep_beta, MODEL, X, Y, SOLVER, contrast=(CONTRAST, None)),
     *bad(spread, MODEL, X, Y, EP, {}, KEY, repeats=(1, 2.5)),
-    *bad(mixing, MODEL, X, Y, source=(SOLVER,)),
+    *bad(mixing, samplers.Phases(MODEL, X, Y, jnp.zeros(1)), source=(SOLVER,)),
     # sources and samplers
     *bad(partial(eq.thermal.Chains, sampler=samplers.Gibbs()), temperature=(0.0, NAN, None)),
     *bad(eq.thermal.Chains, temperature=(samplers.Gibbs(),)),
@@ -360,7 +360,7 @@ def test_a_bad_input_is_said(make, good, name, value):
     assert name in said or name.rstrip("s") in said, said
 
 
-RESULTS = """Activity Bounds ClampedAction ClampedHarmonics Estimate Info Nudged PathInfo Price
+RESULTS = """Activity Bounds ClampedAction ClampedHarmonics Estimate Info Nudged PathInfo Phases Price
     Sharpness SpikingCarry SpikingReport ThermalReport"""
 NUMBERS_ALONE = """Detuned Instance Ranges Stuck activity check_temperature check_tolerance
     concrete couplings displacement fields injections log_density lost_unless membranes midpoint

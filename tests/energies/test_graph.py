@@ -9,7 +9,7 @@ import pytest
 import eqprop as eq
 from eqprop.energies import grid, on_graph
 from eqprop.energies.ops import Dense, Sparse, freeze, is_linear
-from eqprop.thermal import Chains, Enumeration, Gibbs
+from eqprop.thermal import Chains, Enumeration, Gibbs, Phases
 
 KEY = jax.random.key(0)
 RING = np.array([(0, 4), (4, 1), (1, 2), (2, 3), (3, 0), (5, 1)])
@@ -74,7 +74,7 @@ def test_a_graph_of_oscillators_is_placed_neuron_by_neuron():
 def test_chains_tend_to_the_law_of_the_graph():
     graph = ring(eq.Spin())[2]
     model = eq.Model(graph.network, eq.SquaredError("colour0"))
-    x, y, free = jnp.zeros((1, 1)), jnp.zeros((1, 2)), jnp.zeros(1)
+    x, y = jnp.zeros((1, 1)), jnp.zeros((1, 2))
 
     def seconds(states, weights):
         spins = graph.values(states)
@@ -83,7 +83,8 @@ def test_chains_tend_to_the_law_of_the_graph():
     @jax.jit
     def means(model):
         sources = Chains(1.0, Gibbs(), 4000, 60, 1, 1), Enumeration(1.0)
-        return [s.average(model, x, y, free, model.rest(x), KEY, seconds).mean for s in sources]
+        free = Phases(model, x, y, jnp.zeros(1))
+        return [s.average(free, model.rest(x), KEY, seconds).mean for s in sources]
 
     drawn, exact = means(model)
     np.testing.assert_allclose(drawn, exact, atol=0.07)

@@ -27,6 +27,7 @@ from eqprop import (
 )
 from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool
 from eqprop.energies.units.spin import Spin
+from eqprop.thermal import Phases
 
 BATCH = 3
 SIGNS = SquaredError(low=-1.0, high=1.0)
@@ -338,7 +339,7 @@ def by_free_energies(source, model, x, y, beta):
     @eqx.filter_value_and_grad
     def objective(model):
         betas = jnp.stack([jnp.zeros_like(beta), beta])
-        free, nudged = source.free_energy(model, x, y, betas)
+        free, nudged = source.free_energy(Phases(model, x, y, betas))
         return jnp.mean(nudged - free) / beta
 
     value, gradient = objective(model)

@@ -64,7 +64,7 @@ def test_bad_drifts_are_refused():
         freidlin_wentzell(lambda q, params: -q)
     density = freidlin_wentzell(lambda q, params, t: -jnp.sum(params * q))
     options = {"size": 3, "steps": 8, "dt": DT, "boundary": FreeEnd([0.1, 0.2, 0.3])}
-    with refused(ValueError, r"a drift of shape \(3,\), one number a coordinate, got \(\)"):
+    with refused(ValueError, r"numbers of shape \(3,\), one number a coordinate, got \(\)"):
         Action(density, 1.0, **options).clamp(jnp.zeros(1))
 
 

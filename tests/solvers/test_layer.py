@@ -45,7 +45,15 @@ from eqprop.lagrangian import (
     doubled,
 )
 from eqprop.spiking import Spiking, SpikingPropagation, SurrogateBackpropagation
-from eqprop.thermal import Chains, Enumeration, Gaussian, Thermal, finite_nudge, path_integral
+from eqprop.thermal import (
+    Chains,
+    Enumeration,
+    Gaussian,
+    Phases,
+    Thermal,
+    finite_nudge,
+    path_integral,
+)
 from eqprop.thermal.as_spins import GibbsContrast
 from eqprop.thermal.free_energy import acceptance_ratio
 from helpers import paths, systems
@@ -279,7 +287,7 @@ def test_thermal_values_are_free_energies():
                 return Thermal(source, finite_nudge(1.0))(model, *at, model.rest(x), KEY).value
 
             def exact(at):
-                free, nudged = source.free_energy(model, *at, jnp.array([0.0, 1.0]))
+                free, nudged = source.free_energy(Phases(model, *at, jnp.array([0.0, 1.0])))
                 return jnp.mean(nudged - free)
 
             return jax.grad(value)((x, y)), jax.grad(exact)((x, y))

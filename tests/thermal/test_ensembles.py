@@ -25,7 +25,7 @@ from eqprop import (
 from eqprop.energies.units.spin import Bernoulli, Spin
 from eqprop.thermal import UnadjustedLangevin
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.ensemble import no_statistic, require_confining
+from eqprop.thermal.ensemble import Phases, no_statistic, require_confining
 from eqprop.thermal.estimator import Thermal
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.free_energy import acceptance_ratio, bounds, integrate, log_mean_exp
@@ -101,7 +101,8 @@ def test_the_gaussian_free_energy_is_its_closed_form():
     system = systems.quadratic()
     model, x, y, beta, t = system.model, system.x, system.y, 0.7, 0.3
     a, drive, bias = (np.asarray(model.energy.params[k]) for k in "ABb")
-    got = systems.quickly(Gaussian(t).free_energy)(model, x, y, jnp.array([0.0, beta]))
+    phases = Phases(model, x, y, jnp.array([0.0, beta]))
+    got = systems.quickly(Gaussian(t).free_energy)(phases)
     for b, row in zip((0.0, beta), got, strict=True):
         p = a + b * np.eye(4)
         for i, value in enumerate(row):
@@ -136,7 +137,8 @@ def test_the_objective_four_ways_and_its_bounds():
     @systems.quickly
     def estimates(model, x, y):
         def phases(betas):
-            out = source.average(model, x, y, jnp.asarray(betas), model.rest(x), KEY, no_statistic)
+            given = Phases(model, x, y, jnp.asarray(betas))
+            out = source.average(given, model.rest(x), KEY, no_statistic)
             return out.costs, out.weights
 
         ends = jnp.array([0.0, beta])

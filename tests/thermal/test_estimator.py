@@ -32,7 +32,7 @@ from eqprop.estimators.estimator import Estimate, Estimator, Report
 from eqprop.estimators.spread import spread
 from eqprop.thermal import Gibbs, Hmc, Mala, UnadjustedLangevin, Underdamped
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.ensemble import Average, no_statistic
+from eqprop.thermal.ensemble import Average, Phases, no_statistic
 from eqprop.thermal.estimator import Thermal, drift
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.free_energy import jarzynski
@@ -227,7 +227,8 @@ def test_the_divergence_reported_is_that_of_the_phases():
 
     @systems.quickly
     def weights(model, x, y):
-        return source.average(model, x, y, ends, model.rest(x), KEY, no_statistic).weights
+        phases = Phases(model, x, y, ends)
+        return source.average(phases, model.rest(x), KEY, no_statistic).weights
 
     free, nudged = weights(model, x, y)
     result, _ = found(source, finite_nudge(0.9), (model, x, y))
@@ -311,7 +312,7 @@ def test_every_way_to_run_chains_checks_them():
     langevin, (model, x, y) = Chains(1.0, UnadjustedLangevin()), spins()
     for run in (
         lambda: Thermal(langevin, finite_nudge()).forecast(model, x, y, KEY),
-        lambda: mixing(model, x, y, langevin, jnp.zeros(1), KEY),
+        lambda: mixing(Phases(model, x, y, jnp.zeros(1)), langevin, KEY),
         lambda: jarzynski(model, x, y, langevin, 1.0, model.rest(x), KEY),
     ):
         with pytest.raises(ValueError, match="are spins; use Gibbs on a Network, or Enumeration"):
@@ -357,9 +358,9 @@ def test_two_coupled_layers_in_one_block_are_refused():
 
 def test_wrong_numbers_are_refused():
     for temperature in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match=r"temperature (> 0|to be a number)"):
+        with pytest.raises(ValueError, match=r"temperature(: .* number > 0| to be a number)"):
             Chains(temperature, Gibbs())
-        with pytest.raises(ValueError, match=r"temperature (> 0|to be a number)"):
+        with pytest.raises(ValueError, match=r"temperature(: .* number > 0| to be a number)"):
             Enumeration(temperature)
     with pytest.raises(ValueError, match="chains >= 1"):
         Chains(1.0, Gibbs(), chains=0)
@@ -424,9 +425,8 @@ def test_the_forecast_is_the_averaged_likelihood():
 
     @systems.quickly
     def likelihoods(x, y):
-        rest, zero = model.rest(x), jnp.zeros(1)
-        average = learner.source.average
-        return average(model, x, y, zero, rest, KEY, no_statistic, record).records
+        free = Phases(model, x, y, jnp.zeros(1))
+        return learner.source.average(free, model.rest(x), KEY, no_statistic, record).records
 
     likelihood = np.mean(likelihoods(x, y), 0)
     np.testing.assert_allclose(np.exp(seen.scores), likelihood, rtol=1e-9)

@@ -1,7 +1,5 @@
 """Samples of an energy without a cost, against enumeration and a closed form."""
 
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,9 +27,9 @@ def test_spins_are_drawn_from_their_law():
 
 
 def test_another_key_draws_others_and_traces_nothing(monkeypatch):
-    room, traced = importlib.import_module("eqprop.thermal.sample"), []
-    energies = room.energies_of
-    monkeypatch.setattr(room, "energies_of", lambda *given: traced.append(1) or energies(*given))
+    traced, phases = [], eq.thermal.Phases
+    energies = phases.energies
+    monkeypatch.setattr(phases, "energies", lambda *given: traced.append(1) or energies(*given))
     first, second = (
         eq.thermal.sample(MACHINE.network, 0.8, jax.random.key(seed), chains=32) for seed in (1, 2)
     )

@@ -20,7 +20,7 @@ from eqprop import (
 from eqprop.energies.units.spin import Bernoulli, Spin
 from eqprop.thermal import Gibbs, Hmc, Mala, Nuts, UnadjustedLangevin, Underdamped
 from eqprop.thermal.chains import Chains, scatter
-from eqprop.thermal.ensemble import no_statistic
+from eqprop.thermal.ensemble import Phases, no_statistic
 from eqprop.thermal.estimator import Thermal
 from eqprop.thermal.exact import Enumeration
 from eqprop.thermal.free_energy import jarzynski
@@ -50,8 +50,8 @@ def moments_of_spins(source, model, x, y):
         seconds = jnp.einsum("kbc,kbci,kbcj->kbij", weights, flat, flat)
         return seconds, jnp.sum(weights[..., None] * flat, 2)
 
-    betas = jnp.array([0.0, 0.5, 1.0])
-    return source.average(model, x, y, betas, model.rest(x), KEY, moments).mean
+    phases = Phases(model, x, y, jnp.array([0.0, 0.5, 1.0]))
+    return source.average(phases, model.rest(x), KEY, moments).mean
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,8 @@ def test_samplers_tend_to_the_law_in_what_a_unit_shows(name):
     @systems.quickly
     def run(y):
         start = scatter(model, x, chains, KEY)
-        return source.average(model, x, y, jnp.array([beta]), start, KEY, shown).mean
+        phases = Phases(model, x, y, jnp.array([beta]))
+        return source.average(phases, start, KEY, shown).mean
 
     for n, (mean, variance) in run(jnp.full((1, 1), y)).items():
         nudge = beta if n == "linear" or name != "gibbs" else 0.0
@@ -186,10 +187,8 @@ def test_the_snr_of_the_displacement_is_unbiased():
 def test_layers_phases_chains_and_examples_have_noise_of_their_own(sampler):
     model, x, y = lone_layers("h", "out"), jnp.zeros((500, 1)), jnp.zeros((500, 2))
     source = Chains(1.0, sampler, 2, burn=4, samples=1, thinning=1, common_noise=False)
-    start, nudges = model.rest(x), jnp.zeros(2)
-    run = systems.quickly(
-        lambda: source.average(model, x, y, nudges, start, KEY, no_statistic).states
-    )
+    start, phases = model.rest(x), Phases(model, x, y, jnp.zeros(2))
+    run = systems.quickly(lambda: source.average(phases, start, KEY, no_statistic).states)
     assert_unrelated(run())
 
 
@@ -245,8 +244,8 @@ def test_chains_that_mix_and_chains_that_do_not():
     """Gibbs draws of one uncoupled layer are independent; a slow Langevin hardly moves."""
     edges = [("x", "out", systems.dense_op(1, 3, 2))]
     model = Model(Network(3, {"out": Layer(2, Linear())}, edges), SquaredError())
-    x, y, betas = normal(5, (2, 3)), normal(6, (2, 2)), jnp.array([0.0, 1.0])
-    rows = mixing(model, x, y, Chains(0.5, Gibbs(), chains=4, burn=1), betas, KEY)
+    phases = Phases(model, normal(5, (2, 3)), normal(6, (2, 2)), jnp.array([0.0, 1.0]))
+    rows = mixing(phases, Chains(0.5, Gibbs(), chains=4, burn=1), KEY)
     assert [(row.beta, row.quantity) for row in rows] == [
         (beta, quantity) for quantity in ("cost", "energy") for beta in (0.0, 1.0)
     ]
@@ -255,7 +254,7 @@ def test_chains_that_mix_and_chains_that_do_not():
         assert 500 < row.effective <= 1.3 * row.draws == 1.3 * 800
     warn_if_unmixed(rows)
     slow = Chains(0.5, UnadjustedLangevin(1e-3), chains=4, burn=1)
-    stuck = mixing(model, x, y, slow, betas, KEY)
+    stuck = mixing(phases, slow, KEY)
     assert max(row.r_hat for row in stuck) > 1.2
     assert min(row.effective for row in stuck) < 30
     with pytest.warns(UserWarning, match=r"expected a split R-hat below 1.05, got .* Raise burn"):
@@ -267,9 +266,9 @@ def test_the_effective_sample_size_is_that_of_an_autoregression():
     step = 0.2
     edges = [("x", "out", systems.dense_op(1, 1, 1, 0.0))]
     model = Model(Network(1, {"out": Layer(1, Linear())}, edges), SquaredError())
-    x, y, betas = jnp.zeros((1, 1)), jnp.full((1, 1), 1e3), jnp.zeros(1)
+    phases = Phases(model, jnp.zeros((1, 1)), jnp.full((1, 1), 1e3), jnp.zeros(1))
     source = Chains(1.0, UnadjustedLangevin(step), chains=16, burn=200)
-    (row, _) = mixing(model, x, y, source, betas, KEY, samples=4000)
+    (row, _) = mixing(phases, source, KEY, samples=4000)
     assert row.effective / row.draws == pytest.approx(step / (2 - step), rel=0.1)
 
 

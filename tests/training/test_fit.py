@@ -309,19 +309,19 @@ def test_a_run_warns_before_it_trains(solver, message, monkeypatch):
 
 
 def test_a_long_run_of_too_few_steps_is_warned_of_before_it_begins(monkeypatch):
-    deep = eq.layered((2, 6, 6, 6, 2), jax.random.key(0), eq.Tanh())
+    deep = eq.layered((2, 6, 6, 6, 2), jax.random.key(0), eq.Tanh(), gain=0.8)
     monkeypatch.setattr(loop, "audited", lambda *unused: loop.NOT_AUDITED)
 
     def warnings_of(seconds, nudged):
         Idle(monkeypatch, [{}])
         monkeypatch.setattr(loop, "seconds_of", lambda *unused: seconds)
-        phases = eq.Blockwise(None, 20), eq.symmetric(0.1), eq.Blockwise(None, nudged)
+        phases = eq.Blockwise(None, 60), eq.symmetric(0.1), eq.Blockwise(None, nudged)
         learner = eq.EquilibriumPropagation(*phases)
         return eq.fit(training(1, model=deep, estimator=learner), audit=True).result["warnings"]
 
     with pytest.warns(UserWarning, match="a cosine of 0.* too few steps"):
         assert len(warnings_of(3600.0, 1)) == 1
-    assert warnings_of(3600.0, 20) == warnings_of(60.0, 1) == []
+    assert warnings_of(3600.0, 60) == warnings_of(60.0, 1) == []
 
 
 def test_progress_is_shown_unless_it_is_not_wanted(capsys, monkeypatch):

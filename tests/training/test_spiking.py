@@ -23,7 +23,7 @@ from eqprop.spiking import (
     Threshold,
 )
 from eqprop.spiking.activity import warn_if_unmoved
-from eqprop.thermal import Enumeration, Thermal, finite_nudge
+from eqprop.thermal import Enumeration, Phases, Thermal, finite_nudge
 from eqprop.thermal.as_spins import TEMPERATURE, GibbsContrast, as_spins
 from eqprop.training import Dataset, Optimiser, Split, rivals
 from eqprop.training.figures.run import draw_run
@@ -238,7 +238,8 @@ def test_the_gibbs_contrast_is_the_enumerated_one():
     def free_energies(bias):
         """Differentiated: the exact gradient, by another way."""
         moved = eqx.tree_at(lambda m: m.energy.layers["h1"].bias, as_spins(model), bias)
-        found = Enumeration(TEMPERATURE).free_energy(moved, x, y, jnp.array([0.0, 0.5]))
+        phases = Phases(moved, x, y, jnp.array([0.0, 0.5]))
+        found = Enumeration(TEMPERATURE).free_energy(phases)
         return jnp.mean(found[1] - found[0]) / 0.5
 
     slope = systems.quickly(jax.grad(free_energies))(as_spins(model).energy.layers["h1"].bias)

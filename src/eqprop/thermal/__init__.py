@@ -4,6 +4,7 @@ from eqprop.thermal import free_energy
 from eqprop.thermal.adjusted import Adjusted, Hmc, Mala, Nuts
 from eqprop.thermal.as_spins import GibbsContrast, as_spins
 from eqprop.thermal.chains import Chains
+from eqprop.thermal.ensemble import Phases
 from eqprop.thermal.estimator import Thermal, ThermalReport
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.gibbs import Gibbs
@@ -31,6 +32,7 @@ __all__ = [
     "Hmc",
     "Mala",
     "Nuts",
+    "Phases",
     "Reweighting",
     "Sampler",
     "Thermal",

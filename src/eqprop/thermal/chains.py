@@ -13,16 +13,14 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Bound, Count, Whole, checked, concrete
 from eqprop.energies.model import Model
-from eqprop.energies.ops import freeze
 from eqprop.energies.slopes import require_cost_slope, require_energy_slope
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State, retract
 from eqprop.thermal.ensemble import (
     Average,
-    Numbers,
+    Phases,
     Source,
     Statistic,
-    costs_of,
     extremes,
     no_statistic,
     require_confining,
@@ -70,7 +68,8 @@ class Chains(Source):
         """Steps of each chain."""
         return self.burn + self.samples * self.thinning
 
-    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
+    def check(self, phases: Phases) -> None:
+        model, x, y, betas = phases
         start = model.energy.rest(x.dtype)
         for beta in extremes(betas, x.dtype):
             phase = model.nudged(x[0], y[0], beta)
@@ -84,17 +83,14 @@ class Chains(Source):
 
     def average(
         self,
-        model: Model,
-        x: Array,
-        y: Array,
-        betas: Array,
+        phases: Phases,
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
         record: Statistic = no_statistic,
     ) -> Average:
-        frozen, x, y = freeze((model, x, y))
-        key = typed(key)
+        phases, key = phases.frozen(), typed(key)
+        model, x, _, betas = phases
         if self.exchange and concrete(betas) and np.any(np.diff(np.asarray(betas)) < 0):
             raise ValueError(f"Chains: expected nudges in order with exchange, got {betas}.")
         if self.exchange and len(betas) < 2:
@@ -102,8 +98,8 @@ class Chains(Source):
                 "Chains: expected 2 nudges or more to exchange replicas, got one phase; drop "
                 "exchange, or use finite_nudge or path_integral."
             )
-        walk = Walk(self, frozen, x, y, betas)
-        starts = self.starts(frozen, state, len(betas))
+        walk = Walk(self, phases)
+        starts = self.starts(model, state, len(betas))
         key, swapping = jax.random.split(key)
         keys = jax.random.split(key, (self.replicas(betas), x.shape[0], self.chains))
         carry, cooled = walk.begin(starts, keys)
@@ -114,7 +110,7 @@ class Chains(Source):
             begin = self.burn + index * self.thinning
             first = jnp.where(index == 0, cooled, begin)
             carry = walk.go_on(carry, keys, first, begin + self.thinning)
-            costs = costs_of(frozen, x, y, betas, carry.state)
+            costs = phases.costs(carry.state)
             accepted = jnp.mean(jnp.broadcast_to(carry.accepted, costs.shape), (1, 2))
             swapped = None
             if self.exchange:
@@ -174,14 +170,12 @@ class Walk(NamedTuple):
     """The chains of a batch at several nudges, stepping together."""
 
     source: Chains
-    model: Model
-    x: Array
-    y: Array
-    betas: Array
+    phases: Phases
 
     def each(self, function: Any, *arguments: Any) -> Any:
         """``function(phase, *arguments)`` for each chain; the arguments have shape (phases, batch,
         chains, ...), or one phase for all."""
+        model, x, y, betas = self.phases
         axes = [None if self._shared(a) else 0 for a in arguments]
         given = [
             jax.tree.map(lambda leaf: leaf[0], a) if axis is None else a
@@ -189,15 +183,15 @@ class Walk(NamedTuple):
         ]
 
         def example(beta: Array, x: Array, y: Array, *given: Any) -> Any:
-            phase = self.model.nudged(x, y, beta)
+            phase = model.nudged(x, y, beta)
             return jax.vmap(lambda *one: function(phase, *one))(*given)
 
         every = [0] * len(given)
         batch = jax.vmap(example, (None, 0, 0, *every))
-        return jax.vmap(batch, (0, None, None, *axes))(self.betas, self.x, self.y, *given)
+        return jax.vmap(batch, (0, None, None, *axes))(betas, x, y, *given)
 
     def _shared(self, argument: Any) -> bool:
-        return jax.tree.leaves(argument)[0].shape[0] < len(self.betas)
+        return jax.tree.leaves(argument)[0].shape[0] < len(self.phases.betas)
 
     def init(self, states: State, keys: Array, time: Array | int = 0) -> Any:
         """The chains at ``states``, with random numbers of their own for each ``time`` they begin."""

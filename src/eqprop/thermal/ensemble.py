@@ -53,6 +53,44 @@ class Average(NamedTuple):
     swaps: Array | None = None
 
 
+class Phases(NamedTuple):
+    """The nudged phases of a batch: a model at the nudges ``betas``, (phases,), of examples ``x`` and their
+    targets ``y``, (batch, ...). Nudges that are NumPy's are numbers also under ``jit``, for `Source.check`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model = eq.Model(eq.Network(1, {"out": eq.Layer(1, eq.Linear())}, []), eq.SquaredError())
+        >>> phases = eq.thermal.Phases(model, jnp.zeros((1, 1)), jnp.ones((1, 1)), jnp.array([0.0, 2.0]))
+        >>> members = {"out": jnp.zeros((2, 1, 1, 1))}  # one of each phase
+        >>> phases.energies(members).ravel().tolist()  # 0 + beta / 2
+        [0.0, 1.0]
+    """
+
+    model: Model
+    x: Array
+    y: Array
+    betas: Any
+
+    def each(self, function: Callable[..., Any], states: State) -> Any:
+        """``function(beta, x, y, state)`` of every member of ``states``, (phases, batch, members, ...)."""
+        members = jax.vmap(function, (None, None, None, 0))
+        batch = jax.vmap(members, (None, 0, 0, 0))
+        return jax.vmap(batch, (0, None, None, 0))(self.betas, self.x, self.y, states)
+
+    def costs(self, states: State) -> Array:
+        """The cost of every member: (phases, batch, members)."""
+        return self.each(lambda beta, x, y, state: self.model.loss(state, y), states)
+
+    def energies(self, states: State) -> Array:
+        """The nudged energy of every member: (phases, batch, members)."""
+        return self.each(lambda beta, x, y, state: self.model.nudged(x, y, beta)(state), states)
+
+    def frozen(self) -> Phases:
+        """The same, with what operators make of their parameters made once."""
+        return Phases(*freeze((self.model, self.x, self.y)), self.betas)
+
+
 class Source(Checked):
     """Where the phases of a batch come from."""
 
@@ -63,24 +101,21 @@ class Source(Checked):
     @abstractmethod
     def average(
         self,
-        model: Model,
-        x: Array,
-        y: Array,
-        betas: Array,
+        phases: Phases,
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
         record: Statistic = no_statistic,
     ) -> Average:
-        """The mean of ``statistic(states, weights)`` over the phases at ``betas``, and what ``record``
-        makes of each moment."""
+        """The mean of ``statistic(states, weights)`` over the phases, and what ``record`` makes of each
+        moment."""
 
     def start(self, model: Model, x: Array, last: State | None = None) -> State:
         """Where a batch begins, after one that ended in ``last``: at rest."""
         return model.rest(x)
 
     @abstractmethod
-    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
+    def check(self, phases: Phases) -> None:
         """Raise ``ValueError`` where this source cannot serve the model: looks at the first example, and at
         numbers of its own where those of the model are abstract, as under ``jit``."""
 
@@ -93,38 +128,11 @@ def extremes(betas: Numbers, dtype: Any) -> list[Array]:
         return [jnp.asarray(end(betas), dtype) for end in (np.min, np.max)]
 
 
-def over_ensemble(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function(beta, x, y, state)`` over (phases,), (batch,), (batch,) and (phases, batch, members)."""
-    members = jax.vmap(function, (None, None, None, 0))
-    return jax.vmap(jax.vmap(members, (None, 0, 0, 0)), (0, None, None, 0))
-
-
-def costs_of(model: Model, x: Array, y: Array, betas: Array, states: State) -> Array:
-    """The cost of every member: (phases, batch, members)."""
-    return over_ensemble(lambda beta, x, y, state: model.loss(state, y))(betas, x, y, states)
-
-
-def energies_of(model: Model, x: Array, y: Array, betas: Array, states: State) -> Array:
-    """The nudged energy of every member: (phases, batch, members)."""
-
-    def total(beta: Array, x: Array, y: Array, state: State) -> Array:
-        return model.nudged(x, y, beta)(state)
-
-    return over_ensemble(total)(betas, x, y, states)
-
-
 def exact_average(
-    model: Model,
-    x: Array,
-    y: Array,
-    betas: Array,
-    states: State,
-    weights: Array,
-    statistic: Statistic,
-    record: Statistic,
+    phases: Phases, states: State, weights: Array, statistic: Statistic, record: Statistic
 ) -> Average:
     """The average of an ensemble that is all there is: one moment."""
-    costs = costs_of(freeze(model), x, y, betas, states)
+    costs = phases.frozen().costs(states)
     records = jax.tree.map(lambda a: a[None], record(states, weights))
     return Average(statistic(states, weights), costs[None], weights, states, records)
 

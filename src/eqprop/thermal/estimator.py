@@ -33,7 +33,7 @@ from eqprop.energies.units.unit import State, embed
 from eqprop.estimators.estimator import Estimate, Estimator, Rival
 from eqprop.solvers.relax import Forecast
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.ensemble import Average, Source, costs_of, extremes, no_statistic, over_ensemble
+from eqprop.thermal.ensemble import Average, Phases, Source, extremes, no_statistic
 from eqprop.thermal.exact import Enumeration, Gaussian
 from eqprop.thermal.mixing import mixing, warn_if_unmixed
 from eqprop.thermal.readings import Draws, EnsembleReading
@@ -116,7 +116,7 @@ class Thermal(Estimator):
                 "layers; build the model without with_weak_feedback or with_stiff_layers."
             )
         least, _ = extremes(self.rule.betas, x.dtype)
-        self.source.check(model, x, y, self.rule.betas)
+        self.source.check(Phases(model, x, y, self.rule.betas))
         self.reading.check(model.nudged(x[0], y[0], least), model.energy.rest(x.dtype))
         require_parameters(model, x, y, jax.eval_shape(model.rest, x))
 
@@ -128,21 +128,20 @@ class Thermal(Estimator):
         self.check(model, x, y)
         given, key = (model, x, y, state), typed(key)
         model, x, y, state = stopped(given)
-        betas = jnp.asarray(self.rule.betas, x.dtype)
-
-        watched = self.source.drawn and len(betas) > 1
+        phases = self._phases(model, x, y)
+        watched = self.source.drawn and len(phases.betas) > 1
 
         def statistic(states: State, weights: Array) -> tuple[PyTree, tuple[Array, Array] | None]:
-            loads, read = self._read(model, x, y, states, weights)
+            loads, read = self._read(phases, states, weights)
             many = weights.shape[-1] > 1
             moved = _displacement(model, states) if watched and many else None
             return loaded_gradient(model, x, y, loads, read), moved
 
-        found = self.source.average(model, x, y, betas, state, key, statistic)
+        found = self.source.average(phases, state, key, statistic)
         gradient, moved = found.mean
         temperature = self.source.temperature
         if isinstance(self.rule, ContrastRule) and isinstance(self.source, Enumeration | Gaussian):
-            free_energies = self.source.free_energy(freeze(model), x, y, betas)
+            free_energies = self.source.free_energy(phases._replace(model=freeze(model)))
             objective = jnp.asarray(self.rule.contrast.coefficients, x.dtype) @ free_energies
         else:
             objective = self.rule.objective(found.costs, found.weights, temperature)
@@ -184,18 +183,18 @@ class Thermal(Estimator):
         """How chains mix on a few examples, of which a warning tells where they do not."""
         if not isinstance(self.source, Chains):
             return {}
-        betas = jnp.asarray(self.rule.betas, x.dtype)
-        rows = mixing(model, x[:FEW], y[:FEW], self.source, betas, jax.random.key(2))
+        few = self._phases(model, x[:FEW], y[:FEW])
+        rows = mixing(few, self.source, jax.random.key(2))
         warn_if_unmixed(rows)
         return {"mixing": [row._asdict() for row in rows]}
 
-    def _read(
-        self, model: Model, x: Batch, y: Batch, states: State, weights: Array
-    ) -> tuple[Loads, State]:
+    def _phases(self, model: Model, x: Batch, y: Batch) -> Phases:
+        return Phases(model, x, y, jnp.asarray(self.rule.betas, x.dtype))
+
+    def _read(self, phases: Phases, states: State, weights: Array) -> tuple[Loads, State]:
         """What the members of a moment count for, and what of them enters the gradient."""
-        betas = jnp.asarray(self.rule.betas, x.dtype)
-        loads = self.rule.loads(costs_of(model, x, y, betas, states), weights, self.source)
-        return loads, self.reading(model, x, y, betas, states, self.source.temperature)
+        loads = self.rule.loads(phases.costs(states), weights, self.source)
+        return loads, self.reading(phases, states, self.source.temperature)
 
     def start(self, model: Model, x: Batch, last: State | None = None) -> State:
         return self.source.start(model, x, last)
@@ -218,9 +217,9 @@ class Thermal(Estimator):
             costs = jax.vmap(jax.vmap(member))({name: z[0] for name, z in states.items()})
             return logsumexp(-ratio * costs, axis=1, b=weights[0][..., None])
 
-        zero = jnp.zeros(1, x.dtype)
-        source.check(model, x, y, np.zeros(1))
-        found = source.average(model, x, y, zero, model.rest(x), key, no_statistic, record)
+        source.check(Phases(model, x, y, np.zeros(1)))
+        free = Phases(model, x, y, jnp.zeros(1, x.dtype))
+        found = source.average(free, model.rest(x), key, no_statistic, record)
         likelihood = logsumexp(found.records, axis=0) - jnp.log(len(found.records))
         costs = jnp.mean(jnp.sum(found.costs * found.weights, -1), 0)[0]
         moved = drift(found)
@@ -234,7 +233,8 @@ def loaded(loads: Loads, states: State, model: Model, x: Batch, y: Batch) -> Arr
     def parts(_, x: Array, y: Array, state: State) -> tuple[Array, Array]:
         return model.energy(state, x), model.loss(state, y)
 
-    energies, costs = over_ensemble(parts)(jnp.zeros(len(loads[0])), x, y, states)
+    phases = Phases(model, x, y, jnp.zeros(len(loads[0])))
+    energies, costs = phases.each(parts, states)
     return jnp.sum(loads[0] * energies + loads[1] * costs) / x.shape[0]
 
 
@@ -247,13 +247,12 @@ def _surrogate(
     estimator: Thermal, state: State, key: PRNGKeyArray, model: Model, x: Batch, y: Batch
 ) -> Array:
     """`loaded` over the same draws, which no estimate keeps: they are drawn once more."""
-    fixed = stopped((model, x, y))
+    phases = estimator._phases(*stopped((model, x, y)))
 
     def statistic(states: State, weights: Array) -> Array:
-        return loaded(*estimator._read(*fixed, states, weights), model, x, y)
+        return loaded(*estimator._read(phases, states, weights), model, x, y)
 
-    betas = jnp.asarray(estimator.rule.betas, x.dtype)
-    return estimator.source.average(*fixed, betas, state, key, statistic).mean
+    return estimator.source.average(phases, state, key, statistic).mean
 
 
 def drift(found: Average) -> Array | None:

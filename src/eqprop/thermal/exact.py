@@ -14,17 +14,15 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energies.energy import Clamped
-from eqprop.energies.model import Model
 from eqprop.energies.ops import freeze
 from eqprop.energies.units.interval import Linear
 from eqprop.energies.units.spin import TwoValued
 from eqprop.energies.units.unit import State
 from eqprop.thermal.ensemble import (
     Average,
-    Numbers,
+    Phases,
     Source,
     Statistic,
-    energies_of,
     exact_average,
     extremes,
     no_statistic,
@@ -46,37 +44,34 @@ class Enumeration(Source):
     def __check_init__(self):
         check_temperature(self.temperature)
 
-    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
-        self._all(model, x)
+    def check(self, phases: Phases) -> None:
+        self._all(phases)
 
     def average(
         self,
-        model: Model,
-        x: Array,
-        y: Array,
-        betas: Array,
+        phases: Phases,
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
         record: Statistic = no_statistic,
     ) -> Average:
-        states = self._members(model, x, betas)
-        energies = energies_of(freeze(model), x, y, betas, states)
+        states = self._members(phases)
+        energies = phases.frozen().energies(states)
         weights = jax.nn.softmax(-energies / self.temperature, axis=-1)
-        return exact_average(model, x, y, betas, states, weights, statistic, record)
+        return exact_average(phases, states, weights, statistic, record)
 
-    def free_energy(self, model: Model, x: Array, y: Array, betas: Array) -> Array:
+    def free_energy(self, phases: Phases) -> Array:
         """``A = -T log sum exp(-F_beta / T)``: (phases, batch); can be differentiated in the model."""
-        energies = energies_of(model, x, y, betas, self._members(model, x, betas))
+        energies = phases.energies(self._members(phases))
         return -self.temperature * logsumexp(-energies / self.temperature, axis=-1)
 
-    def _members(self, model: Model, x: Array, betas: Array) -> State:
-        return jax.tree.map(
-            lambda z: jnp.broadcast_to(z, (len(betas), x.shape[0], *z.shape)), self._all(model, x)
-        )
+    def _members(self, phases: Phases) -> State:
+        many = len(phases.betas), len(phases.x)
+        return jax.tree.map(lambda z: jnp.broadcast_to(z, (*many, *z.shape)), self._all(phases))
 
-    def _all(self, model: Model, x: Array) -> State:
-        rest, units = model.energy.rest(x.dtype), model.energy.units
+    def _all(self, phases: Phases) -> State:
+        energy, dtype = phases.model.energy, phases.x.dtype
+        rest, units = energy.rest(dtype), energy.units
         values = [u.values if isinstance(u, TwoValued) else None for u in units.values()]
         others = [n for n, v in zip(units, values, strict=True) if v is None]
         count = sum(z.size for z in rest.values())
@@ -88,7 +83,7 @@ class Enumeration(Source):
             )
         choices = [units[name].values for name in sorted(rest) for _ in range(rest[name].size)]  # type: ignore[attr-defined]
         _, unravel = ravel_pytree(rest)
-        return jax.vmap(unravel)(jnp.asarray(list(product(*choices)), x.dtype))
+        return jax.vmap(unravel)(jnp.asarray(list(product(*choices)), dtype))
 
 
 class Gaussian(Source):
@@ -101,8 +96,8 @@ class Gaussian(Source):
         >>> import eqprop as eq
         >>> energy = eq.Network(1, {"out": eq.Layer(1, eq.Linear())}, [])
         >>> model, law = eq.Model(energy, eq.SquaredError()), eq.thermal.Gaussian(temperature=2.0)
-        >>> x, y, betas = jnp.zeros((1, 1)), jnp.full((1, 1), 2.0), jnp.array([0.0, 1.0])
-        >>> nudged = eqx.filter_jit(law.free_energy)(model, x, y, betas)[1, 0]
+        >>> given = jnp.zeros((1, 1)), jnp.full((1, 1), 2.0), jnp.array([0.0, 1.0])
+        >>> nudged = eqx.filter_jit(law.free_energy)(eq.thermal.Phases(model, *given))[1, 0]
         >>> round(float(nudged), 3)  # of z^2 / 2 + (z - 2)^2 / 2: 1 where least, and T / 2 times log 2
         1.693
     """
@@ -113,7 +108,8 @@ class Gaussian(Source):
     def __check_init__(self):
         check_temperature(self.temperature)
 
-    def check(self, model: Model, x: Array, y: Array, betas: Numbers) -> None:
+    def check(self, phases: Phases) -> None:
+        model, x, y, betas = phases
         units, rest = model.energy.units, model.energy.rest(x.dtype)
         count = sum(z.size for z in rest.values())
         others = [name for name, unit in units.items() if not isinstance(unit, Linear)]
@@ -130,16 +126,14 @@ class Gaussian(Source):
 
     def average(
         self,
-        model: Model,
-        x: Array,
-        y: Array,
-        betas: Array,
+        phases: Phases,
         state: State,
         key: PRNGKeyArray,
         statistic: Statistic,
         record: Statistic = no_statistic,
     ) -> Average:
-        self.check(model, x, y, betas)
+        self.check(phases)
+        model, x, y, betas = phases
         frozen = freeze(model)
         zero, unravel = ravel_pytree(model.energy.rest(x.dtype))
         nodes, masses = np.array([-(3**0.5), 0.0, 3**0.5]), np.array([1 / 6, 2 / 3, 1 / 6])
@@ -154,10 +148,11 @@ class Gaussian(Source):
 
         states = jax.vmap(jax.vmap(members, (None, 0, 0)), (0, None, None))(betas, x, y)
         weights = jnp.broadcast_to(weights, (len(betas), x.shape[0], *weights.shape))
-        return exact_average(model, x, y, betas, states, weights, statistic, record)
+        return exact_average(phases, states, weights, statistic, record)
 
-    def free_energy(self, model: Model, x: Array, y: Array, betas: Array) -> Array:
+    def free_energy(self, phases: Phases) -> Array:
         """``A = F_beta(mean) + (T / 2) log det P`` up to a constant: (phases, batch)."""
+        model, x, y, betas = phases
         zero, unravel = ravel_pytree(model.energy.rest(x.dtype))
 
         def one(beta: Array, x: Array, y: Array) -> Array:

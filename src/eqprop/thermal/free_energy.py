@@ -17,11 +17,10 @@ from jaxtyping import Array, PRNGKeyArray
 
 from eqprop.energies.derivatives import CONSTANT, stopped, without_derivative
 from eqprop.energies.model import Model
-from eqprop.energies.ops import freeze
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State
 from eqprop.thermal.chains import Chains, Walk
-from eqprop.thermal.ensemble import costs_of
+from eqprop.thermal.ensemble import Phases
 
 
 class Bounds(NamedTuple):
@@ -120,18 +119,18 @@ def jarzynski(
         raise ValueError(
             f"jarzynski: expected beta other than 0 and steps >= 1, got {beta}, {steps}."
         )
-    source.check(model, x, y, np.array([0.0, beta]))
-    (frozen, x, y), zero = freeze((model, x, y)), jnp.zeros(1, x.dtype)
-    key = typed(key)
-    walk = Walk(source, frozen, x, y, zero)
+    source.check(Phases(model, x, y, np.array([0.0, beta])))
+    zero, key = jnp.zeros(1, x.dtype), typed(key)
+    free = Phases(model, x, y, zero).frozen()
+    walk = Walk(source, free)
     keys = jax.random.split(key, (1, x.shape[0], source.chains))
-    carry = walk.burn_in(source.starts(frozen, state, 1), keys)
+    carry = walk.burn_in(source.starts(free.model, state, 1), keys)
     part = beta / steps
 
     def ramp(index: Array, at: tuple) -> tuple:
         states, work = at
-        work = work + part * costs_of(frozen, x, y, zero, states)
-        risen = walk._replace(betas=zero + part * (index + 1))
+        work = work + part * free.costs(states)
+        risen = Walk(source, free._replace(betas=zero + part * (index + 1)))
         time = source.burn + index
         carry = risen.go_on(risen.init(states, keys, index + 1), keys, time, time + 1)
         return carry.state, work

@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count, checked
-from eqprop.energies.model import Model
 from eqprop.thermal.chains import Chains, scatter
-from eqprop.thermal.ensemble import costs_of, energies_of, no_statistic
+from eqprop.thermal.ensemble import Numbers, Phases, no_statistic
 
 LARGEST = 1.05
 
@@ -47,35 +46,27 @@ class Mixing(NamedTuple):
 
 
 @checked
-def mixing(
-    model: Model,
-    x: Array,
-    y: Array,
-    source: Chains,
-    betas: Array,
-    key: PRNGKeyArray,
-    samples: Count = 200,
-) -> list[Mixing]:
+def mixing(phases: Phases, source: Chains, key: PRNGKeyArray, samples: Count = 200) -> list[Mixing]:
     """Of the cost and of the nudged energy, from chains scattered over the domain, after the source's own
     burn-in, ``samples`` draws a chain and one step apart."""
     chains = max(FEWEST, source.chains)
-    source.check(model, x, y, betas)
+    source.check(phases)
     apart = dataclasses.replace(source, chains=chains, samples=samples, thinning=1)
 
     @eqx.filter_jit
-    def watch(model: Model, x: Array, y: Array, betas: Array) -> tuple[Array, Array]:
+    def watch(phases: Phases) -> tuple[Array, Array]:
         def record(states, weights):
-            return costs_of(model, x, y, betas, states), energies_of(model, x, y, betas, states)
+            return phases.costs(states), phases.energies(states)
 
-        start = scatter(model, x, chains, jax.random.fold_in(key, 0))
+        start = scatter(phases.model, phases.x, chains, jax.random.fold_in(key, 0))
         draw = jax.random.fold_in(key, 1)
-        return apart.average(model, x, y, betas, start, draw, no_statistic, record).records
+        return apart.average(phases, start, draw, no_statistic, record).records
 
-    cost, energy = watch(model, x, y, betas)
-    return [*mixing_of("cost", cost, betas), *mixing_of("energy", energy, betas)]
+    values = zip(("cost", "energy"), watch(phases), strict=True)
+    return [row for name, seen in values for row in mixing_of(name, seen, phases.betas)]
 
 
-def mixing_of(quantity: str, values: Array, betas: Array) -> list[Mixing]:
+def mixing_of(quantity: str, values: Array, betas: Numbers) -> list[Mixing]:
     """Of values (samples, phases, batch, chains)."""
     draws = values.shape[0] * values.shape[-1]
     with jax.numpy_dtype_promotion("standard"):

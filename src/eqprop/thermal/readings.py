@@ -16,9 +16,9 @@ from jaxtyping import Array
 
 from eqprop._arguments import Checked
 from eqprop.energies.energy import curvature, field
-from eqprop.energies.model import Model, Nudged
+from eqprop.energies.model import Nudged
 from eqprop.energies.units.unit import State, embed
-from eqprop.thermal.ensemble import over_ensemble
+from eqprop.thermal.ensemble import Phases
 from eqprop.thermal.gibbs import Gibbs
 
 
@@ -26,9 +26,7 @@ class EnsembleReading(Checked):
     """What of each member, (phases, batch, members, ...), enters the gradient."""
 
     @abstractmethod
-    def __call__(
-        self, model: Model, x: Array, y: Array, betas: Array, states: State, temperature: float
-    ) -> State:
+    def __call__(self, phases: Phases, states: State, temperature: float) -> State:
         """States of the same shapes."""
 
     @abstractmethod
@@ -48,17 +46,15 @@ class Draws(EnsembleReading):
         >>> network = eq.Network(1, layers, [("x", "h", one), ("h", "out", one)])
         >>> model = eq.Model(network, eq.SquaredError())
         >>> states = {name: jnp.ones((1, 1, 1, 1)) for name in layers}  # one phase, example and chain
-        >>> given = model, jnp.ones((1, 1)), jnp.ones((1, 1)), jnp.zeros(1), states, 2.0
-        >>> float(eq.thermal.Draws()(*given)["h"].sum())
+        >>> phases = eq.thermal.Phases(model, jnp.ones((1, 1)), jnp.ones((1, 1)), jnp.zeros(1))
+        >>> float(eq.thermal.Draws()(phases, states, 2.0)["h"].sum())
         1.0
-        >>> means = eqx.filter_jit(eq.thermal.ConditionalMeans())(*given)
+        >>> means = eqx.filter_jit(eq.thermal.ConditionalMeans())(phases, states, 2.0)
         >>> round(float(means["h"].sum()), 3)  # tanh((x + out) / T)
         0.762
     """
 
-    def __call__(
-        self, model: Model, x: Array, y: Array, betas: Array, states: State, temperature: float
-    ) -> State:
+    def __call__(self, phases: Phases, states: State, temperature: float) -> State:
         return states
 
     def check(self, phase: Nudged, state: State) -> None:
@@ -71,14 +67,12 @@ class ConditionalMeans(EnsembleReading):
     Exact where Gibbs sampling is, and where parameters couple to what each neuron shows: in networks.
     """
 
-    def __call__(
-        self, model: Model, x: Array, y: Array, betas: Array, states: State, temperature: float
-    ) -> State:
+    def __call__(self, phases: Phases, states: State, temperature: float) -> State:
         def averaged(beta: Array, x: Array, y: Array, state: State) -> State:
-            phase = model.nudged(x, y, beta)
+            phase = phases.model.nudged(x, y, beta)
             return state | _means(phase, state, temperature)
 
-        return over_ensemble(averaged)(betas, x, y, states)
+        return phases.each(averaged, states)
 
     def check(self, phase: Nudged, state: State) -> None:
         Gibbs().check(phase, state)

@@ -13,7 +13,7 @@ from eqprop.energies.energy import Energy
 from eqprop.energies.model import Model
 from eqprop.energies.units.unit import State
 from eqprop.thermal.chains import Chains, scatter
-from eqprop.thermal.ensemble import energies_of, no_statistic
+from eqprop.thermal.ensemble import Phases, no_statistic
 from eqprop.thermal.gibbs import Gibbs
 from eqprop.thermal.mixing import mixing_of, warn_if_unmixed
 from eqprop.thermal.sampler import Sampler
@@ -64,32 +64,24 @@ def sample(
         energy, FunctionCost(function=nothing, output=next(iter(energy.shapes)), bound=0.0)
     )
     source = Chains(temperature, sampler, chains, burn, samples, thinning)
-    source.check(model, x, *_target(x))
-    states, energies = _drawn(source, model, x, key)
+    phases = Phases(model, x, jnp.zeros((1, 1), x.dtype), jnp.zeros(1, x.dtype))
+    source.check(phases)
+    states, energies = _drawn(source, phases, key)
     if chains > 1 and samples > 3:
         warn_if_unmixed(mixing_of("energy", energies, jnp.zeros(1)))
     return jax.tree.map(lambda z: z[:, 0, 0], states)
 
 
 @eqx.filter_jit
-def _drawn(source: Chains, model: Model, x: Array, key: PRNGKeyArray) -> tuple[State, Array]:
+def _drawn(source: Chains, phases: Phases, key: PRNGKeyArray) -> tuple[State, Array]:
     """States and energies, of shape (samples, 1, 1, chains, ...)."""
-    y, free = _target(x)
 
     def record(states: State, weights: Array) -> tuple[State, Array]:
-        return states, energies_of(model, x, y, free, states)
+        return states, phases.energies(states)
 
     starting, walking = jax.random.split(key)
-    start = scatter(model, x, source.chains, starting)
-    found: tuple[State, Array] = source.average(
-        model, x, y, free, start, walking, no_statistic, record
-    ).records
-    return found
-
-
-def _target(x: Array) -> tuple[Array, Array]:
-    """Of one example, and the nudge towards it: none."""
-    return jnp.zeros((1, 1), x.dtype), jnp.zeros(1, x.dtype)
+    start = scatter(phases.model, phases.x, source.chains, starting)
+    return source.average(phases, start, walking, no_statistic, record).records
 
 
 def _zeros(energy: Energy) -> Array:

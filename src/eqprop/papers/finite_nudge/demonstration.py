@@ -27,7 +27,7 @@ from eqprop.papers.finite_nudge.recipes import SMALL, digits_thermal
 from eqprop.papers.slides import legend, plain, slide
 from eqprop.papers.study import Asked
 from eqprop.thermal.chains import Chains
-from eqprop.thermal.ensemble import Source
+from eqprop.thermal.ensemble import Phases, Source
 from eqprop.thermal.estimator import Thermal
 from eqprop.thermal.exact import Enumeration
 from eqprop.thermal.gibbs import Gibbs
@@ -149,7 +149,7 @@ def by_free_energies(model: Model, x: Array, y: Array, beta: Array) -> PyTree:
     betas = jnp.stack([jnp.zeros_like(beta), beta])
 
     def objective(model: Model) -> Array:
-        free, nudged = Enumeration(1.0).free_energy(model, x, y, betas)
+        free, nudged = Enumeration(1.0).free_energy(Phases(model, x, y, betas))
         return jnp.mean(nudged - free) / beta
 
     return eqx.filter_grad(objective)(model)
