@@ -53,7 +53,7 @@ def derivatives(op, u, weight, direction):
     return jax.vmap(jax.vmap(one))(u, weight, direction)
 
 
-@pytest.mark.parametrize("padding", [0, later(1), 2])
+@pytest.mark.parametrize("padding", [0, 1, later(2)])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_convolution(kernel, stride, padding):
@@ -73,7 +73,7 @@ def test_convolution(kernel, stride, padding):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("stride, padding", [later(1, 1), (2, 1), later(2, 0)])
+@pytest.mark.parametrize("stride, padding", [(1, 1), (2, 1), later(2, 0)])
 def test_convolution_joined_with_its_pooling(stride, padding, size):
     op, pool = Conv(normal(0, (3, 3, 2, 3)), stride, padding), AveragePool(size)
     joined = Chain((op, pool))

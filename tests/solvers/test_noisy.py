@@ -26,7 +26,6 @@ from eqprop import (
 )
 from eqprop.solvers import Info
 from helpers import systems
-from helpers.later import later
 
 CHAINS, FEW = 20_000, 5_000
 KEY = jax.random.key(0)
@@ -71,7 +70,7 @@ def test_an_interval_tends_to_a_truncated_gaussian():
 
 @pytest.mark.parametrize(
     "solver",
-    [Langevin(0.5, 0.02, 500), later(Diffusion(0.5, 10.0, 0.05))],
+    [Langevin(0.5, 0.02, 500), Diffusion(0.5, 10.0, 0.05)],
     ids=["Langevin", "Diffusion"],
 )
 def test_an_oscillator_tends_to_the_von_mises_law(solver):
