@@ -4,6 +4,7 @@ import inspect
 import re
 import types
 from importlib import import_module
+from pathlib import PurePosixPath
 
 import pytest
 import yaml
@@ -42,6 +43,14 @@ def public():
         for home, name in homes
         if not isinstance(getattr(home, name), types.ModuleType)
     ]
+
+
+def test_notebooks_are_offered_and_where_the_site_is_published_opened_in_colab():
+    page = PurePosixPath("tutorials/oim.md")
+    alone, online = repository.offered(page, ""), repository.offered(page, "us/eqprop/blob/pages")
+    assert "(oim.ipynb)" in alone and "colab" not in alone
+    assert "(oim.ipynb)" in online
+    assert "/github/us/eqprop/blob/pages/tutorials/oim.ipynb)" in online
 
 
 @pytest.mark.parametrize("name", public())

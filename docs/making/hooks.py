@@ -16,8 +16,6 @@ from docs.making import notebooks, repository
 from docs.making.equations import as_mathml
 from docs.pictures import DRAWN
 
-DOWNLOAD = "\n\n[Download this page as a notebook]({name}.ipynb)\n"
-
 
 def on_files(files: Files, config: Any) -> Files:
     """Add what is made: pictures, and the pages and figures that live elsewhere in the repository."""
@@ -52,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     made = {here.with_suffix(".ipynb").name: nbformat.writes(notebook), **pictures}
     for name, content in made.items():
         files.append(File.generated(config, str(here.with_name(name)), content=content))
-    return text + DOWNLOAD.format(name=here.stem)
+    return text + repository.offered(here, config.extra["published"])
 
 
 def on_page_content(html: str, **_: Any) -> str:

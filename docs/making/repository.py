@@ -42,6 +42,16 @@ def on_site(source: str) -> str | None:
     return {**PAGES, **figures()}.get(source) or PAGES.get(f"{source.rstrip('/')}/README.md")
 
 
+def offered(page: PurePosixPath, published: str) -> str:
+    """Where a page that is a notebook can be had; and run, where the site is ``published`` on GitHub, as
+    ``owner/name/blob/branch``."""
+    links = f"\n\n[Download this page as a notebook]({page.stem}.ipynb)"
+    if published:
+        notebook = f"{published}/{page.with_suffix('.ipynb')}"
+        links += f", or [open it in Colab](https://colab.research.google.com/github/{notebook})"
+    return links + "\n"
+
+
 def page(source: str) -> str:
     """The text of a page of the repository as the site has it.
 
