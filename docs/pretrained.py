@@ -6,16 +6,19 @@ from pathlib import Path
 import numpy as np
 
 import eqprop
+from eqprop.cli.listing import recipes
 from eqprop.papers.catalogue import home
+from eqprop.papers.pretrained import HERE as PAPERS
 from eqprop.training.again import prepared
 
 MOST = 1_000_000
 
 
 def main(run: str, name: str) -> None:
-    """Into the folder of the experiment ``name``'s paper, in float16 where that costs no accuracy."""
+    """Into the folder of the paper whose experiment or recipe ``name`` is, in float16 where that costs no
+    accuracy."""
     trained = eqprop.load(run)
-    folder = home(name).parent / "pretrained" / name
+    folder = paper_of(name) / "pretrained" / name
     trained.export(folder, np.float16)
     test = prepared(trained).data.test
     right = [np.mean(model.predict(test.x) == test.y) for model in (trained, eqprop.load(folder))]
@@ -28,6 +31,12 @@ def main(run: str, name: str) -> None:
         raise SystemExit(
             f"{folder}: expected at most {MOST} bytes, got {size}; keep a smaller one."
         )
+
+
+def paper_of(name: str) -> Path:
+    """The folder of the paper whose experiment or recipe it is."""
+    known = recipes()
+    return PAPERS / known[name].paper if name in known else home(name).parent
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ def folders() -> dict[str, Path]:
 def pretrained(name: str) -> Run:
     """A trained network of a paper, as `eqprop.load` gives it: model, result, and how it was trained.
 
-    ``name`` is one of ``digits`` and ``oim-mnist-100``. Its weights are kept in float16, and it predicts in
-    float32. Raises ``ValueError`` for a name that there is not.
+    ``name`` is one of ``digits`` (the foundation), ``digits-thermal`` (finite nudges), ``oim-mnist-100``,
+    ``stochep-mnist``, ``hopfield-resnet-cifar-10`` and ``lagrangian-mnist``. Weights are kept in float16
+    where that costs no accuracy, and predict in float32. Raises ``ValueError`` for a name that there is not.
 
     Examples:
         >>> import eqprop as eq
