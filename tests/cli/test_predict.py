@@ -100,7 +100,7 @@ def test_what_the_run_cannot_take_is_one_line(name, says, digits_run, files):
 def test_a_run_that_is_not_there_is_named(files):
     assert "runs/none/config.json" in refusal(call("predict", "runs/none", "one.npy"))
     told = refusal(call("predict", "digist", "one.npy"))
-    assert "a run folder, or a network that comes with eqprop (digits, " in told
+    assert "a run folder, or a network that comes with eqprop (" in told
     assert "got 'digist'. Did you mean 'digits'?" in told
 
 

@@ -23,7 +23,7 @@ def pretrained(name: str) -> Run:
 
     ``name`` is one of ``digits`` (the foundation), ``digits-thermal`` (finite nudges), ``oim-mnist-100``,
     ``stochep-mnist``, ``hopfield-resnet-cifar-10`` and ``lagrangian-mnist``. Weights are kept in float16
-    where that costs no accuracy, and predict in float32. Raises ``ValueError`` for a name that there is not.
+    where that costs no accuracy, and predict in float32. Raises ``ValueError`` for another name.
 
     Examples:
         >>> import eqprop as eq

@@ -65,6 +65,9 @@ class Trained(NamedTuple):
 @eqx.filter_jit
 def _scores(model: Model, images: Examples, estimator: Estimator, key: Array) -> Array:
     x, y = images.batch(images.x, images.y, model.energy.input_shape)
+    kinds = [leaf.dtype for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))]
+    if kinds:  # which need not be those of this process
+        x, y = x.astype(kinds[0]), y.astype(kinds[0])
     if not images.classes:
         shown = jax.eval_shape(jax.vmap(model.predict), jax.eval_shape(model.rest, x))
         y = jnp.zeros(shown.shape, x.dtype)
