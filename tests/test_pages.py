@@ -48,7 +48,7 @@ def found(pattern, texts=TEXTS, later=()):
 
 PYTHON = r"^```python\n(.*?)^```"
 
-BLOCKS = found(PYTHON, SINGLE, ("src/eqprop/papers/", "docs/coming_from/"))
+BLOCKS = found(PYTHON, SINGLE, ("src/eqprop/papers/", "docs/coming_from/", "docs/howto/"))
 
 CELLS = found(PYTHON)
 

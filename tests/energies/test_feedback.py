@@ -231,6 +231,7 @@ def test_stiff_layers_hear_those_above_as_softly_as_asked():
     assert apart(flat(learned), gradient(eq.ImplicitDifferentiation(MANY), weak, x, y)) < 1e-5
 
 
+@pytest.mark.long
 def test_stiff_oscillators_follow_the_gradient_of_their_equilibrium():
     feedback, unit = 0.2, eq.Oscillator(-1.0, 0.3)
     model = eq.with_biases(eq.layered([4, 6, 5, 3], KEY, unit, unit, 1.0), jax.random.key(1), 0.4)

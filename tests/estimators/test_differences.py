@@ -204,7 +204,8 @@ def test_refinement_needs_fields_that_are_affine_everywhere(builder, words):
         eqx.filter_eval_shape(settle, model, x, Refined(COARSE))
 
 
-@pytest.mark.parametrize("solver", [later(GradientDescent(1e-12, 4000, 0.3)), Momentum(1e-12, 400)])
+@pytest.mark.long
+@pytest.mark.parametrize("solver", [GradientDescent(1e-12, 4000, 0.3), Momentum(1e-12, 400)])
 def test_differences_of_oscillators_relax_by_any_solver(solver):
     """By small steps and by extrapolated sweeps as by blocks."""
     _, model, x, y = oscillating()
@@ -215,6 +216,7 @@ def test_differences_of_oscillators_relax_by_any_solver(solver):
     assert other.report.nudged.converged.all()
 
 
+@pytest.mark.long
 def test_nearly_locked_oscillators_keep_their_digits():
     """Of nudges that turn them by a thousandth of a thousandth."""
     unit = Oscillator(0.0, 1.0)

@@ -133,6 +133,7 @@ def test_identity_at_zero_strength():
     assert np.any(values(fine.gradient) != values(plain.gradient))
 
 
+@pytest.mark.long
 def test_oscillators_without_detuning_are_as_they_were():
     system = two_layers()
     plain = apply(EP, system)

@@ -204,6 +204,7 @@ def linear_damped(*wrong):
     return Model(action, cost), jnp.array([[0.6, 0.3]]), waves(90)[None, :, :2]
 
 
+@pytest.mark.long
 def test_doubled_variables_are_exact_at_any_nudge():
     """The fact sheet's row: nonlinear damping, a periodic drive."""
     for contrast in (one_sided(1e-2), symmetric(1.0)):

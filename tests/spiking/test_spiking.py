@@ -322,6 +322,7 @@ def test_what_enters_the_rule_decides_its_noise():
     assert averaged[0] > p[0] + 0.02 and averaged[2] > p[2]
 
 
+@pytest.mark.long
 def test_averaged_probabilities_find_the_gradient():
     assert np.all(agreement(32, Probabilities(15), 20, seeds=4) > 0.95)
     assert np.all(agreement(4, Probabilities(400), 500, seeds=4) > 0.985)

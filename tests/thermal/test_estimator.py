@@ -108,6 +108,7 @@ def test_conditional_means_are_refused_where_there_are_none():
         Thermal(source, finite_nudge(), ConditionalMeans()).check(smooth, x, y)
 
 
+@pytest.mark.long
 def test_bias_and_variance_of_an_estimator():
     """Of reweighting and of the covariance, whose errors are a bias and a variance; known by repetition."""
     model, x, y = spins()

@@ -52,11 +52,13 @@ def run(promoting, tmp_path_factory):
     return eq.fit(training(), folder, audit=True, progress=False)
 
 
+@pytest.mark.long
 def test_a_run_at_a_temperature_learns(run):
     assert run.history["objective"][1] < run.history["objective"][0]
     assert run.accuracy > 0.7
 
 
+@pytest.mark.long
 def test_a_run_says_how_its_chains_were(run):
     relaxation = run.result["relaxation"]
     for key in ("first_cost", "last_cost", "drift", "acceptance", "displacement_snr"):
@@ -67,11 +69,13 @@ def test_a_run_says_how_its_chains_were(run):
     assert run.result["against"].startswith("the finite nudge with")
 
 
+@pytest.mark.long
 def test_a_run_at_a_temperature_is_drawn(run):
     names = {path.stem for path in draw_run(run.folder, ROWS)}
     assert names == {"learning", "activity", "agreement", "weights", "objective"}
 
 
+@pytest.mark.long
 def test_a_finished_run_at_a_temperature_is_read(run):
     assert eq.fit(training(), run.folder, resume=True).result == run.result
 
@@ -87,6 +91,7 @@ def test_every_rule_says_how_its_chains_were(rule):
         assert np.isfinite(seen[key])
 
 
+@pytest.mark.long
 def test_spins_answer_no_small_nudge():
     model = eq.layered((16, 8, 3), KEY, Spin(), Spin())
     x, y = jnp.ones((2, 16)), jnp.eye(3)[:2]
