@@ -11,6 +11,7 @@ import pytest
 import eqprop as eq
 from eqprop.energies.architectures import GAINS, RESNET13, channels_of, with_biases
 from eqprop.energies.energy import field
+from eqprop.energies.graph import grid, on_graph
 from eqprop.energies.network import alternate
 from eqprop.energies.ops import Dense, MaxPool
 from eqprop.energies.units.unit import retract
@@ -202,6 +203,12 @@ def test_biases_need_an_edge_into_every_layer():
     network = eq.Network(3, layers, [("x", "out", Dense(jnp.ones((3, 2))))])
     with pytest.raises(ValueError, match=r"an edge with weights into every layer, .*\['top'\]"):
         with_biases(eq.Model(network, eq.SquaredError()), KEY, 0.5)
+    edges = grid(1, 64)
+    chain = on_graph(edges, jnp.ones(len(edges)), jnp.zeros(64), eq.Spin()).network
+    with pytest.raises(
+        ValueError, match=r"an edge with weights .* none into \['colour0', 'colour1'\]"
+    ):
+        with_biases(eq.Model(chain, eq.SquaredError("colour0")), KEY, 0.5)
 
 
 @pytest.mark.long

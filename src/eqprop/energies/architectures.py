@@ -181,7 +181,7 @@ def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
 
 def _fan_in(op: Op) -> int:
     """The numbers that one number of the output sums: all axes of its weight but the last, or 0."""
-    weights = [leaf for leaf in jax.tree.leaves(op) if leaf.ndim > 1]
+    weights = [leaf for leaf in jax.tree.leaves(op) if eqx.is_inexact_array(leaf) and leaf.ndim > 1]
     return math.prod(weights[0].shape[:-1]) if weights else 0
 
 
