@@ -72,6 +72,18 @@ def test_convolution(kernel, stride, padding):
         np.testing.assert_allclose(got, wanted, atol=1e-12)
 
 
+@pytest.mark.parametrize("stride, most", [(1, 1.0), (2, 16 / 9)])
+def test_an_adjoint_forms_no_product_that_is_cut_off(stride, most):
+    """Of phases, each has as many taps as the one of most."""
+    op, u = freeze(Conv(normal(0, (3, 3, 4, 5)), stride, 1)), normal(1, (4, 4, 4))
+
+    def products(function, *given):
+        return jax.jit(function).lower(*given).compile().cost_analysis()["flops"]
+
+    adjoint = products(lambda v: jax.vjp(op, u)[1](v)[0], op(u))
+    assert adjoint <= 1.02 * most * products(lambda u: op(u), u)
+
+
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("stride, padding", [(1, 1), (2, 1), later(2, 0)])
 def test_convolution_joined_with_its_pooling(stride, padding, size):

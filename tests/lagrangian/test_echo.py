@@ -359,7 +359,7 @@ def test_bad_input_is_refused():
         run(DT, damping=30.0)
     with pytest.raises(ValueError, match=r"a nudge above .*, what the echo makes of rounding"):
         run(DT, nudge=1e-17)
-    with pytest.raises(ValueError, match="expected dt > 0"):
+    with pytest.raises(ValueError, match="dt: expected a time step > 0"):
         run(-DT)
     with pytest.raises(ValueError, match="expected a nudge > 0"):
         run(DT, nudge=0.0)

@@ -86,7 +86,7 @@ def unroll(
     wanted = jnp.result_type(start[0], *learnt)
     if wanted != start[0].dtype or wanted != start[1].dtype:
         raise ValueError(
-            f"evolve: expected a start in the precision of the parameters and inputs, {wanted}, got "
+            f"start: expected the precision of the parameters and inputs, {wanted}, got "
             f"{start[0].dtype} and {start[1].dtype}; cast it."
         )
 
@@ -117,13 +117,13 @@ def unless(tree: T, faults: Sequence[tuple[Array, str]]) -> T:
 
 
 TOO_LONG = (
-    "evolve: expected a time step within the limit of stability, omega dt < 2 for the fastest frequency "
+    "dt: expected a time step within the limit of stability, omega dt < 2 for the fastest frequency "
     "where the path ends, got a longer one; take a smaller dt or, of a layer of oscillators, smaller rates "
     "or a smaller learning rate for them."
 )
 
 UNBOUNDED = (
-    "evolve: expected a finite path, got one that grew without bound, or starts, inputs or parameters that "
+    "path: expected a finite one, got one that grew without bound, or starts, inputs or parameters that "
     "are not finite; take a smaller time step dt (leapfrog needs omega dt < 2 for the fastest frequency), "
     "or a potential that confines."
 )
@@ -133,16 +133,16 @@ def check(start: PhasePoint, inputs: Array, dt: float, damping: float | Array) -
     """The damping, unless something is wrong with the arguments."""
     if not isinstance(damping, (int, float, np.floating)) or not damping >= 0:
         raise ValueError(
-            "evolve: expected one Python number >= 0 as the damping of all momenta, fixed and not learnt, "
+            "damping: expected one Python number >= 0 for all momenta, fixed and not learnt, "
             f"got {damping!r}. Damping in proportion to the momenta is the only one that a gain undoes "
             "exactly; for damping of another form, nonlinear, learnt or different between coordinates, "
             "use doubled variables with a given start (eqprop.lagrangian.doubled, InitialValue)."
         )
     if not dt > 0:
-        raise ValueError(f"evolve: expected dt > 0, got {dt}.")
+        raise ValueError(f"dt: expected a time step > 0, got {dt}.")
     if start[0].shape != start[1].shape or inputs.ndim < 1:
         raise ValueError(
-            "evolve: expected positions and momenta of one shape (..., size) and inputs (steps, ...), got "
+            "start: expected positions and momenta of one shape (..., size), and inputs (steps, ...), got "
             f"{start[0].shape}, {start[1].shape} and {inputs.shape}."
         )
     return float(damping)
