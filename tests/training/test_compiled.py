@@ -5,7 +5,22 @@ import re
 import jax
 import jax.numpy as jnp
 
-from eqprop import Backpropagation, Blockwise, EquilibriumPropagation, layered, symmetric
+from eqprop import (
+    Backpropagation,
+    Blockwise,
+    Box,
+    DeltaPropagation,
+    EquilibriumPropagation,
+    Layer,
+    Linear,
+    Model,
+    Network,
+    SquaredError,
+    layered,
+    one_sided,
+    symmetric,
+)
+from eqprop.energies.ops import Conv, Dense
 
 KEY = jax.random.key(0)
 
@@ -48,3 +63,18 @@ def test_memory_does_not_grow_with_the_steps():
     unrolled = [bytes_of(Backpropagation(Blockwise(None, n), n)) for n in (10, 1000)]
     assert few == many
     assert unrolled[1] > 20 * unrolled[0]
+
+
+def test_no_state_is_made_anew_for_the_gradient_of_a_kernel():
+    """What a convolution's gradient reads across images is only read there, not clipped again."""
+    layers = {f"c{i}": Layer((8, 8, 4), Box()) for i in (1, 2)} | {"out": Layer(5, Linear())}
+    first, second = (Conv.init(KEY, inputs, 4) for inputs in (3, 4))
+    ops = [("x", "c1", first), ("c1", "c2", second), ("c2", "out", Dense.init(KEY, 8 * 8 * 4, 5))]
+    model = Model(Network((8, 8, 3), layers, ops), SquaredError())
+    learner = DeltaPropagation(Blockwise(None, 2), one_sided(1e-3), Blockwise(None, 1))
+    x, y = jnp.ones((6, 8, 8, 3)), jnp.eye(5)[jnp.arange(6) % 5]
+    step = jax.jit(lambda x, y: learner(model, x, y, None, KEY).gradient)
+    text = step.lower(x, y).compile().as_text()
+    turned = [part for part in text.split("\n\n") if "-> f64[4,8,8,6]" in part]
+    assert len(turned) >= 2
+    assert not any("clamp(" in part or "maximum(" in part for part in turned)

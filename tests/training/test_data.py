@@ -189,6 +189,14 @@ def test_missing_folder(tmp_path):
         load_dataset("cifar-10", absent)
 
 
+def test_an_absent_folder_is_told_by_digits_too(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere \(absent\); digits come with the package"
+    ):
+        load_dataset("digits", tmp_path / "nowhere")
+    assert len(load_dataset("digits", tmp_path).train.y)
+
+
 def test_files_zipped_again_are_taken(mnist):
     before = load_dataset("mnist", mnist)
     for path in mnist.glob("*.gz"):

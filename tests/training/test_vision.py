@@ -81,9 +81,11 @@ def _one(name):
 
 
 def test_how_long_it_takes_is_told_of_what_takes_steps(monkeypatch):
-    """Three epochs of four steps of 20 + 2 * 20 sweeps, and 16 examples held out, two batches."""
+    """Three epochs of four steps of 20 + 2 * 20 sweeps and at most four gradients, and 16 examples held
+    out, two batches."""
     phases = eq.EquilibriumPropagation(eq.Blockwise(1e-3, 20), eq.symmetric(0.1))
     assert 0 < predicted(training(phases), None) < 60
     assert predicted(training(FeedForward()), None) is None
     monkeypatch.setattr(predict, "_sweep", lambda *unused: 1.0)
-    assert predicted(training(phases), None) == 3 * (4 * 60 + 2 * 20)
+    monkeypatch.setattr(predict, "_gradient", lambda *unused: 100.0)
+    assert predicted(training(phases), None) == 3 * (4 * (60 + 400) + 2 * 20)

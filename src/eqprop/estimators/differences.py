@@ -25,6 +25,7 @@ from eqprop.energies.energy import Clamped, field, finite, norm
 from eqprop.energies.model import Batch, Model, Nudged, require_examples
 from eqprop.energies.network import ClampedNetwork, Edge
 from eqprop.energies.ops import freeze, near
+from eqprop.energies.parameters import in_memory
 from eqprop.energies.slopes import require_slopes
 from eqprop.energies.units.noise import typed
 from eqprop.energies.units.unit import State, embed, read
@@ -125,6 +126,7 @@ def difference_gradient(
     model: Model, x: Batch, y: Batch, betas: Array, coefficients: Array, origin: State, d: State
 ) -> PyTree:
     """``d/d theta`` of `difference_surrogate`, the states frozen."""
+    origin, d = in_memory((origin, d))
 
     def surrogate(model: Model) -> Array:
         return difference_surrogate(betas, coefficients, origin, d, model, x, y)

@@ -28,6 +28,8 @@ RESNET = NARROW.arguments["architecture"]
 
 VGG5 = NARROW.but(architecture=Architecture(8, vgg=True, gain=(1.0,), bias_gain=0.0))
 
+WIDER = NARROW.but(architecture=dataclasses.replace(RESNET, width=16), batch_size=50, epochs=24)
+
 TRAINED = Optimiser(
     0.1,
     SgdMomentum(),
@@ -77,6 +79,12 @@ RESIDUAL: tuple[Study, ...] = (
         "hopfield-resnet-cifar-10",
         "CIFAR-10: narrow Hopfield-ResNet13, and back-propagation of the same layers",
         {"ResNet13": NARROW, "ResNet13, back-propagation": NARROW.but(by=backprop)},
+        (0,),
+    ),
+    Comparison(
+        "hopfield-resnet-cifar-10-wider",
+        "the same of twice the width, for longer",
+        {"ResNet13": WIDER, "ResNet13, back-propagation": WIDER.but(by=backprop)},
         (0,),
     ),
     Comparison(

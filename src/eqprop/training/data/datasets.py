@@ -84,8 +84,12 @@ def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> D
     """
     if name not in _ENTRIES:
         raise ValueError(_unknown(name))
-    entry = _ENTRIES[name]
-    train, test = entry.read(_root(data_dir))
+    entry, root = _ENTRIES[name], _root(data_dir)
+    if entry.read is _read_digits and data_dir and root is not None and not root.exists():
+        raise FileNotFoundError(
+            f"data_dir: expected a folder, got {root} (absent); digits come with the package: leave it out."
+        )
+    train, test = entry.read(root)
     data = Dataset(name, train, test, entry.classes, entry.scale)
     check_both(data)
     return data
