@@ -349,7 +349,7 @@ def test_bad_input_is_refused():
     hamiltonian, inputs = duffing(), drive(20)
     run = partial(evolve, hamiltonian, START, inputs)
     moved = systems.quickly(partial(evolve, hamiltonian, START))
-    with pytest.raises(ValueError, match=r"one Python number >= 0 as the damping.*doubled"):
+    with pytest.raises(ValueError, match=r"damping: expected one Python number >= 0.*doubled"):
         run(DT, damping=jnp.array([0.1, 0.2, 0.3]))
     low = tuple(part.astype(jnp.float32) for part in START)
     wanted = pytest.raises(ValueError, match="precision of the parameters and inputs, float64")
