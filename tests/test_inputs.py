@@ -364,7 +364,7 @@ RESULTS = """Activity Bounds ClampedAction ClampedHarmonics Estimate Info Nudged
     Sharpness SpikingCarry SpikingReport ThermalReport"""
 NUMBERS_ALONE = """Detuned Instance Ranges Stuck activity check_temperature check_tolerance
     concrete couplings displacement fields injections log_density lost_unless membranes midpoint
-    rates residual spikes stand_in to_circle to_grid verlet"""
+    rates residual spikes stand_in straight_through to_circle to_grid verlet"""
 
 
 def test_all_that_is_public_is_in_the_table():

@@ -232,6 +232,8 @@ def test_shooting_finds_the_same_paths():
     turn = np.asarray(quickly(monodromy)(*closed))
     unit = np.kron([[0.0, 1.0], [-1.0, 0.0]], np.eye(3))
     np.testing.assert_allclose(turn.T @ unit @ turn, unit, atol=1e-9)
+    with refused(ValueError, "a Periodic boundary, got FreeEnd"):
+        monodromy(free_end.clamp(jnp.zeros(1)), free_end.rest(jnp.float64))
     with refused(TypeError, "nudged phases are for Newton"):
         Shooting().settle(model.nudged(x[0], waves(STEPS), 0.1), model.energy.rest(jnp.float64))
 

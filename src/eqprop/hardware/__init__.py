@@ -16,6 +16,7 @@ from eqprop.hardware.program import (
     couplings,
     fields,
     injections,
+    straight_through,
 )
 from eqprop.hardware.read_out import ReadBits, ReadNoise, ReadOut
 from eqprop.hardware.writing import clipped, on_grid, pulsed
@@ -45,6 +46,7 @@ __all__ = [
     "programmed",
     "pulsed",
     "read_back",
+    "straight_through",
     "stuck",
     "to_circle",
     "to_grid",

@@ -48,7 +48,14 @@ def injections(name: str) -> bool:
 
 @jax.custom_jvp
 def straight_through(given: Array, made: Array) -> Array:
-    """The value of ``made`` with the derivative of ``given``."""
+    """The value of ``made`` with the derivative of ``given``, as a device's value stands for a parameter.
+
+    Examples:
+        >>> import jax
+        >>> from eqprop.hardware import straight_through
+        >>> float(jax.grad(lambda w: straight_through(w, jax.numpy.round(w)))(0.7))
+        1.0
+    """
     return made
 
 
@@ -63,10 +70,9 @@ class Program(Checked):
     Examples:
         >>> import jax
         >>> import eqprop as eq
-        >>> from eqprop.hardware.program import straight_through
         >>> class Faded(eq.hardware.Program):  # every parameter has lost half of its value
         ...     def __call__(self, model):
-        ...         return jax.tree.map(lambda value: straight_through(value, 0.5 * value), model)
+        ...         return jax.tree.map(lambda v: eq.hardware.straight_through(v, 0.5 * v), model)
         >>> device = Faded().then(Faded())(eq.layered((4, 8, 2), jax.random.key(0), gain=4.0))
         >>> bool(abs(device.energy.edges["x-h1"].op.weight).max() <= 0.5)  # 4 / sqrt(4) / 4
         True

@@ -133,7 +133,8 @@ def trajectory(phase: ClampedAction, start: Array) -> tuple[Array, Array]:
 @checked
 def monodromy(phase: ClampedAction, state: State) -> Array:
     """``dz_N / dz_0`` of a periodic path, (2 size, 2 size); its eigenvalues are the Floquet multipliers,
-    1 at an orbit whose response to a nudge is infinite.
+    1 at an orbit whose response to a nudge is infinite. Raises ``ValueError`` for other boundaries, whose
+    paths do not come back.
 
     Examples:
         >>> import equinox as eqx
@@ -146,7 +147,12 @@ def monodromy(phase: ClampedAction, state: State) -> Array:
         >>> round(float(jnp.trace(turn)), 2)  # 2 cos(omega T): the multipliers are e^(+-i omega T)
         1.08
     """
-    nodes = phase.action.boundary.complete(state[PATH], phase.x)
+    boundary = phase.action.boundary
+    if not isinstance(boundary, Periodic):
+        raise ValueError(
+            f"monodromy: expected an action with a Periodic boundary, got {type(boundary).__name__}."
+        )
+    nodes = boundary.complete(state[PATH], phase.x)
     momentum = -jax.grad(phase.step)(nodes[0], nodes[1], jnp.zeros((), nodes.dtype))
     start = jnp.concatenate([nodes[0], momentum])
     return jax.jacfwd(lambda start: trajectory(phase, start)[1])(start)
