@@ -19,7 +19,7 @@ TITLES = {
 }
 
 
-@of(results("hopfield_resnet") / "hopfield-resnet-cifar-10/result.json")
+@of(results("hopfield_resnet") / "hopfield-resnet-cifar-10-wider/result.json")
 def headline(result: Result) -> list[str]:
     case = result["cases"][0]
     recipe = case["arguments"]
