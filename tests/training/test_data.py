@@ -915,7 +915,7 @@ def test_split_validation_refuses_empty_parts(n):
 
 
 def test_digits_values():
-    digits = load_dataset("digits", data_dir="ignored")
+    digits = load_dataset("digits")
     assert digits.train.x.shape == (1437, 8, 8, 1) and digits.test.x.shape == (360, 8, 8, 1)
     assert digits.train.x.dtype == np.uint8 and digits.train.y.dtype == np.int32
     assert (digits.classes, digits.scale, digits.image_shape) == (10, 16, (8, 8, 1))
