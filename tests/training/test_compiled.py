@@ -21,6 +21,7 @@ from eqprop import (
     symmetric,
 )
 from eqprop.energies.ops import Conv, Dense
+from eqprop.energies.parameters import in_memory
 
 KEY = jax.random.key(0)
 
@@ -78,3 +79,10 @@ def test_no_state_is_made_anew_for_the_gradient_of_a_kernel():
     turned = [part for part in text.split("\n\n") if "-> f64[4,8,8,6]" in part]
     assert len(turned) >= 2
     assert not any("clamp(" in part or "maximum(" in part for part in turned)
+
+
+def test_what_is_written_first_is_what_it_was():
+    states = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
+    same = jax.jit(in_memory)(states)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, same, states))
+    assert jnp.isnan(jax.jit(in_memory)({"a": jnp.array([jnp.inf, 1.0])})["a"]).all()

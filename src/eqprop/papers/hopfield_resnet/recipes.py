@@ -179,7 +179,8 @@ def cifar_10_hopfield_resnet_narrow(
     """A Hopfield-ResNet13 of a sixteenth of the width, of weak feedback, on CIFAR-10.
 
     Of one nudge: two free sweeps and one nudged one keep the cosine of its gradient with the exact one
-    above 0.999, at the start and when trained (``python -m benchmarks.weak_feedback``).
+    above 0.999 when trained (``python -m benchmarks.weak_feedback``). At the start the gradients of the
+    first biases, which nearly cancel over a batch, are not settled: four free sweeps settle them.
 
     Args:
         architecture: of the network.
