@@ -361,7 +361,7 @@ def test_a_bad_input_is_said(make, good, name, value):
 
 
 RESULTS = """Activity Bounds ClampedAction ClampedHarmonics Estimate Info Nudged PathInfo Phases Price
-    Sharpness SpikingCarry SpikingReport ThermalReport"""
+    Report Sharpness SpikingCarry SpikingReport ThermalReport"""
 NUMBERS_ALONE = """Detuned Instance Ranges Stuck activity check_temperature check_tolerance
     concrete couplings displacement fields injections log_density lost_unless membranes midpoint
     rates residual spikes stand_in straight_through to_circle to_grid verlet"""

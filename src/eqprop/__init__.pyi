@@ -41,7 +41,7 @@ from .estimators.contrast import (
 )
 from .estimators.differences import DeltaPropagation
 from .estimators.equilibrium import EquilibriumPropagation
-from .estimators.estimator import Estimate, Estimator
+from .estimators.estimator import Estimate, Estimator, Report
 from .estimators.implicit import ImplicitDifferentiation
 from .papers.pretrained import pretrained
 from .solvers import (
@@ -95,6 +95,7 @@ __all__ = [
     "RandomSign",
     "Reduced",
     "Refined",
+    "Report",
     "Solver",
     "Spectral",
     "Spin",

@@ -46,6 +46,7 @@ from eqprop.spiking import (
     Staggered,
     SurrogateBackpropagation,
     Threshold,
+    activity,
     fan_out,
     membranes,
     price,
@@ -505,6 +506,8 @@ def test_other_bad_input():
         with_soft_reset(model, solver, 0.0)
     phase = model.free(x[0])
     carry = eqx.filter_jit(solver.start)(phase, model.energy.rest(x.dtype), KEY)
+    with pytest.raises(ValueError, match="carry of a batch, got that of one example"):
+        activity(carry)
     wrong = carry._replace(spikes=jax.tree.map(lambda s: s.astype(float), carry.spikes))
     with pytest.raises(ValueError, match="expected booleans"):
         solver.run(lambda key: phase, wrong)

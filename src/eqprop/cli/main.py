@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import partial
 from importlib import import_module
@@ -169,32 +170,32 @@ def _same(default: Any) -> Any:
 
 
 def _parse(what: Any, prog: str, words: list[str]) -> Any:
+    """What the words say. Where they name options that there are not, the nearest are told in place of the
+    parser's own words."""
     import tyro
 
-    config = (tyro.conf.FlagCreatePairsOff,)
+    config, said = (tyro.conf.FlagCreatePairsOff,), io.StringIO()
     try:
-        return tyro.cli(what, prog=prog, args=words, config=config)
+        with redirect_stderr(said):
+            return tyro.cli(what, prog=prog, args=words, config=config)
     except SystemExit as refused:
-        if refused.code:
-            _suggest(what, words)
+        if refused.code and (meant := list(_suggestions(what, words))):
+            _fail("\n".join([*meant, f"All options: {prog} --help"]), 2)
+        print(said.getvalue(), end="", file=sys.stderr)
         raise
 
 
-def _suggest(what: Any, words: list[str]) -> None:
-    """Say which options may have been meant by those that there are not."""
+def _suggestions(what: Any, words: list[str]) -> Iterator[str]:
+    """Which options may have been meant by those that there are not."""
     known, chosen = list(_options(what)), _chosen(what)
     for word in (word for word in words if word.startswith("--") and word != "--help"):
         option = word.partition("=")[0].replace("_", "-")
         if option in chosen:
-            kinds = ", ".join(chosen[option])
-            print(
-                f"eqprop: {option} is chosen by one word, after all options: {kinds}.",
-                file=sys.stderr,
-            )
+            yield f"{option} is chosen by one word, after all options: {', '.join(chosen[option])}."
         is_known = option.replace("--no-", "--") in known or "." in option
         meant = None if is_known else nearest(option, known)
         if meant is not None:
-            print(f"eqprop: no option {option}. Did you mean {meant}?", file=sys.stderr)
+            yield f"no option {option}. Did you mean {meant}?"
 
 
 def _chosen(kind: Any) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from eqprop.cli import options
+from eqprop.cli.commands import spelt
 from eqprop.papers import figures
 from eqprop.papers.call import Call, name_of
 from eqprop.papers.study import Asked, folder_of, mean_and_std, train_seed
@@ -43,7 +44,7 @@ def sweep(
     asked, name = cases[0].asked, name_of(recipe)
     if asked.seeds < 1:
         raise ValueError(f"seeds: expected 1 or more, got {asked.seeds}.")
-    out = asked.out or Path("runs") / f"sweep-{name}"
+    out = Path("runs") / f"sweep-{name}" if asked.out is None else spelt(asked.out)
     require_writable(out)
     about, seeds = surroundings(), range(asked.seeds)
     place = Asked(f"sweep-{name}", out, asked.data_dir, False)

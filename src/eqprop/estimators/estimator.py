@@ -34,7 +34,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class Report(NamedTuple):
     """What happened on the way: the free phase, the nudged phases (shape (phases, batch)), the relative
-    residual of the adjoint equation, and how the batch answered its nudges, where there were any."""
+    residual of the adjoint equation, and how the batch answered its nudges, where there were any.
+
+    Examples:
+        >>> import equinox as eqx
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import eqprop as eq
+        >>> model = eq.layered((4, 8, 2), jax.random.key(0))
+        >>> x, y = jnp.ones((2, 4)), jnp.eye(2)
+        >>> learner = eqx.filter_jit(eq.EquilibriumPropagation(eq.Blockwise(), eq.symmetric(0.1)))
+        >>> report: eq.Report = learner(model, x, y, model.rest(x), jax.random.key(1)).report
+        >>> report.free.residual.shape, report.nudged.residual.shape  # of each example, and nudge
+        ((2,), (2, 2))
+        >>> sorted(eq.Report().metrics())  # of an estimator that relaxes nothing
+        []
+    """
 
     free: Info | None = None
     nudged: Info | None = None
@@ -73,13 +88,12 @@ class Estimator(Checked):
         >>> import jax
         >>> import jax.numpy as jnp
         >>> import eqprop as eq
-        >>> from eqprop.estimators.estimator import Report
         >>> class CostAlone(eq.Estimator):  # learns what the cost holds, in whatever state the batch is
         ...     def __call__(self, model, x, y, state, key):
         ...         def loss(model):
         ...             return jnp.mean(jax.vmap(model.loss)(state, y))
         ...         value, gradient = eqx.filter_value_and_grad(loss)(model)
-        ...         return eq.Estimate(value, gradient, state, Report())
+        ...         return eq.Estimate(value, gradient, state, eq.Report())
         >>> model = eq.with_read_out(eq.layered((4, 8, 2), jax.random.key(0)), 2, jax.random.key(1))
         >>> x, y, learner = jnp.ones((2, 4)), jnp.eye(2), eqx.filter_jit(CostAlone())
         >>> found = learner(model, x, y, model.rest(x), jax.random.key(2))

@@ -56,17 +56,22 @@ class SpikingReport(NamedTuple):
 
 
 def activity(carry: SpikingCarry) -> Activity:
-    """Of a batch, where it ended.
+    """Of a batch, where it ended. Raises ``ValueError`` for one example, which has no mean.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from eqprop import spiking as sp
         >>> p = {"h1": jnp.array([[0.0, 0.5, 0.5, 1.0]])}  # of one example and four neurons
-        >>> carry = sp.SpikingCarry(p, p, {"h1": p["h1"] > 0.7}, {}, p, None, 0)
+        >>> carry = sp.SpikingCarry(p, p, {"h1": p["h1"] > 0.7}, {}, p, None, jnp.zeros(1))
         >>> found: sp.Activity = sp.activity(carry)
         >>> found.rate.item(), found.silent.item(), found.busy.item()
         (0.5, 0.25, 0.25)
     """
+    if not jnp.ndim(carry.step):
+        raise ValueError(
+            "activity: expected the carry of a batch, got that of one example; give it as a batch of one, "
+            "by jax.tree.map(lambda leaf: leaf[None], carry)."
+        )
     means = [jnp.mean(carry.own[name], 0).ravel() for name in carry.spikes]
     p = jnp.concatenate(means)
     return Activity(

@@ -30,6 +30,12 @@ VGG5 = NARROW.but(architecture=Architecture(8, vgg=True, gain=(1.0,), bias_gain=
 
 WIDER = NARROW.but(architecture=dataclasses.replace(RESNET, width=16), batch_size=50, epochs=24)
 
+WIDEST = WIDER.but(
+    architecture=dataclasses.replace(RESNET, width=32),
+    optimiser=dataclasses.replace(WIDER.arguments["optimiser"], learning_rate=1e-3),
+    epochs=30,
+)
+
 TRAINED = Optimiser(
     0.1,
     SgdMomentum(),
@@ -85,6 +91,12 @@ RESIDUAL: tuple[Study, ...] = (
         "hopfield-resnet-cifar-10-wider",
         "the same of twice the width, for longer",
         {"ResNet13": WIDER, "ResNet13, back-propagation": WIDER.but(by=backprop)},
+        (0,),
+    ),
+    Comparison(
+        "hopfield-resnet-cifar-10-widest",
+        "of four times the width, for longer still",
+        {"ResNet13": WIDEST, "ResNet13, back-propagation": WIDEST.but(by=backprop)},
         (0,),
     ),
     Comparison(
