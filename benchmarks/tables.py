@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.residual_tables import residual, weak_feedback
+from benchmarks.speed_tables import frontier, speed
 from eqprop.papers.tables import Result, cells, of, table
 
 HERE = Path(__file__).parent
@@ -58,44 +59,6 @@ def sweeps(result: Result) -> list[str]:
         ("network", *solvers, "blockwise / spectral", "accuracy"),
         rows,
     )
-
-
-@of(HERE / "result.json")
-def speed(result: Result) -> list[str]:
-    """The ratios of the benchmark."""
-    free, nudged = result["steps"]
-    rows = []
-    for name, row in result["a_equal_steps"].items():
-        equal = [
-            result["b_equal_accuracy"][f"{name} {state}"].get("ratio")
-            for state in ("at initialisation", "after training")
-        ]
-        rows.append(
-            (
-                name,
-                *cells(row, torch_ms=".1f", blockwise_ms=".2f", blockwise_ratio=".1f"),
-                " / ".join("–" if ratio is None else f"{ratio:.1f}" for ratio in equal),
-                f"{result['c_over_backprop'][name]['ep_over_backprop']:.1f}",
-                f"{row['blockwise_compile_s']:.1f}",
-            )
-        )
-    lines = table(
-        f"A training step at batch {result['batch']} against the textbook PyTorch loop (`make bench`, "
-        f"{result['hardware']['cores']} cores, matrix-product peak {result['peak_gflops']:.0f} GFLOP/s):",
-        (
-            "network",
-            f"PyTorch, {free} + 2×{nudged} steps (ms)",
-            "ours, the same (ms)",
-            "ratio",
-            "ratio at equal gradient accuracy, before / after training",
-            "over back-propagation",
-            "compile (s)",
-        ),
-        rows,
-    )
-    for name, row in result["d_throughput"].items():
-        lines += ["", f"Relaxation of {name} at batch 256: {row['share_of_peak']:.0%} of the peak."]
-    return lines
 
 
 @of(HERE / "oscillators.json")
@@ -264,6 +227,8 @@ TABLES = {
     "thermal-exactness": thermal_exactness,
     "sweeps": sweeps,
     "residual": residual,
+    "speed": speed,
+    "frontier": frontier,
     "weak-feedback": weak_feedback,
     "precision": precision,
     "levers": levers,

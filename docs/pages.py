@@ -113,7 +113,7 @@ PAGES: dict[str, Mapping[str, Section]] = {
         "papers": partial(papers, "../papers/{}/index.md".format),
         "provenance": provenance,
     },
-    "docs/results/benchmarks.md": {"speed": benchmarks.speed, **benchmarks.TABLES},
+    "docs/results/benchmarks.md": benchmarks.TABLES,
     "benchmarks/gpu/README.md": predicted.TABLES,
     **{
         _page(paper): {"demonstration": partial(demonstrated, paper), **_tables(paper).TABLES}

@@ -29,6 +29,5 @@ FOUNDATION: tuple[Study, ...] = (
         "mnist-conv-feedback",
         "the same with weak feedback, for which few sweeps are enough",
         Call(mnist_conv_feedback),
-        (0,),
     ),
 )
