@@ -22,6 +22,7 @@ from .energies.energy import Energy, FunctionEnergy
 from .energies.feedback import with_stiff_layers, with_weak_feedback
 from .energies.model import Model
 from .energies.network import Edge, Layer, Network
+from .energies.predictive import PredictiveCoding, predictive
 from .energies.units.interval import Box, Linear, Ramp, hard_tanh, relu, relu6
 from .energies.units.oscillator import Oscillator
 from .energies.units.sigmoid import Logistic, Tanh
@@ -91,6 +92,7 @@ __all__ = [
     "Momentum",
     "Network",
     "Oscillator",
+    "PredictiveCoding",
     "Ramp",
     "RandomSign",
     "Reduced",
@@ -122,6 +124,7 @@ __all__ = [
     "one_sided",
     "ops",
     "papers",
+    "predictive",
     "pretrained",
     "relax",
     "relu",

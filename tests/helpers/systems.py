@@ -23,6 +23,7 @@ from eqprop import (
     convolutional,
     hard_tanh,
     layered,
+    predictive,
     with_read_out,
 )
 from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, Lateral, MaxPool
@@ -302,12 +303,32 @@ def scalar_answer(system):
     return s, 0.5 * np.mean((s - y) ** 2), slope
 
 
+@cache
+def predictions():
+    """Predictive coding of a strided convolution, dense layers and a skip; precisions differ."""
+    layers = {
+        "c": Layer((3, 2, 2), Tanh()),
+        "h": Layer(4, Logistic()),
+        "out": Layer(3, Linear()),
+    }
+    edges = [
+        ("x", "c", conv_op(180, 1, 2, 2)),
+        ("c", "h", dense_op(181, 12, 4, 0.8)),
+        ("c", "out", dense_op(182, 12, 3, 0.6)),
+        ("h", "out", dense_op(183, 4, 3, 0.6)),
+    ]
+    name, below, x, y = with_data(
+        "predictions", Model(Network((6, 4, 1), layers, edges), SquaredError()), 180
+    )
+    return System(name, predictive(below, {"h": 1.5}), x, y)
+
+
 SMOOTH_NETWORKS = (
     tanh, logistic, strided, average_pooled, skip, lateral, read_out, quadratic_network,
     oscillators, mixed,
 )  # fmt: skip
 NETWORKS = (*SMOOTH_NETWORKS, box, clipped, max_pooled, clipped_lateral)
-FUNCTIONS = (quadratic, scalar)
+FUNCTIONS = (quadratic, scalar, predictions)
 SMOOTH = (*SMOOTH_NETWORKS, *FUNCTIONS)
 ALL = (*NETWORKS, *FUNCTIONS)
 

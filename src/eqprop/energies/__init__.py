@@ -4,9 +4,11 @@ from eqprop.energies.energy import Clamped, Energy, FunctionEnergy, displacement
 from eqprop.energies.graph import Graph, grid, on_graph
 from eqprop.energies.model import Model, Nudged
 from eqprop.energies.network import Edge, Layer, Network
+from eqprop.energies.predictive import ClampedPredictions, PredictiveCoding, predictive
 
 __all__ = [
     "Clamped",
+    "ClampedPredictions",
     "Edge",
     "Energy",
     "FunctionEnergy",
@@ -15,8 +17,10 @@ __all__ = [
     "Model",
     "Network",
     "Nudged",
+    "PredictiveCoding",
     "displacement",
     "grid",
     "on_graph",
+    "predictive",
     "residual",
 ]

@@ -2,6 +2,7 @@
 
 from eqprop.solvers.blockwise import Blockwise
 from eqprop.solvers.diffusion import Diffusion
+from eqprop.solvers.errors import ErrorDescent
 from eqprop.solvers.flow import Flow
 from eqprop.solvers.gradient import GradientDescent
 from eqprop.solvers.langevin import Langevin
@@ -30,6 +31,7 @@ __all__ = [
     "STEPS_SPENT",
     "Blockwise",
     "Diffusion",
+    "ErrorDescent",
     "Flow",
     "GradientDescent",
     "Info",
