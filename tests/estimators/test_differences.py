@@ -130,6 +130,23 @@ def test_differences_of_a_read_out():
     np.testing.assert_allclose(flat(delta.gradient), flat(plain.gradient), atol=1e-10)
 
 
+@pytest.mark.parametrize("nudge", [1e-100, 1e-190])
+def test_of_a_class_that_is_certain_a_tiny_nudge_keeps_its_digits(nudge):
+    """``nudge slope^2`` is below the smallest number, where the compiler divides by it."""
+    model = with_read_out(systems.box().model, 3, KEY, gain=2.0)
+    x, y = systems.box().x, jnp.eye(3)
+    model = eqx.tree_at(lambda m: m.cost.bias, model, jnp.array([0.0, 140.0, 0.0]))
+    x, y = x[:1], y[1:2]  # right by a margin of 140
+    plain, tiny = (
+        apply(DeltaPropagation(TIGHT, one_sided(beta), TIGHT), model, x, y) for beta in (1e-3, nudge)
+    )
+    assert 0 < np.linalg.norm(flat(plain.gradient)) < 1e-55
+    np.testing.assert_allclose(
+        1e60 * flat(tiny.gradient), 1e60 * flat(plain.gradient), rtol=1e-9, atol=1e-12
+    )
+    assert np.isfinite(tiny.report.nudged.residual).all()
+
+
 def test_a_loose_free_phase_costs_its_tolerance_and_not_that_over_beta():
     _, model, x, y = systems.box()
     sharp = apply(DeltaPropagation(TIGHT, symmetric(1e-4)), model, x, y).gradient

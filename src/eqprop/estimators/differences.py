@@ -48,12 +48,14 @@ from eqprop.solvers.relax import relax
 
 
 class Displaced(Cost):
-    """``(nudge / scale^2) C(origin + scale e)``, computed in the type of the origin."""
+    """``(nudge / scale^2) C(origin + scale e)`` for ``scale = nudge slope``, computed in the type of the
+    origin."""
 
     cost: Cost
     origin: Array
     scale: Array
     nudge: Array
+    slope: Array
 
     @property  # type: ignore[misc]
     def output(self) -> str:  # type: ignore[override]
@@ -62,7 +64,7 @@ class Displaced(Cost):
     def __call__(self, shown: State, y: Array) -> Inexact[Array, ""]:
         e = shown[self.output]
         moved = {self.output: self.origin + self.scale * e.astype(self.origin.dtype)}
-        return (self.nudge / self.scale / self.scale * self.cost(moved, y)).astype(e.dtype)
+        return (self.cost(moved, y) / self.slope / self.scale).astype(e.dtype)
 
     def predict(self, shown: State) -> Array:
         e = shown[self.output].astype(self.origin.dtype)
@@ -88,10 +90,11 @@ def response(
     }
     nudge = jnp.abs(beta)
     slope = norm(jax.grad(model.loss)(origin, y))
-    least = jnp.asarray(jnp.finfo(slope.dtype).eps ** 2, slope.dtype)
-    scale = jnp.where(nudge > 0, nudge, 1.0) * jnp.maximum(slope, least)
+    strength = jnp.where(nudge > 0, nudge, 1.0)
+    slope = jnp.maximum(slope, _least_slope(strength))
+    scale = strength * slope
     output = read(phase.units, origin)[model.cost.output]
-    cost = Displaced(model.cost, output, scale, nudge)  # type: ignore[call-arg]
+    cost = Displaced(model.cost, output, scale, nudge, slope)  # type: ignore[call-arg]
     nudged = Nudged(  # type: ignore[call-arg]
         base=about(_near(phase, origin), origin, fields, scale, dtype),
         cost=cost,
@@ -101,6 +104,14 @@ def response(
     found, info = solver.settle_from_rest(nudged, no_difference(origin, dtype))
     info = lost_unless(finite(fields), info)
     return origin, {name: scale * e.astype(scale.dtype) for name, e in found.items()}, info
+
+
+def _least_slope(nudge: Array) -> Array:
+    """Of what asks for next to nothing, such as a class that is certain: so large that ``nudge slope^2``, by
+    which `Displaced` divides, is no zero."""
+    limits = jnp.finfo(nudge.dtype)
+    largest = float(limits.max) ** 0.5 / 4
+    return jnp.maximum(float(limits.eps) ** 2, 1 / (largest * jnp.sqrt(nudge)))
 
 
 def difference_surrogate(
