@@ -49,6 +49,13 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def _times(result: Result, line: str | None) -> str:
+    """How long one run took, and how many seeds the command trains."""
+    seeds = len(result["seeds"])
+    each = _duration(_seconds(result, line))
+    return each if seeds == 1 else f"{seeds} × {each}"
+
+
 def _seconds(result: Result, line: str | None = None) -> float:
     """Of a run, or of one of the case of that name."""
     if line is None:
@@ -72,12 +79,12 @@ def papers(place: Callable[[str], str]) -> list[str]:
                     setting,
                     reported,
                     ours,
-                    _duration(_seconds(result, line)),
+                    _times(result, line),
                     f"`eqprop reproduce {name}`",
                     f"`papers/{paper}`",
                 )
             )
-    head = ("paper", "for example", "reported", "ours", "time a run", "command", "folder")
+    head = ("paper", "for example", "reported", "ours", "time", "command", "folder")
     return table("", head, rows)
 
 

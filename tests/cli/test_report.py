@@ -165,10 +165,16 @@ def test_a_run_without_its_data_or_its_end_has_a_page(here):
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["none"], "none/config.json"), (["RUN", "--out", "a.txt"], "ending in .html")],
+    [
+        (["none"], "none/config.json"),
+        (["RUN", "--out", "a.txt"], "ending in .html"),
+        ([], "RUN: expected a run folder or several, got none"),
+        (["RUNS"], "it holds 1 runs, the last of them"),
+    ],
 )
 def test_what_cannot_be_reported_is_one_line(arguments, says, digits_run, here):
-    given = [digits_run if word == "RUN" else word for word in arguments]
+    known = {"RUN": digits_run, "RUNS": digits_run.parent}
+    given = [known.get(word, word) for word in arguments]
     assert says in refusal(call("report", *given))
 
 

@@ -48,6 +48,12 @@ def test_shape_mismatch_names_expected_and_got():
         Network(4, LAYERS, edges)
 
 
+def test_an_operator_of_another_input_names_its_edge():
+    edges = [EDGES[0], ("h", "out", Dense(jnp.ones((7, 2))))]
+    with pytest.raises(ValueError, match=r"edge 'h-out' expected .* takes .* 'h' shows, got Dense"):
+        Network(4, LAYERS, edges)
+
+
 def test_reserved_name():
     with pytest.raises(ValueError, match="which belong to the input"):
         Network(4, LAYERS | {"x": Layer(4, Linear())}, EDGES)

@@ -202,6 +202,13 @@ def test_audit_compares_two_estimators_on_one_batch():
     assert 0.01 < rows[-1].relative_error < 0.5
 
 
+@pytest.mark.parametrize("solver", [Blockwise(1e-6, 2), Blockwise(0.1)], ids=["few", "loose"])
+def test_a_reference_that_has_not_settled_is_said_to_be_none(solver):
+    _, model, x, y = tanh()
+    with pytest.warns(UserWarning, match="audit: expected a reference whose free phases settle"):
+        audit(model, x, y, ImplicitDifferentiation(SHARP), ImplicitDifferentiation(solver), KEY)
+
+
 # --- the nudge --------------------------------------------------------------------------------
 
 

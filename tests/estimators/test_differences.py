@@ -138,7 +138,8 @@ def test_of_a_class_that_is_certain_a_tiny_nudge_keeps_its_digits(nudge):
     model = eqx.tree_at(lambda m: m.cost.bias, model, jnp.array([0.0, 140.0, 0.0]))
     x, y = x[:1], y[1:2]  # right by a margin of 140
     plain, tiny = (
-        apply(DeltaPropagation(TIGHT, one_sided(beta), TIGHT), model, x, y) for beta in (1e-3, nudge)
+        apply(DeltaPropagation(TIGHT, one_sided(beta), TIGHT), model, x, y)
+        for beta in (1e-3, nudge)
     )
     assert 0 < np.linalg.norm(flat(plain.gradient)) < 1e-55
     np.testing.assert_allclose(

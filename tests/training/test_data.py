@@ -907,7 +907,7 @@ def test_split_validation_depends_on_the_seed_only():
 
 @pytest.mark.parametrize("n", [-1, 0, 100, 101])
 def test_split_validation_refuses_empty_parts(n):
-    with pytest.raises(ValueError, match=f"expected 0 < n < 100, got {n}"):
+    with pytest.raises(ValueError, match=f"more than 0 and fewer than the 100 .* got {n}"):
         split_validation(labelled([60, 40]), n, seed=0)
 
 
@@ -1047,6 +1047,13 @@ def test_values_beyond_the_scale_are_warned_of():
     with pytest.warns(RuntimeWarning, match=r"expected x / scale in \[0, 1\], got 2 to 2"):
         check_both(Dataset("own", Split(x, y), Split(x, y), 2, 1.0))
     check_both(Dataset("own", Split(x, y), Split(x, y), 2, 2.0))
+
+
+def test_splits_of_different_units_are_warned_of():
+    x, y = np.linspace(0, 1, 16).reshape(4, 2, 2, 1), np.arange(4) % 2
+    check_both(Dataset("own", Split(x, y), Split(x / 2, y), 2))
+    with pytest.warns(RuntimeWarning, match="test examples: expected values as in the training"):
+        check_both(Dataset("own", Split(x, y), Split(x / 16, y), 2))
 
 
 def test_lists_are_refused():

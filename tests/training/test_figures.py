@@ -181,6 +181,12 @@ def test_no_error_and_no_number_are_gaps_that_the_title_counts(tmp_path):
     plots.save(plots.learning_curves([dict.fromkeys(row(1), NAN)]), tmp_path / "gaps.png")
 
 
+def test_a_regression_has_curves_of_its_loss():
+    rows = [{k: v for k, v in row(at).items() if "accuracy" not in k} for at in (1, 2)]
+    titles = [axes.get_ylabel() for axes in plots.learning_curves(rows).axes]
+    assert "error (%)" not in titles and any("loss" in title for title in titles)
+
+
 def test_a_row_without_a_key_is_an_error():
     broken = row(2)
     del broken["loss"]

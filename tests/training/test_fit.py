@@ -84,8 +84,31 @@ def test_a_loaded_run_predicts_as_it_did(finished):
     scaled = jnp.asarray((x - 0.5) / 2.0)
     expected = FeedForward().forecast(finished.model, scaled, jnp.zeros((HELD_OUT, 2)), KEY).scores
     np.testing.assert_allclose(again.best.scores(x), expected, atol=1e-12)
-    with pytest.raises(ValueError, match=r"examples: expected shape \(2,\), .* got \(3,\)"):
+    with pytest.raises(ValueError, match=r"each \(2,\) or of as many values, got \(1, 3\)"):
         again.predict(np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("examples", "says"),
+    [
+        (np.full((3, 2), np.nan), "expected finite values, got 6"),
+        (np.ones((3, 2), complex), "expected real numbers, got dtype complex128"),
+        (["a", "b"], "expected real numbers, got dtype <U1"),
+        (None, "expected real numbers, got dtype object"),
+    ],
+    ids=["nan", "complex", "text", "none"],
+)
+def test_what_is_no_number_has_no_label(examples, says, finished):
+    with pytest.raises(DataError, match=says):
+        finished.predict(examples)
+
+
+def test_images_of_another_scale_have_no_label():
+    digits = eq.pretrained("digits")
+    images = eq.training.DIGITS.load().test.x[:4]
+    assert len(digits.predict(images)) == 4
+    with pytest.raises(DataError, match=r"expected values from 0 to 16.*got 0 to 1\. Scale them"):
+        digits.predict(images / 16.0)
 
 
 def test_where_there_is_no_other_exact_gradient_the_audit_says_so(finished):
@@ -134,11 +157,15 @@ def test_a_callback_may_end_a_run(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch_size": 10}, {"data": MOONS._replace(train=moons(260, 7))}],
-    ids=["steps", "data"],
+    [
+        {"batch_size": 10},
+        {"data": MOONS._replace(train=moons(260, 7))},
+        {"model": eq.layered((2, 8, 2), jax.random.key(99), eq.Tanh(), eq.Linear())},
+    ],
+    ids=["steps", "data", "model"],
 )
 def test_another_training_is_refused_in_the_folder(change, finished):
-    """And other arrays under the same name."""
+    """And other arrays under the same name, and other initial parameters."""
     with pytest.raises(RunError, match="holds a run of another recipe"):
         eq.fit(training(**change), finished.folder, resume=True)
 
@@ -258,6 +285,7 @@ def test_a_run_is_evaluated_by_its_estimator():
         ([{"nudge_reached": 0.2}], "a nudge reached 20% of the layers"),
         ([{"silent": 0.95}], "95.0% of the spiking neurons hardly ever fire"),
         ([{}, {"loss": 11.0}], "Epoch 2: the loss is 11, where that of epoch 1 was 1"),
+        ([{"loss": 30.0}], "Epoch 1: the loss is 30, where that of the state at rest was"),
     ],
     ids=lambda value: "-".join(value[-1]) if isinstance(value, list) else "",
 )
@@ -402,7 +430,7 @@ REFUSED = {
     ),
     "features": (
         {"model": eq.layered((4, 3, 2), KEY)},
-        r"examples: expected shape \(4,\), the model's input, or as many values, got \(2,\)",
+        r"examples: expected N inputs of the model, each \(4,\) or of as many values, got \(32, 2\)",
     ),
     "classes": (
         {"model": eq.layered((2, 3, 5), KEY)},

@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.formatwarning = _as_line
     spell_out()
     clock.start()
+    sys.path.append(os.getcwd())  # where a run's own modules lie
     try:
         _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:

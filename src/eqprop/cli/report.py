@@ -21,6 +21,8 @@ NAME = "report.html"
 def report(asked: options.Report) -> None:
     """Write the page, and say where."""
     folders = asked.runs
+    if not folders:
+        raise ValueError("RUN: expected a run folder or several, got none.")
     usual = folders[0] / NAME if len(folders) == 1 else Path(NAME)
     path = usual if asked.out is None else asked.out
     if path.suffix != ".html":

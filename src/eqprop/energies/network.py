@@ -171,7 +171,15 @@ class Network(Energy):
         weights = [leaf.dtype for leaf in jax.tree.leaves(edge) if eqx.is_inexact_array(leaf)]
         dtype = weights[0] if weights else jnp.result_type(float)
         source = jax.ShapeDtypeStruct(shapes[edge.source], dtype)
-        got = eqx.filter_eval_shape(edge.op, source).shape
+        try:
+            got = eqx.filter_eval_shape(edge.op, source).shape
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Network: edge {name!r} expected an operator that takes {source.shape}, what "
+                f"{edge.source!r} shows, got {type(edge.op).__name__} of weights "
+                f"{[leaf.shape for leaf in jax.tree.leaves(edge.op) if eqx.is_array(leaf)]} "
+                f"({str(error).splitlines()[0]})"
+            ) from error
         if got != shapes[edge.target]:
             raise ValueError(
                 f"Network: edge {name!r} expected an output of shape {shapes[edge.target]} (layer "

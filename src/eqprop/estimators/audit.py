@@ -25,11 +25,12 @@ from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimate, Estimator
 from eqprop.estimators.health import not_finite
 from eqprop.estimators.implicit import ImplicitDifferentiation
-from eqprop.solvers import GradientDescent, Iterative, Momentum, Solver
+from eqprop.solvers import STEPS_SPENT, GradientDescent, Iterative, Momentum, Solver
 from eqprop.solvers.relax import relax
 
 ALL = "all parameters"
 SHARP, LONG = 1e-11, 5000
+SETTLED = 1e-3
 
 Learner: TypeAlias = Estimator | Callable[..., Estimate]
 """An estimator, or one compiled: ``eqx.filter_jit(estimator)``."""
@@ -71,7 +72,7 @@ def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
 def audit(
     model: Model, x: Array, y: Array, estimator: Learner, reference: Learner, key: PRNGKeyArray
 ) -> list[Agreement]:
-    """Both estimators on one batch, from rest.
+    """Both estimators on one batch, from rest. Warns of a reference that has not settled.
 
     Examples:
         >>> import jax
@@ -86,8 +87,24 @@ def audit(
         ('all parameters', True)
     """
     mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))
+    warn_if_unsettled(theirs)
     warn_of_answer(mine.report.metrics())
     return tell_of_dead(compare(mine.gradient, theirs.gradient))
+
+
+def warn_if_unsettled(reference: Estimate) -> None:
+    """Warn where what others are compared with was taken short of its equilibrium."""
+    free = getattr(reference.report, "free", None)
+    if free is None or not eqx.is_array(free.residual):
+        return
+    spent, worst = float(jnp.mean(free.outcome == STEPS_SPENT)), float(jnp.max(free.residual))
+    if spent > 0 or worst > SETTLED:
+        warnings.warn(
+            f"audit: expected a reference whose free phases settle to a relative residual of {SETTLED:g}, "
+            f"got {worst:.1e}, and no steps left in {spent:.0%} of the examples: its gradient is not the "
+            "exact one. Give it a sharper tolerance and more steps, or take eq.exact_gradient.",
+            stacklevel=3,
+        )
 
 
 def tell_of_dead(rows: list[Agreement]) -> list[Agreement]:

@@ -107,8 +107,8 @@ def response(
 
 
 def _least_slope(nudge: Array) -> Array:
-    """Of what asks for next to nothing, such as a class that is certain: so large that ``nudge slope^2``, by
-    which `Displaced` divides, is no zero."""
+    """Of what asks for next to nothing, such as a class that is certain: so large that ``nudge slope^2``,
+    by which `Displaced` divides, is no zero."""
     limits = jnp.finfo(nudge.dtype)
     largest = float(limits.max) ** 0.5 / 4
     return jnp.maximum(float(limits.eps) ** 2, 1 / (largest * jnp.sqrt(nudge)))

@@ -36,11 +36,13 @@ def noted(known: list[str]) -> Iterator[list[str]]:
         yield told
 
 
-def warn_of_epoch(row: Mapping[str, float], first: Mapping[str, float]) -> None:
-    """Of the row of an epoch, beside that of the first."""
+def warn_of_epoch(row: Mapping[str, float], first: Mapping[str, float], rest: float) -> None:
+    """Of the row of an epoch, beside that of the first, and the loss at rest."""
     epoch = int(row["epoch"])
-    warn_if_locked(row["saturated"], epoch)
     warn_if_risen(row["loss"], first["loss"], epoch)
+    if rest > 0 and row["loss"] <= RISEN * first["loss"]:
+        warn_if_risen(row["loss"], rest, epoch, "the state at rest")
+    warn_if_locked(row["saturated"], epoch)
     warn_if_unmoved(row)
     warn_of_answer(row, f"Epoch {epoch}: ")
 
@@ -69,11 +71,11 @@ def warn_if_rising(solver: object, model: Model, x: Array) -> None:
         )
 
 
-def warn_if_risen(loss: float, first: float, epoch: int) -> None:
+def warn_if_risen(loss: float, first: float, epoch: int, whose: str = "epoch 1") -> None:
     """Warn where the loss, finite still, has left where it began."""
     if loss > RISEN * first:
         warnings.warn(
-            f"Epoch {epoch}: the loss is {loss:.2g}, where that of epoch 1 was {first:.2g}: training "
+            f"Epoch {epoch}: the loss is {loss:.2g}, where that of {whose} was {first:.2g}: training "
             "diverges. Lower the learning rate, the nudge beta or the initial gain.",
             stacklevel=2,
         )

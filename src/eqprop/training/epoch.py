@@ -64,8 +64,8 @@ class Examples(NamedTuple):
 def _shape(x: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
     if math.prod(x.shape[1:]) != math.prod(shape):
         raise ValueError(
-            f"examples: expected shape {shape}, the model's input, or as many values, got {x.shape[1:]}; "
-            "take other data, or a model for these."
+            f"examples: expected N inputs of the model, each {shape} or of as many values, got {x.shape}; "
+            "take other data, or a model for these; of one example, x[None]."
         )
     return shape
 

@@ -86,7 +86,11 @@ def read_json(path: AnyPath) -> dict[str, Any]:
     """Read a file that `write_json` wrote; `RunError` where it was damaged since."""
     path = Path(path)
     if not path.exists():
-        raise RunError(f"Expected {path}, got nothing there; check the path of the run folder.")
+        inside = sorted(found.parent for found in path.parent.glob(f"*/{path.name}"))
+        remedy = "check the path of the run folder"
+        if inside:
+            remedy = f"it holds {len(inside)} runs, the last of them {inside[-1]}"
+        raise RunError(f"Expected {path}, got nothing there; {remedy}.")
     return unsealed(read_bytes(path), path)
 
 

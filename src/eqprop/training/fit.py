@@ -15,7 +15,7 @@ import optax
 
 from eqprop._arguments import Count, checked
 from eqprop.energies.model import Model
-from eqprop.estimators.estimator import Estimator
+from eqprop.estimators.estimator import Estimator, mean_loss
 from eqprop.estimators.health import not_finite
 from eqprop.training.alarms import noted, warn_if_rising, warn_of_epoch, warn_of_names
 from eqprop.training.callbacks import Callback
@@ -173,6 +173,8 @@ def _epochs(
 ) -> tuple[TrainState, bool]:
     """The state after the last epoch, and whether a callback ended the training before."""
     estimator = training.estimator
+    x, y = batch_of(data.validation, training.model, AUDITED)
+    rest = float(mean_loss(training.model, training.model.rest(x), y))
     key = jax.random.fold_in(jax.random.key(training.seed), SHUFFLES)
     rows = run.rows()
     stopped = [callback.epoch(row) for row in rows for callback in callbacks]
@@ -196,7 +198,7 @@ def _epochs(
         row |= {name: float(np.mean([call[name] for call in calls])) for name in calls[0]}
         row |= {f"validation_{name}": value for name, value in _seen(held_out).items()}
         rows.append(row)
-        warn_of_epoch(row, rows[0])
+        warn_of_epoch(row, rows[0], rest)
         run.log(row)
         run.warn(told)
         epoch = int(state.epoch)

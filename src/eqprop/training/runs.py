@@ -56,7 +56,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-LASTS, TOLD = "epochs", "arguments"
+LASTS, TOLD, INITIAL = "epochs", "arguments", "initial"
 PIECES = ("metrics.jsonl", "checkpoints", "warnings.json", "result.json")
 
 
@@ -216,6 +216,8 @@ def require_same(folder: Path, config: Mapping[str, Any]) -> None:
     if not fits(int, lasts := found.get(LASTS, 0)):
         damaged(f"{path}:1", f"{LASTS} to be a whole number", shown(lasts))
     there, here = (given.pop(TOLD, None) or {} for given in (found, asked))
+    if INITIAL in asked:
+        found.setdefault(INITIAL, asked[INITIAL])
     if lasts < asked.get(LASTS, 0):
         found[LASTS] = asked[LASTS]
     if differing := list(_differing(found, asked)):
@@ -242,7 +244,7 @@ def _short(told: Any) -> str:
 def identity(config: Mapping[str, Any]) -> str:
     """The digest of what a checkpoint goes on with: all but how long."""
     return digest(
-        {name: value for name, value in _asked(config).items() if name not in (LASTS, TOLD)}
+        {n: value for n, value in _asked(config).items() if n not in (LASTS, TOLD, INITIAL)}
     )
 
 

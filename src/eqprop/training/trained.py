@@ -17,6 +17,7 @@ from eqprop.energies.model import Model
 from eqprop.estimators.estimator import Estimator
 from eqprop.training import checkpoints, structure
 from eqprop.training.data.datasets import framed_images
+from eqprop.training.data.examples import require_numbers, require_scaled
 from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath, RunError, read_json, write_json, write_text
 from eqprop.training.results import read_result
@@ -38,8 +39,13 @@ class Trained(NamedTuple):
     classes: int
 
     def scores(self, examples: Any, seed: int = 0) -> np.ndarray:
-        """What the output shows of ``examples`` (N, ...), as they came with the data: (N, outputs)."""
+        """What the output shows of ``examples`` (N, ...), as they came with the data: (N, outputs). Raises
+        `DataError` for what is no finite real number, and for images of 0 to 1 where it learnt from others.
+        """
         x = np.asarray(examples)
+        if x.size:
+            require_numbers(x)
+            require_scaled(x, self.scale)
         parts = [x[at : at + AT_ONCE] for at in range(0, len(x), AT_ONCE)]
         keys = jax.random.split(jax.random.key(seed), max(len(parts), 1))
         found = [self._shown(part, key) for part, key in zip(parts, keys, strict=False)]

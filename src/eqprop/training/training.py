@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -25,6 +27,7 @@ from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath
 from eqprop.training.optimisers import Optimiser
+from eqprop.training.runs import INITIAL
 
 ADAM = Optimiser()
 
@@ -105,13 +108,20 @@ class Training(Checked):
         data = {"name": self.data.name, "classes": self.data.classes, "scale": self.data.scale}
         if isinstance(self.data, Dataset):
             data["sha256"] = digest_of(self.data)
-        return told | {"model": structure.tell(self.model, values=False), "data": data}
+        told |= {"model": structure.tell(self.model, values=False), "data": data}
+        return told | {INITIAL: norms_of(self.model)}
 
     def transform(self, steps: int) -> optax.GradientTransformation:
         """The optimiser of a run of so many steps."""
         if isinstance(self.optimiser, Optimiser):
             return self.optimiser.transform(self.model, steps, self.epochs)
         return self.optimiser
+
+
+def norms_of(model: Model) -> list[str]:
+    """The norm of each parameter, to as many digits as machines agree on: from where training began."""
+    leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+    return [f"{np.linalg.norm(np.asarray(leaf, np.float64)):.4g}" for leaf in leaves]
 
 
 def digest_of(data: Dataset) -> str:

@@ -33,6 +33,9 @@ __all__ = [
 
 DIGITS_TRAIN = 1437
 
+SAMPLED, APART = 1000, 5.0
+"""Of so many examples of both splits the values may spread so differently before it is warned of."""
+
 _FIX_ARRAYS = "Correct the arrays before training on them."
 
 
@@ -103,7 +106,9 @@ def split_validation(split: Split, n: int, seed: int) -> tuple[Split, Split]:
     """
     total = len(split.y)
     if not 0 < operator.index(n) < total:
-        raise ValueError(f"validation size: expected 0 < n < {total}, got {n}. Choose another n.")
+        raise ValueError(
+            f"validation: expected more than 0 and fewer than the {total} examples that there are, got {n}."
+        )
     rng = np.random.default_rng(seed)
     held_out = np.zeros(total, bool)
     if not np.issubdtype(split.y.dtype, np.integer):
@@ -133,6 +138,14 @@ def check_both(data: Dataset) -> None:
     if not (isinstance(data.scale, Real) and 2.0**-126 <= float(data.scale) < 2.0**128):
         largest = "a number > 0, the largest value of an image"
         fail("scale", largest, f"{data.scale!r}", _FIX_ARRAYS)
+    spreads = [
+        float(np.std(split.x[:SAMPLED], dtype=np.float64)) for split in (data.train, data.test)
+    ]
+    if max(spreads) > APART * min(spreads) > 0:
+        warn(
+            f"test examples: expected values as in the training examples, got a standard deviation of "
+            f"{spreads[1]:.3g} beside {spreads[0]:.3g}. Put both in the same units."
+        )
     if not (isinstance(data.name, str) and data.name):
         fail("name", "a text", f"{data.name!r}", "Give the Dataset a name.")
     low, high = (float(end) / data.scale for end in (data.train.x.min(), data.train.x.max()))

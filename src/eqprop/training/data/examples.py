@@ -55,7 +55,7 @@ def read_examples(path: str | Path, wanted: Wanted) -> np.ndarray:
 
 def shaped(x: np.ndarray, wanted: Wanted, name: str = "examples") -> np.ndarray:
     """One example or many as (N, ...), in the shape that the model learnt from. Raises `DataError`."""
-    _require_numbers(x, name)
+    require_numbers(x, name)
     if wanted.shape is None:
         return x
     flat = (math.prod(wanted.shape),)
@@ -92,7 +92,8 @@ def _misshapen(x: np.ndarray, shape: tuple[int, ...], name: str) -> NoReturn:
     )
 
 
-def _require_numbers(x: np.ndarray, name: str) -> None:
+def require_numbers(x: np.ndarray, name: str = "examples") -> None:
+    """Raise `DataError` for what is no array of finite real numbers."""
     if x.dtype.kind not in "buif":
         raise DataError(f"{name}: expected real numbers, got dtype {x.dtype}. Convert them.")
     if x.size == 0 or x.ndim == 0:
@@ -105,13 +106,27 @@ def _require_range(x: np.ndarray, wanted: Wanted, name: str) -> None:
     if wanted.white is None:
         return
     low, high, white = float(x.min()), float(x.max()), wanted.white
-    fraction = x.dtype.kind == "f" and 0 < high <= 1 < white
-    if low < 0 or high > white or fraction:
+    if low < 0 or high > white:
+        _fail_range(x, white, name)
+    require_scaled(x, white, name)
+
+
+def require_scaled(x: np.ndarray, white: float, name: str = "examples") -> None:
+    """Raise `DataError` for images of 0 to 1 where a model learnt from those of 0 to ``white``."""
+    if x.ndim > 2 and x.dtype.kind == "f" and 0 < float(x.max()) <= 1 < white:
+        _fail_range(x, white, name)
+
+
+def _fail_range(x: np.ndarray, white: float, name: str) -> NoReturn:
+    low, high = float(x.min()) + 0.0, float(x.max()) + 0.0
+    remedy = "Scale them"
+    if high > 0:
         factor = white if high <= 1 else white / high
-        raise DataError(
-            f"{name}: expected values from 0 to {white:g}, as in the images that it learnt from, got "
-            f"{low:.3g} to {high:.3g}. Scale them; where {high:.3g} is white, multiply by {factor:.3g}."
-        )
+        remedy += f"; where {high:.3g} is white, multiply by {factor:.3g}"
+    raise DataError(
+        f"{name}: expected values from 0 to {white:g}, as in the images that it learnt from, got "
+        f"{low:.3g} to {high:.3g}. {remedy}."
+    )
 
 
 def _array(content: bytes, path: Path) -> np.ndarray:

@@ -50,21 +50,23 @@ OBJECTIVE = {
     "mean cost of the last phase": "last_cost",
 }
 
-REQUIRED = {"epoch", "seconds", "loss", "accuracy", "validation_loss", "validation_accuracy"}
+REQUIRED = {"epoch", "seconds", "loss", "validation_loss"}
 
 
 def learning_curves(rows: Sequence[Mapping[str, SupportsFloat | None]]) -> Figure:
     """Error, loss and time by epoch; below them how relaxation went, as far as ``rows`` tell.
 
-    A row is an epoch: ``epoch, seconds, loss, accuracy, validation_loss, validation_accuracy``
-    (accuracies as fractions), perhaps ``{free,nudged}_{steps,converged,residual}``; None is a gap.
+    A row is an epoch: ``epoch, seconds, loss, validation_loss``, of classes ``accuracy`` and
+    ``validation_accuracy`` (as fractions), perhaps ``{free,nudged}_{steps,converged,residual}``; None is a
+    gap.
     """
     require(rows, "learning_curves: rows", "at least one epoch", rows, "train first")
     for index, row in enumerate(rows):
         name, missing = f"learning_curves: rows[{index}]", sorted(REQUIRED - row.keys())
         require(not missing, name, f"the keys {sorted(REQUIRED)}", f"no {missing}", "log them")
     table = {key: drawable([row.get(key) for row in rows]) for key in set().union(*rows)}
-    table |= {f"{p}error": 100 * (1 - table[f"{p}accuracy"]) for p in SPLITS.values()}
+    split = [p for p in SPLITS.values() if f"{p}accuracy" in table]
+    table |= {f"{p}error": 100 * (1 - table[f"{p}accuracy"]) for p in split}
     curves = [c for c in CURVES if any(prefix + c[0] in table for prefix in c[3].values())]
     figure, panels = sheet(3.4, 2.7, len(curves), 3)
     for axes, (key, label, scale, prefixes) in zip(panels, curves, strict=True):

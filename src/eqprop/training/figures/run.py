@@ -71,7 +71,7 @@ def draw_run(folder: AnyPath, source: DataSource = None) -> list[Path]:
     figures |= settling(estimator, model, x, y)
     if audit:
         figures["agreement"] = plots.agreement([Agreement.read(row) for row in audit])
-    if (weight := first_weight(model)) is not None:
+    if data.data.train.x.ndim == 4 and (weight := first_weight(model)) is not None:
         figures["weights"] = plots.first_layer_weights(weight, data.data.image_shape)
     for figure in figures.values():
         canvas.name(figure, f"{_name(folder)}, {folder.absolute().name}")
