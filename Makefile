@@ -1,4 +1,4 @@
-# The three commands of the README. Python >= 3.11 and make are all that a machine needs.
+# Python >= 3.11, make and a network are all that a machine needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,6 +24,7 @@ mutants: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.frontier
 	$(BIN)/python -m benchmarks.oscillators
 	$(BIN)/python -m benchmarks.chains
 	$(BIN)/python -m benchmarks.graphs

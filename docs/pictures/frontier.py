@@ -25,6 +25,6 @@ def draw() -> Figure:
         axes.set(xscale="log", yscale="log")
         label = "relative error of the gradient" if axes is panels[0] else ""
         dress(axes, "milliseconds of one gradient", label, *shown, title=name)
-        if axes is not panels[0]:
-            axes.get_legend().remove()
+        axes.get_legend().remove()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -32,9 +32,10 @@ from eqprop.training.data import (
 from eqprop.training.data import (
     sources as _sources,
 )
-from eqprop.training.data.datasets import Dataset, check, check_both, load_dataset, split_validation
+from eqprop.training.data.datasets import Dataset, check, check_both, load_dataset
 from eqprop.training.data.formats import DataError, read_idx
 from eqprop.training.data.sources import Split
+from eqprop.training.data.validation import split_validation
 from eqprop.training.epoch import Examples
 
 LOCAL_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -1060,6 +1061,10 @@ def test_lists_are_refused():
     x, y = np.ones((4, 2, 2, 1)), [0, 1, 0, 1]
     with pytest.raises(DataError, match="labels: expected a NumPy array, got list"):
         check(Split(x, y), 2)
+    with pytest.raises(
+        DataError, match="train: expected a Split of examples and labels, got tuple"
+    ):
+        check_both(Dataset("own", (x, y), Split(x, np.array(y)), 2))
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

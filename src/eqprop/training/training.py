@@ -23,6 +23,7 @@ from eqprop.training.data.augment import Augment
 from eqprop.training.data.datasets import Dataset, frame
 from eqprop.training.data.named import Named
 from eqprop.training.data.sources import Split
+from eqprop.training.data.validation import split_validation
 from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath
@@ -126,6 +127,7 @@ def norms_of(model: Model) -> list[str]:
 
 def digest_of(data: Dataset) -> str:
     """Of the arrays of a data set of one's own; what has a name is checked when it is read."""
+    datasets.require_splits(data)
     total = hashlib.sha256()
     for part in (*data.train, *data.test):
         total.update(f"{part.shape} {part.dtype}".encode() + np.ascontiguousarray(part).tobytes())
@@ -150,7 +152,7 @@ def prepare(training: Training, folder: AnyPath | None = None, devices: Devices 
     datasets.check_both(data)
     processing = training.preprocessing
     data = processing.framed(data)
-    train, held_out = datasets.split_validation(data.train, training.validation, seed=0)
+    train, held_out = split_validation(data.train, training.validation, seed=0)
     count = training.examples or len(train.y)
 
     def placed(split: Split) -> Examples:

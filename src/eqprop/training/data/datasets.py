@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import os
 from collections.abc import Callable
 from importlib import resources
@@ -28,7 +27,6 @@ __all__ = [
     "frame",
     "load_dataset",
     "read_idx",
-    "split_validation",
 ]
 
 DIGITS_TRAIN = 1437
@@ -98,38 +96,12 @@ def load_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> D
     return data
 
 
-def split_validation(split: Split, n: int, seed: int) -> tuple[Split, Split]:
-    """Divide into (training, validation) with `n` examples, drawn by `seed`, in the second.
-
-    Each class gets its proportional share of `n`, to within one example; both parts keep the
-    order of `split`.  Raises `ValueError` unless `0 < n < N`.
-    """
-    total = len(split.y)
-    if not 0 < operator.index(n) < total:
-        raise ValueError(
-            f"validation: expected more than 0 and fewer than the {total} examples that there are, got {n}."
-        )
-    rng = np.random.default_rng(seed)
-    held_out = np.zeros(total, bool)
-    if not np.issubdtype(split.y.dtype, np.integer):
-        held_out[rng.permutation(total)[:n]] = True
-        return _divided(split, held_out)
-    labels, counts = np.unique(split.y, return_counts=True)
-    for label, share in zip(labels, _proportional_shares(counts, n), strict=True):
-        held_out[rng.permutation(np.flatnonzero(split.y == label))[:share]] = True
-    return _divided(split, held_out)
-
-
-def _divided(split: Split, held_out: np.ndarray) -> tuple[Split, Split]:
-    validation = Split(split.x[held_out], split.y[held_out])
-    return Split(split.x[~held_out], split.y[~held_out]), validation
-
-
 def check_both(data: Dataset) -> None:
     """Raise `DataError` unless both splits are fit for training and of one image shape."""
     if not (isinstance(data.classes, Integral) and data.classes >= 0):
         wanted = "a whole number > 0, or 0 for a regression"
         fail("classes", wanted, f"{data.classes!r}", "Count the classes.")
+    require_splits(data)
     check(data.train, data.classes)
     check(data.test, data.classes)
     if data.train.x.shape[1:] != data.test.x.shape[1:]:
@@ -156,6 +128,25 @@ def check_both(data: Dataset) -> None:
         )
 
 
+def require_splits(data: Dataset) -> None:
+    """Raise `DataError` unless both splits are examples and what belongs to them, as arrays."""
+    for name, split in (("train", data.train), ("test", data.test)):
+        if not isinstance(split, Split):
+            fail(
+                name,
+                "a Split of examples and labels",
+                type(split).__name__,
+                "Make it: Split(x, y).",
+            )
+        _require_arrays(split)
+
+
+def _require_arrays(split: Split) -> None:
+    for what, array in (("images", split.x), ("labels", split.y)):
+        if not isinstance(array, np.ndarray):
+            fail(what, "a NumPy array", type(array).__name__, "Convert them with numpy.asarray.")
+
+
 def check(split: Split, classes: int) -> None:
     """Raise `DataError` unless `split` is fit for training.
 
@@ -163,9 +154,8 @@ def check(split: Split, classes: int) -> None:
     finite in 32; `y` must hold integers of `[0, classes)`, of shape `(N,)`, or, with `classes` of 0, finite
     floating-point targets `(N, ...)`. Both in the byte order of the machine, without a mask.
     """
+    _require_arrays(split)
     for what, array in (("images", split.x), ("labels", split.y)):
-        if not isinstance(array, np.ndarray):
-            fail(what, "a NumPy array", type(array).__name__, "Convert them with numpy.asarray.")
         if isinstance(array, np.ma.MaskedArray):
             fail(what, "an array without a mask", "a masked one", "Fill it with numpy.ma.filled.")
         if not array.dtype.isnative:
@@ -208,13 +198,6 @@ def _check_labels(y: np.ndarray, n: int, classes: int) -> None:
         fail("labels", "an integer dtype", f"{y.dtype}", _FIX_ARRAYS)
     if y.min() < 0 or y.max() >= classes:
         fail("labels", f"values in [0, {classes})", f"{y.min()} to {y.max()}", _FIX_ARRAYS)
-
-
-def _proportional_shares(counts: np.ndarray, n: int) -> np.ndarray:
-    """Integers near `n * counts / sum(counts)` that add up to `n` (largest remainders)."""
-    shares, remainders = np.divmod(n * counts, counts.sum())
-    shares[np.argsort(-remainders, kind="stable")[: n - shares.sum()]] += 1
-    return shares
 
 
 def _unknown(name: str) -> str:
