@@ -352,6 +352,25 @@ def test_a_long_run_of_too_few_steps_is_warned_of_before_it_begins(monkeypatch):
     assert warnings_of(3600.0, 60) == warnings_of(60.0, 1) == []
 
 
+def test_phases_that_are_counted_are_held_against_twice_as_many(monkeypatch):
+    deep = eq.layered((2, 6, 6, 2), jax.random.key(0), eq.Tanh(), gain=0.8)
+    monkeypatch.setattr(loop, "audited", lambda *unused: loop.NOT_AUDITED)
+
+    def run_of(free, nudged, **asked):
+        phases = eq.Blockwise(None, free), eq.symmetric(0.1), eq.Blockwise(None, nudged)
+        learner = eq.EquilibriumPropagation(*phases)
+        return eq.fit(training(2, model=deep, estimator=learner, optimiser=STEADY), **asked)
+
+    with pytest.warns(UserWarning, match="Epoch 1: .* a cosine of 0.* twice as many steps") as told:
+        short = run_of(2, 2, audit=True)
+    assert sum("twice as many" in str(one.message) for one in told) == 1
+    assert 0 < short.history["steps_cosine"][0] < 0.99
+    whole = run_of(30, 30, audit=True)
+    assert min(whole.history["steps_worst_cosine"]) > 0.999 and whole.result["warnings"] == []
+    assert "steps_cosine" not in run_of(30, 30).history
+    assert identical(run_of(30, 30).model, whole.model)
+
+
 def test_progress_is_shown_unless_it_is_not_wanted(capsys, monkeypatch):
     settled = {"accuracy": 0.5, "free_converged": 1.0, "free_steps": 3.0, "free_residual": 1e-4}
     Idle(monkeypatch, [settled] * 2)

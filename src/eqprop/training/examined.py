@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +14,10 @@ from eqprop.energies.model import Model
 from eqprop.estimators.answer import warn_of_answer
 from eqprop.estimators.audit import compare, estimate, exact_gradient, own_descent, tell_of_dead
 from eqprop.estimators.estimator import Estimator
+from eqprop.estimators.steps import cosines, counted, with_steps
 
-ENOUGH = 0.9
+ENOUGH, SAME = 0.9, 0.99
+TWICE = "twice as many steps"
 
 
 class Exact(NamedTuple):
@@ -46,6 +50,30 @@ def audited(
     except RuntimeError as error:
         told = {"audit": [], "not_audited": str(error)}
     return {"mixing": [], "spikes": None, **told, **estimator.examine(model, x, y)}
+
+
+def beside_more_steps(estimator: Estimator, model: Model, x: Array, y: Array) -> dict[str, float]:
+    """Cosines of the gradient with that of phases of twice as many steps, of all parameters and of the
+    worst one, 1 where nothing learns; nothing of an estimator whose phases settle."""
+    inner, met = estimator.inside(model)
+    if (counts := counted(inner)) is None:
+        return {}
+    ways = inner, with_steps(inner, *(2 * count for count in counts))
+    mine, longer = (estimate(met, x, y, way, jax.random.key(0)).gradient for way in ways)
+    whole, worst = (1.0 if math.isnan(c) else c for c in cosines(mine, longer))
+    return {"steps_cosine": whole, "steps_worst_cosine": worst}
+
+
+def warn_of_steps(row: Mapping[str, float], told: Collection[str]) -> None:
+    """Warn once where twice as many steps would give another gradient."""
+    cosine = row.get("steps_cosine", 1.0)
+    if cosine < SAME and not any(TWICE in one for one in told):
+        warnings.warn(
+            f"Epoch {int(row['epoch'])}: the gradient has a cosine of {cosine:.3f} with that of {TWICE} "
+            f"(expected {SAME} or more): phases have too few for these weights. Take more, or a weaker "
+            "feedback; eqprop.estimators.steps.fewest_steps counts them.",
+            stacklevel=2,
+        )
 
 
 def warn_of_few_steps(estimator: Estimator, model: Model, x: Array, y: Array) -> None:

@@ -31,7 +31,12 @@ from eqprop.training.epoch import (
     start,
     train_epoch,
 )
-from eqprop.training.examined import audited, warn_of_few_steps
+from eqprop.training.examined import (
+    audited,
+    beside_more_steps,
+    warn_of_few_steps,
+    warn_of_steps,
+)
 from eqprop.training.files import AnyPath, read_json
 from eqprop.training.hosts import from_first, in_all, is_first, require_agreement
 from eqprop.training.predict import seconds_of
@@ -82,7 +87,8 @@ def fit(
         data_dir: where the files of a named data set lie.
         devices: over which each batch is split (`eqprop.training.devices.over`).
         audit: compare the best model's gradient with the exact one at the end, and examine its phases;
-            where the training is long and its phases have a number of steps, before it begins too.
+            where these have a number of steps, compare with twice as many after every epoch, and where the
+            training is long with the exact gradient before it begins.
         progress: show a bar on stderr; where that is no terminal, a line an epoch.
         about: what the result says besides, as the name of a recipe and its arguments.
         checkpoint_every: epochs from one checkpoint to the next, after that of the first epoch; the last
@@ -138,7 +144,7 @@ def fit(
         run.keep_rows(int(state.epoch))
         told = held.enter_context(noted([*run.warnings(), *told]))
         state, stopped = _epochs(
-            training, data, state, optimiser, run, watching, told, checkpoint_every
+            training, data, state, optimiser, run, watching, told, checkpoint_every, audit
         )
         facts |= {"stopped": stopped}
         return _conclude(training, data, state, run, audit, facts, told, bars)
@@ -170,6 +176,7 @@ def _epochs(
     callbacks: Sequence[Callback],
     told: list[str],
     every: int,
+    watched: bool,
 ) -> tuple[TrainState, bool]:
     """The state after the last epoch, and whether a callback ended the training before."""
     estimator = training.estimator
@@ -198,7 +205,11 @@ def _epochs(
         row |= {name: float(np.mean([call[name] for call in calls])) for name in calls[0]}
         row |= {f"validation_{name}": value for name, value in _seen(held_out).items()}
         rows.append(row)
+        row |= (
+            beside_more_steps(estimator, data.devices.fetch(state.model), x, y) if watched else {}
+        )
         warn_of_epoch(row, rows[0], rest)
+        warn_of_steps(row, told)
         run.log(row)
         run.warn(told)
         epoch = int(state.epoch)
