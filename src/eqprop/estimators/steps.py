@@ -44,13 +44,13 @@ def counted(estimator: Estimator) -> tuple[int, int] | None:
 def with_steps(estimator: Estimator, free: int, nudged: int) -> Estimator:
     """The same with phases of other numbers of steps, of an estimator whose steps are `counted`."""
     whole: Any = estimator
-    steps: Any = {"max_steps": free}
-    longer: Any = {"max_steps": nudged}
-    return dataclasses.replace(
+    steps, longer = {"max_steps": free}, {"max_steps": nudged}
+    made: Estimator = dataclasses.replace(
         whole,
         solver=dataclasses.replace(whole.solver, **steps),
         nudged_solver=dataclasses.replace(whole.nudged_solver or whole.solver, **longer),
     )
+    return made
 
 
 @checked

@@ -96,7 +96,7 @@ RESIDUAL: tuple[Study, ...] = (
     Comparison(
         "hopfield-resnet-cifar-10-widest",
         "of four times the width, for longer still",
-        {"ResNet13": WIDEST, "ResNet13, back-propagation": WIDEST.but(by=backprop)},
+        {"ResNet13": WIDEST},
         (0,),
     ),
     Comparison(
