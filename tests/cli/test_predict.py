@@ -1,8 +1,12 @@
 """`eqprop predict`: labels and scores of a file, and clear words for a file that the run does not take."""
 
 import csv
+import importlib
 import re
+import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,3 +113,33 @@ def test_a_run_that_is_not_there_is_named(files):
 )
 def test_options_are_checked_before_the_work(option, says, digits_run, files):
     assert says in refusal(call("predict", digits_run, "one.npy", *option))
+
+
+OWN = """
+import jax.numpy as jnp
+
+def energy(params, state, x):
+    return 0.5 * jnp.sum(state["u"] ** 2) - jnp.sum(state["u"] * (x @ params["w"]))
+"""
+
+
+def test_a_run_of_a_module_beside_it_predicts(here, monkeypatch):
+    """What is installed as a command does not look for modules where one stands."""
+    (here / "standing_beside.py").write_text(OWN)
+    with monkeypatch.context() as path:
+        path.syspath_prepend(here)
+        own = importlib.import_module("standing_beside")
+        energy = eqprop.FunctionEnergy(own.energy, {"w": jnp.ones((6, 2))}, {"u": (2,)})
+        x, y = np.random.default_rng(0).random((40, 6)), np.arange(40) % 2
+        split = eqprop.training.Split(x, y)
+        model = eqprop.Model(energy, eqprop.SquaredError("u"))
+        learner = eqprop.EquilibriumPropagation(eqprop.GradientDescent(1e-3), eqprop.symmetric(0.1))
+        data = eqprop.training.Dataset("own", split, split, 2)
+        training = eqprop.Training(model, learner, data, epochs=1, batch_size=10, validation=10)
+        with jax.numpy_dtype_promotion("standard"):
+            eqprop.fit(training, "run", progress=False)
+        del sys.modules["standing_beside"]
+    np.save("x.npy", x[:3])
+    with jax.numpy_dtype_promotion("standard"):
+        done = call("predict", "run", "x.npy", "--json")
+    assert done.code == 0 and len(one_line(done.out)["labels"]) == 3

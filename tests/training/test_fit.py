@@ -285,7 +285,7 @@ def test_a_run_is_evaluated_by_its_estimator():
         ([{"nudge_reached": 0.2}], "a nudge reached 20% of the layers"),
         ([{"silent": 0.95}], "95.0% of the spiking neurons hardly ever fire"),
         ([{}, {"loss": 11.0}], "Epoch 2: the loss is 11, where that of epoch 1 was 1"),
-        ([{"loss": 30.0}], "Epoch 1: the loss is 30, where that of the state at rest was"),
+        ([{"loss": 3e3}], r"Epoch 1: the loss is 3e\+03, where that of the state at rest was"),
     ],
     ids=lambda value: "-".join(value[-1]) if isinstance(value, list) else "",
 )

@@ -17,7 +17,9 @@ from eqprop.spiking.activity import warn_if_unmoved
 from eqprop.training.structure import of_this_process
 
 LOCKED = 0.999
-RISEN = 10.0
+RISEN, FAR = 10.0, 1000.0
+"""How many times the loss of the first epoch is a rise, and of the state at rest, which may be far from
+where a large initial gain begins."""
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def warn_of_epoch(row: Mapping[str, float], first: Mapping[str, float], rest: fl
     """Of the row of an epoch, beside that of the first, and the loss at rest."""
     epoch = int(row["epoch"])
     warn_if_risen(row["loss"], first["loss"], epoch)
-    if rest > 0 and row["loss"] <= RISEN * first["loss"]:
+    if row["loss"] > FAR * rest > 0 and row["loss"] <= RISEN * first["loss"]:
         warn_if_risen(row["loss"], rest, epoch, "the state at rest")
     warn_if_locked(row["saturated"], epoch)
     warn_if_unmoved(row)
