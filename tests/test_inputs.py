@@ -491,3 +491,19 @@ def test_a_report_does_not_overwrite_what_training_logs(name):
 def test_nudges_that_agree_to_three_digits_are_recorded_apart():
     assert _named(jnp.array([-0.1, 0.1])) == ["beta = -0.1", "beta = 0.1"]
     assert len(set(_named(jnp.array([0.1, 0.10001])))) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: eq.layered((4, 2), 3),
+            r"to be an array, got 3; make one by jax.random.key\(3\)\.",
+        ),
+        (lambda: eq.Layer(2, eq.Box), r"unit to be a Unit, got .*; make one: Box\(\.\.\.\)\."),
+    ],
+    ids=["key", "class"],
+)
+def test_what_was_meant_is_said(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()

@@ -184,7 +184,7 @@ def spoken(hint: Any) -> str:
     if (origin or hint) is collections.abc.Callable:
         return "a function"
     name = getattr(origin or hint, "__name__", str(hint))
-    return NAMES.get(hint, f"{'an' if name[0] in 'AEIOU' else 'a'} {name}")
+    return NAMES.get(hint, f"{'an' if name[0] in 'AEIO' else 'a'} {name}")
 
 
 def shown(value: Any) -> str:
@@ -197,7 +197,7 @@ def shown(value: Any) -> str:
     if callable(value) and hasattr(value, "__name__"):
         return f"the function {value.__name__}"
     name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _all_fit(parts: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
@@ -258,6 +258,11 @@ def _check(
         remedy = f"; it would do as {swapped[0]}: are the two swapped?" if swapped else "."
         if spoken(hints[name]).startswith("an array") and isinstance(value, list | tuple):
             remedy = "; convert it by jnp.asarray."
+        if name == "key" and type(value) is int:
+            remedy = f"; make one by jax.random.key({value})."
+        ours = isinstance(value, type) and issubclass(value, eqx.Module)
+        if ours and fits(hints[name], object.__new__(value)):
+            remedy = f"; make one: {value.__name__}(...)."
         got, kind = shown(value), type(value)
         if kind.__name__ in spoken(hints[name]):
             got += f" of {kind.__module__}"
