@@ -26,7 +26,7 @@ HEADLINES = {
     "finite_nudge": ("finite-nudge-accuracy", "β = 1, independent noise"),
     "oim": ("oim-mnist-local", None),
     "lagrangian": ("lagrangian-mnist", "row-wise, echo"),
-    "hopfield_resnet": ("hopfield-resnet-cifar-10-wider", "ResNet13"),
+    "hopfield_resnet": ("hopfield-resnet-cifar-10-widest", "ResNet13"),
     "stochep": ("stochep-mnist-conv", None),
 }
 """The study of each paper's headline, and its case where it has several."""

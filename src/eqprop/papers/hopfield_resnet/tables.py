@@ -13,13 +13,14 @@ TITLES = {
     "hopfield-resnet-cifar-10": "CIFAR-10 by narrow networks (Elayedam and Srinivasan, arXiv 2509.26003, "
     f"report {REPORTED} % at width 128 in 300 epochs)",
     "hopfield-resnet-cifar-10-wider": "The same of twice the width, for longer",
+    "hopfield-resnet-cifar-10-widest": "Of four times the width, for longer still",
     "hopfield-resnet-vgg5": "VGG5 in the same way",
     "hopfield-resnet-ablation": "The narrow network of weak feedback, trained by momentum and "
     "RandAugment as published, changed in one thing",
 }
 
 
-@of(results("hopfield_resnet") / "hopfield-resnet-cifar-10-wider/result.json")
+@of(results("hopfield_resnet") / "hopfield-resnet-cifar-10-widest/result.json")
 def headline(result: Result) -> list[str]:
     case = result["cases"][0]
     recipe = case["arguments"]
