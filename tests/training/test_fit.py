@@ -505,3 +505,12 @@ def test_what_has_no_name_is_not_made_again():
         make({"is": "os:system"})
     with pytest.raises(StructureError, match="expected a module or a dataclass"):
         make({"is": "subprocess:Popen", "args": "x"})
+
+
+def test_a_unit_without_an_end_is_loaded_without_one(tmp_path):
+    """JSON has no infinity."""
+    model = eq.layered((2, 6, 2), KEY, eq.relu(), eq.Linear())
+    run = eq.fit(training(1, model=model), tmp_path / "run")
+    loaded = eq.load(tmp_path / "run").model
+    assert loaded.energy.layers["h1"].unit == run.model.energy.layers["h1"].unit
+    assert loaded.energy.layers["h1"].unit.high == np.inf

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import math
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,8 @@ def tell(tree: Any, values: bool = True) -> Any:
     def inner(part: Any) -> Any:
         return tell(part, values)
 
+    if isinstance(tree, float) and not math.isfinite(tree):  # which JSON has not
+        return {KIND: "float", "value": str(tree)}
     if isinstance(tree, PLAIN):
         return tree
     if isinstance(tree, complex):
@@ -157,6 +160,7 @@ def _named(told: Mapping[str, Any]) -> Any:
 
 
 _MAKERS: dict[str, Any] = {
+    "float": lambda told: float(told["value"]),
     "complex": lambda told: complex(*told["value"]),
     "array": lambda told: jnp.asarray(_made_array(told)),
     "numpy": _made_array,
