@@ -42,18 +42,6 @@ from eqprop.training.files import (
 )
 from eqprop.training.structure import KIND
 
-__all__ = [
-    "AnyPath",
-    "Folder",
-    "Nowhere",
-    "RunError",
-    "latest",
-    "read_json",
-    "read_rows",
-    "require_same",
-    "write_json",
-]
-
 T = TypeVar("T")
 
 LASTS, TOLD, INITIAL = "epochs", "arguments", "initial"
