@@ -160,7 +160,7 @@ def test_a_callback_may_end_a_run(tmp_path):
     [
         {"batch_size": 10},
         {"data": MOONS._replace(train=moons(260, 7))},
-        {"model": eq.layered((2, 8, 2), jax.random.key(99), eq.Tanh(), eq.Linear())},
+        {"model": eq.layered((2, 6, 2), jax.random.key(99), eq.Tanh(), gain=2.0)},
     ],
     ids=["steps", "data", "model"],
 )
