@@ -28,6 +28,7 @@ HEADLINES = {
     "lagrangian": ("lagrangian-mnist", "row-wise, echo"),
     "hopfield_resnet": ("hopfield-resnet-cifar-10-widest", "ResNet13"),
     "stochep": ("stochep-mnist-conv", None),
+    "predictive_coding": ("predictive-coding-deep", "64 layers"),
 }
 """The study of each paper's headline, and its case where it has several."""
 

@@ -59,6 +59,12 @@ class Mutant(NamedTuple):
         return [f"{paths[0]}{test}" for paths, test in found]
 
 
+def every() -> list[Mutant]:
+    """All faults of mutants.toml."""
+    areas = tomllib.loads((TESTS / "mutants.toml").read_text())
+    return [Mutant(area, name, **given) for area in areas for name, given in areas[area].items()]
+
+
 def child(tests: list[str], source: str, said: str) -> None:
     """The tests against a package, in a process that has imported all the others."""
     with open(said, "w") as file:
@@ -128,8 +134,7 @@ def main() -> int:
     os.environ.update(ENVIRONMENT)
     os.chdir(TESTS.parent)
     SERVER.set_forkserver_preload(IMPORTED)
-    areas = tomllib.loads((TESTS / "mutants.toml").read_text())
-    mutants = [Mutant(area, name, **given) for area in areas for name, given in areas[area].items()]
+    mutants = every()
     if asked.only:
         mutants = [m for m in mutants if {m.name, m.area, f"{m.area}.{m.name}"} & set(asked.only)]
     if not mutants:

@@ -23,6 +23,7 @@ from .energies.feedback import with_stiff_layers, with_weak_feedback
 from .energies.model import Model
 from .energies.network import Edge, Layer, Network
 from .energies.predictive import PredictiveCoding, predictive
+from .energies.residual import predictive_residual
 from .energies.units.interval import Box, Linear, Ramp, hard_tanh, relu, relu6
 from .energies.units.oscillator import Oscillator
 from .energies.units.sigmoid import Logistic, Tanh
@@ -125,6 +126,7 @@ __all__ = [
     "ops",
     "papers",
     "predictive",
+    "predictive_residual",
     "pretrained",
     "relax",
     "relu",

@@ -86,6 +86,16 @@ def test_function_energy_units_have_layers():
         FunctionEnergy(lambda p, s, x: jnp.sum(s["z"] ** 2), (), {"z": (2,)}, {"y": Box()})
 
 
+def test_parameters_of_whole_numbers_are_said_not_to_learn():
+    def bowl(params, state, x):
+        return jnp.sum(params["w"] * state["z"]) + params["b"] * state["z"][0]
+
+    params = {"w": jnp.ones(2, int), "b": 3}
+    with pytest.warns(UserWarning, match=r"floats, which learn, got whole numbers in \['w'\]"):
+        energy = FunctionEnergy(bowl, params, {"z": (2,)})
+    assert energy.params["b"].dtype == float  # a Python number learns
+
+
 @pytest.mark.parametrize(
     "op, shape", [(Dense, (4, 3)), (Conv, (1, 1, 1, 3))], ids=["dense", "conv"]
 )

@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from eqprop import (
     EquilibriumPropagation,
     GradientDescent,
+    ImplicitDifferentiation,
     Layer,
     Linear,
     Model,
@@ -22,12 +23,14 @@ from eqprop import (
     layered,
     one_sided,
     predictive,
+    predictive_residual,
     relax,
     symmetric,
     with_read_out,
 )
 from eqprop.energies.ops import Dense
 from eqprop.estimators.backpropagation import FeedForward, forward
+from eqprop.papers.predictive_coding.recipes import clamped
 from eqprop.solvers import ErrorDescent
 from helpers import systems
 from helpers.systems import normal
@@ -154,6 +157,81 @@ def test_holomorphic_nudges():
     exact = apply(FeedForward(), below, x, y)
     found = apply(EquilibriumPropagation(TIGHT, holomorphic(4, 1e-2), TIGHT), model, x, y)
     assert distance(found.gradient.energy, exact.gradient.energy) < 1e-6
+
+
+def test_a_pass_through_the_same_layers_is_back_propagated_through():
+    below, model, x, y = chain()
+    expected, found = (apply(FeedForward(), one, x, y) for one in (below, model))
+    assert found.value == expected.value
+    assert distance(found.gradient, expected.gradient) < 1e-14
+
+
+def residual(depth, unit=None):
+    model = predictive_residual(4, 6, depth, 3, KEY, unit)
+    model = systems.excited(Model(model.energy.network, model.cost), 5)
+    return predictive(model), normal(1, (3, 4)), normal(2, (3, 3))
+
+
+def test_residual_layers_by_hand():
+    model, x, _ = residual(4)
+    network = model.energy.network
+    names = ("x-h1", "h1-h2", "h2-h3", "h3-out")
+    first, *inner, last = (jax.tree.leaves(network.edges[name])[0] for name in names)
+    biases = [network.layers[name].bias for name in network.order]
+    z = (x @ first + biases[0]) / 2.0
+    for weight, bias in zip(inner, biases[1:-1], strict=True):
+        z = z + (jnp.maximum(z, 0) @ weight + bias) / 24**0.5
+    out = (jnp.maximum(z, 0) @ last + biases[-1]) / 6.0
+    found, _ = relax(model, x, None, TIGHT)
+    np.testing.assert_allclose(found["h3"], z, atol=1e-14)
+    np.testing.assert_allclose(found["out"], out, atol=1e-14)
+
+
+def test_states_of_residual_layers_keep_their_size():
+    sizes = []
+    for depth in (4, 40):
+        model = predictive_residual(4, 64, depth, 3, KEY)
+        found, _ = relax(model, normal(1, (16, 4)), None, ErrorDescent(None, 1))
+        sizes.append(float(jnp.std(found[f"h{depth - 1}"])))
+    assert 0.7 < sizes[0] < 1.5 and sizes[1] / sizes[0] == pytest.approx(1, abs=0.3)
+
+
+def test_the_gradient_through_residual_layers_is_that_of_implicit_differentiation():
+    model, x, y = residual(12, Tanh())
+    learner = EquilibriumPropagation(TIGHT, symmetric(1e-3), TIGHT)
+    found, implicit, backward = (
+        apply(rule, model, x, y).gradient
+        for rule in (learner, ImplicitDifferentiation(TIGHT, tolerance=1e-12), FeedForward())
+    )
+    assert distance(implicit, backward) < 1e-11
+    assert distance(found, backward) < 1e-4
+
+
+def test_the_rule_of_a_held_output_is_the_gradient_of_what_is_then_missed():
+    below, _, x, _ = chain(depth=1)
+    below = with_read_out(below, 3, KEY, gain=2.0)
+    model, y = predictive(below), jnp.eye(3)
+    (first,), bias = jax.tree.leaves(below.energy.edges), below.energy.layers["h1"].bias
+    parameters = first, bias, below.cost.weight, below.cost.bias
+
+    def missed(parameters, h):
+        w, b, v, c = parameters
+        scores = jax.nn.log_softmax(h @ v + c)
+        return jnp.mean(0.5 * jnp.sum((h - jnp.tanh(x @ w + b)) ** 2, 1) - jnp.sum(y * scores, 1))
+
+    def descend(_, h):
+        return h - 0.3 * len(x) * jax.grad(missed, 1)(parameters, h)
+
+    settled = jax.lax.fori_loop(0, 2000, descend, jnp.tanh(x @ first + bias))
+    expected = jax.grad(missed)(parameters, settled)
+    found = apply(clamped(EquilibriumPropagation(TIGHT, symmetric(0.1), TIGHT)), model, x, y)
+    (edge,), layer = (
+        jax.tree.leaves(found.gradient.energy.network.edges),
+        found.gradient.energy.network,
+    )
+    got = edge, layer.layers["h1"].bias, found.gradient.cost.weight, found.gradient.cost.bias
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
 
 
 def test_what_cannot_be_predicted_is_refused():

@@ -209,6 +209,15 @@ def test_a_reference_that_has_not_settled_is_said_to_be_none(solver):
         audit(model, x, y, ImplicitDifferentiation(SHARP), ImplicitDifferentiation(solver), KEY)
 
 
+def test_an_audit_of_the_exact_gradient_against_another_is_told():
+    _, model, x, y = tanh()
+    exact, learner = ImplicitDifferentiation(SHARP), EquilibriumPropagation(SHARP, symmetric(0.1))
+    with pytest.warns(
+        UserWarning, match="exact gradient last, got ImplicitDifferentiation.*exchange"
+    ):
+        audit(model, x, y, exact, learner, KEY)
+
+
 # --- the nudge --------------------------------------------------------------------------------
 
 

@@ -48,6 +48,7 @@ def test_every_study_is_of_one_paper():
         "lagrangian",
         "hopfield-resnet",
         "stochep",
+        "predictive-coding",
     ]
     assert [name for names in GROUPS.values() for name in names] == list(EXPERIMENTS)
     for paper in PAPERS:

@@ -22,6 +22,7 @@ from eqprop.papers.hopfield_resnet import demonstration as hopfield_resnet
 from eqprop.papers.lagrangian import demonstration as lagrangian
 from eqprop.papers.oim import demonstration as oim
 from eqprop.papers.oim.machine import Machine
+from eqprop.papers.predictive_coding import demonstration as predictive_coding
 from eqprop.papers.stochep import demonstration as stochep
 from eqprop.papers.stochep.spikes import Spikes
 from eqprop.papers.study import Asked
@@ -177,3 +178,12 @@ def test_momentum_relaxes_deep_networks_in_fewer_sweeps(shown):
 
 def test_a_resnet_of_four_blocks_has_thirteen_layers_of_weights():
     assert hopfield_resnet.layers(hopfield_resnet.digits_resnet(width=1).model) == 13
+
+
+@pytest.mark.long
+def test_a_nudge_reaches_the_first_layer_sooner_in_errors(shown):
+    call = Call(predictive_coding.digits_predictive_deep, {"width": 4, "depth": 12, "epochs": 1})
+    found = shown(predictive_coding, predictive_coding.Errors("tiny", "", call))
+    errors, states = found["missing"].values()
+    assert errors[0] < 0.6 < states[0] and errors[-1] < 1e-3
+    assert "12 layers" in found["claims"][0]["here"]

@@ -476,9 +476,11 @@ def test_what_is_not_finite_is_named(name, value):
     require_finite(metrics, "in epoch 1, step 4")
     with pytest.raises(
         DivergedError,
-        match=rf"epoch 1, step 4: .*finite {name}, got {value}.*lower the learning rate",
+        match=rf"epoch 1, step 4: .*finite {name}, got {value}.*Lower the learning rate.*start anew\.",
     ):
         require_finite(metrics | {name: value}, "in epoch 1, step 4")
+    with pytest.raises(DivergedError, match=r"another --out\. The last checkpoint is kept\."):
+        require_finite(metrics | {name: value}, "in epoch 1, step 4", kept=True)
 
 
 # --- every estimator ---------------------------------------------------------------------------

@@ -394,7 +394,9 @@ def test_early_stopping_waits_for_so_many_epochs():
     assert [falling.epoch({"validation_loss": a}) for a in (2.0, 1.0, 1.5)] == [False, False, True]
     with pytest.raises(ValueError, match="expected a metric that is logged, one of loss"):
         EarlyStopping(1).epoch({"loss": 1.0})
-    with pytest.raises(ValueError, match="expected patience >= 1, got 0"):
+    with pytest.raises(
+        ValueError, match="expected patience >= 1, got 0; without it no run stops early"
+    ):
         EarlyStopping(0)
 
 
@@ -423,6 +425,10 @@ def delta(tolerance, beta=0.1):
 
 REFUSED = {
     "batch": ({"batch_size": 201}, "at least one batch of 201 examples, got 200"),
+    "examples": (
+        {"examples": 201},
+        r"at most 200, what \d+ for validation leave .*, got 201; 0 takes them all",
+    ),
     "rates": ({"optimiser": Optimiser(layer_rates=(1.0,))}, "layer_rates: expected 2 numbers"),
     "warmup": ({"optimiser": Optimiser(warmup=3.0)}, "warmup: expected fewer than the 3 epochs"),
     "smooth": (

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 PAPERS = Path(__file__).parents[1] / "papers"
 
-ORDER = ("foundation", "finite_nudge", "oim", "lagrangian", "hopfield_resnet", "stochep")
+ORDER = (
+    *("foundation", "finite_nudge", "oim", "lagrangian", "hopfield_resnet", "stochep"),
+    *("predictive_coding",),
+)
 """The papers, as they are listed."""
 
 

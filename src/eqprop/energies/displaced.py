@@ -22,7 +22,7 @@ from eqprop.energies.network import ClampedNetwork
 from eqprop.energies.ops import cast, is_linear
 from eqprop.energies.units.interval import Box, Linear
 from eqprop.energies.units.oscillator import Oscillator, turned
-from eqprop.energies.units.unit import State, Unit
+from eqprop.energies.units.unit import Quadratic, State, Unit
 
 Kinds = tuple[type[Unit], ...]
 
@@ -30,7 +30,7 @@ QUADRATIC: Kinds = (Box, Linear, Oscillator)
 """Units whose self-energy is quadratic in what they show."""
 
 
-class Span(Unit):
+class Span(Quadratic):
     """An interval of its own for each neuron: ``u = z`` in ``[low, high]``, potential ``z^2 / 2``."""
 
     low: Array
@@ -38,12 +38,6 @@ class Span(Unit):
     smooth: ClassVar[bool] = False
     walled: ClassVar[bool] = True
     silent: ClassVar[bool] = True
-
-    def embed(self, z: Array) -> Array:
-        return z
-
-    def potential(self, z: Array) -> Array:
-        return 0.5 * z * z
 
     def retract(self, z: Array) -> Array:
         return jnp.clip(z, self.low, self.high)

@@ -19,6 +19,7 @@ from eqprop._arguments import Checked, Count, Whole, checked
 from eqprop.energies.convolution import conv, frozen_conv
 from eqprop.energies.derivatives import constant
 from eqprop.energies.sparse import FrozenSparse, Sparse
+from eqprop.energies.units.unit import Unit
 
 T = TypeVar("T")
 
@@ -188,6 +189,24 @@ class Scaled(Checked):
         return self.factor * self.op(u)
 
 
+class Activation(Checked):
+    """What a unit shows of a field that it follows, as an operator: of `relu`, ``max(u, 0)``."""
+
+    unit: Unit
+
+    def __call__(self, u: Array) -> Array:
+        return self.unit.embed(self.unit.retract(u))
+
+
+class Residual(Checked):
+    """``u + op(u)``."""
+
+    op: Callable[[Array], Array]
+
+    def __call__(self, u: Array) -> Array:
+        return u + self.op(u)
+
+
 def _pooled(conv: Conv | FrozenConv, size: int, image: tuple[int, ...]) -> Array:
     """The kernel averaged over the ``size^2`` offsets ``stride * (0 .. size - 1)`` of a window."""
     kernel, stride = conv.kernel, conv.stride
@@ -247,7 +266,7 @@ def is_linear(op: Op, *others: type) -> bool:
     kinds of ``others`` count too."""
     if isinstance(op, Chain):
         return all(is_linear(part, *others) for part in op.ops)
-    if isinstance(op, Scaled):
+    if isinstance(op, Residual | Scaled):
         return is_linear(op.op, *others)
     return isinstance(op, LINEAR + others) or getattr(op, "linear", False) is True
 

@@ -3,6 +3,7 @@ multiply matrices fastest."""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -48,14 +49,28 @@ NARROW = 24
 
 
 def learnt(params: PyTree) -> PyTree:
-    """Python numbers as arrays that learn, whole ones too; arrays of whole numbers stay what they are."""
+    """Python numbers as arrays that learn, whole ones too. Arrays of whole numbers stay what they are, and
+    are warned of."""
 
     def array(leaf: PyTree) -> PyTree:
         if isinstance(leaf, int) and not isinstance(leaf, bool):
             return jnp.asarray(float(leaf))
         return jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf
 
-    return jax.tree.map(array, params)
+    kept = jax.tree.map(array, params)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(kept)
+    if whole := [_name(path) for path, leaf in leaves if _is_whole(leaf)]:
+        warnings.warn(
+            f"params: expected arrays of floats, which learn, got whole numbers in {whole}, which stay as "
+            "they are. Write jnp.asarray(..., float) for what is to learn; take what is not into the "
+            "function.",
+            stacklevel=3,
+        )
+    return kept
+
+
+def _is_whole(leaf: PyTree) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.integer)
 
 
 def parameter_gradient(objective: Callable[[PyTree], Array], model: PyTree) -> PyTree:

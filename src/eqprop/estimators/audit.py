@@ -24,13 +24,14 @@ from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimate, Estimator
 from eqprop.estimators.health import not_finite
-from eqprop.estimators.implicit import ImplicitDifferentiation
+from eqprop.estimators.implicit import AdjointEquation, ImplicitDifferentiation
 from eqprop.solvers import STEPS_SPENT, GradientDescent, Iterative, Momentum, Solver
 from eqprop.solvers.relax import relax
 
 ALL = "all parameters"
 SHARP, LONG = 1e-11, 5000
 SETTLED = 1e-3
+EXACT = (AdjointEquation, Backpropagation)
 
 Learner: TypeAlias = Estimator | Callable[..., Estimate]
 """An estimator, or one compiled: ``eqx.filter_jit(estimator)``."""
@@ -72,7 +73,8 @@ def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
 def audit(
     model: Model, x: Array, y: Array, estimator: Learner, reference: Learner, key: PRNGKeyArray
 ) -> list[Agreement]:
-    """Both estimators on one batch, from rest. Warns of a reference that has not settled.
+    """Both estimators on one batch, from rest. Warns of a reference that has not settled, or is not exact
+    where the other is.
 
     Examples:
         >>> import jax
@@ -86,6 +88,12 @@ def audit(
         >>> rows[-1].name, rows[-1].cosine > 0.99
         ('all parameters', True)
     """
+    if isinstance(estimator, AdjointEquation) and not isinstance(reference, EXACT):
+        warnings.warn(
+            f"audit: expected the exact gradient last, got {type(estimator).__name__} audited against "
+            f"{type(reference).__name__}: exchange them, eq.audit(model, x, y, learner, exact, key).",
+            stacklevel=2,
+        )
     mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))
     warn_if_unsettled(theirs)
     warn_of_answer(mine.report.metrics())

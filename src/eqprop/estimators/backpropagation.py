@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop._arguments import Count, checked
 from eqprop.energies.model import Batch, Model, require_examples
 from eqprop.energies.network import INPUT, Network
+from eqprop.energies.predictive import PredictiveCoding
 from eqprop.energies.slopes import require_cost_slope, require_rates, require_slopes
 from eqprop.energies.units.unit import State
 from eqprop.estimators.estimator import (
@@ -76,7 +77,8 @@ def rival_of(solver: Solver) -> Rival:
 
 
 class FeedForward(Estimator):
-    """Back-propagation through ``u_l = retract(b_l + sum_e op_e(u_source))``, layer after layer.
+    """Back-propagation through ``u_l = retract(b_l + sum_e op_e(u_source))``, layer after layer; of
+    `PredictiveCoding`, through states without errors.
 
     Couplings act one way, from the earlier layer to the later. Raises ``ValueError`` where an edge leads
     back, or where a unit is of several components.
@@ -108,6 +110,8 @@ class FeedForward(Estimator):
 def forward(model: Model, x: Array) -> State:
     """The states of one example after one pass."""
     network = model.energy
+    if isinstance(network, PredictiveCoding):
+        return network.clamp(x).states(model.energy.rest(x.dtype))
     if not isinstance(network, Network):
         raise ValueError(
             f"FeedForward: expected a Network, whose layers have an order, got {type(network).__name__}."

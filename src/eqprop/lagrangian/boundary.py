@@ -19,7 +19,7 @@ from jaxtyping import Array
 
 from eqprop._arguments import Checked
 from eqprop.energies.units.interval import Linear
-from eqprop.energies.units.unit import Unit
+from eqprop.energies.units.unit import Quadratic, Unit
 from eqprop.lagrangian.bordered import Bordered
 
 Point = tuple[float, ...] | Callable[[Array], Array]
@@ -28,18 +28,12 @@ Point = tuple[float, ...] | Callable[[Array], Array]
 Numbers = Sequence[float] | np.ndarray | Array
 
 
-class Pinned(Unit):
+class Pinned(Quadratic):
     """Paths ``z`` of shape (nodes, size) whose first node has one coordinate fixed."""
 
     coordinate: int = eqx.field(static=True)
     value: float = eqx.field(static=True)
     smooth: ClassVar[bool] = True
-
-    def embed(self, z: Array) -> Array:
-        return z
-
-    def potential(self, z: Array) -> Array:
-        return 0.5 * z * z
 
     def retract(self, z: Array) -> Array:
         return z.at[0, self.coordinate].set(self.value)

@@ -40,8 +40,8 @@ class Oscillators(Hamiltonian):
     weight: Inexact[Array, "size features"]
     log_rate: Inexact[Array, " size"]
     log_stiffness: Inexact[Array, " size"]
-    damping: eqx.AbstractVar[float]
-    passage: eqx.AbstractVar[Passage]
+    damping: float = eqx.field(static=True)
+    passage: Passage = eqx.field(static=True)
 
     def inverse_mass(self) -> Array:
         return jnp.exp(self.log_rate)
@@ -75,9 +75,6 @@ class LinearOscillators(Oscillators):
         [0.01, 0.1, 1.0]
     """
 
-    damping: float = eqx.field(static=True)
-    passage: Passage = eqx.field(static=True)
-
     @classmethod
     @checked
     def init(
@@ -107,8 +104,6 @@ class NonlinearOscillators(Oscillators):
 
     bias: Inexact[Array, " size"]
     alpha: float = eqx.field(static=True)
-    damping: float = eqx.field(static=True)
-    passage: Passage = eqx.field(static=True)
 
     @classmethod
     @checked

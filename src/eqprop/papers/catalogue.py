@@ -12,6 +12,7 @@ from eqprop.papers.foundation.studies import FOUNDATION
 from eqprop.papers.hopfield_resnet.studies import RESIDUAL
 from eqprop.papers.lagrangian.studies import LAGRANGIAN
 from eqprop.papers.oim.studies import OSCILLATORS
+from eqprop.papers.predictive_coding.studies import PREDICTIVE
 from eqprop.papers.stochep.studies import SPIKING
 from eqprop.papers.study import Study
 from eqprop.papers.tables import results
@@ -23,6 +24,7 @@ PAPERS: dict[str, tuple[Study, ...]] = {
     "lagrangian": LAGRANGIAN,
     "hopfield_resnet": RESIDUAL,
     "stochep": SPIKING,
+    "predictive_coding": PREDICTIVE,
 }
 """Studies by the folder of their paper."""
 

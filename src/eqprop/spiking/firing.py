@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -91,17 +92,15 @@ class Firing(Checked):
         [True, True, True, False]
     """
 
+    follows_energy: ClassVar[bool] = True
+
     @property
-    @abstractmethod
-    def population(self) -> int: ...
+    def population(self) -> int:
+        return 1
 
     @property
     def draws(self) -> int:
         return 0
-
-    @property
-    @abstractmethod
-    def follows_energy(self) -> bool: ...
 
     def neurons(self, spikes: Array) -> Array:
         """Booleans, of a population on a leading axis: which neurons fired."""
@@ -141,10 +140,6 @@ class Drawn(Firing):
     @property
     def draws(self) -> int:
         return self.population
-
-    @property
-    def follows_energy(self) -> bool:
-        return True
 
     def __call__(
         self, uniform: Array, p: Array, membrane: Array, memory: Array
@@ -194,10 +189,6 @@ class Staggered(Firing):
         rank = jnp.arange(self.population, dtype=spikes.dtype)
         return rank.reshape(-1, *(1 for _ in spikes.shape)) < spikes
 
-    @property
-    def follows_energy(self) -> bool:
-        return True
-
     def __call__(
         self, uniform: Array, p: Array, membrane: Array, memory: Array
     ) -> tuple[Array, Array, Array]:
@@ -220,14 +211,6 @@ class SigmaDelta(Firing):
         >>> train  # one in four
         [0, 1, 0, 0, 0, 1, 0, 0]
     """
-
-    @property
-    def population(self) -> int:
-        return 1
-
-    @property
-    def follows_energy(self) -> bool:
-        return True
 
     def rest(self, membrane: Array) -> Array:
         return jnp.full_like(membrane, 0.5)
@@ -253,14 +236,7 @@ class Threshold(Firing):
     """
 
     threshold: Positive = eqx.field(default=0.5, static=True)
-
-    @property
-    def population(self) -> int:
-        return 1
-
-    @property
-    def follows_energy(self) -> bool:
-        return False
+    follows_energy: ClassVar[bool] = False
 
     def __call__(
         self, uniform: Array, p: Array, membrane: Array, memory: Array

@@ -54,11 +54,6 @@ class Gibbs(Sampler):
                 "or Langevin, Mala or Nuts."
             )
 
-    def init(
-        self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
-    ) -> ChainCarry:
-        return Link(state)
-
     def step(
         self, phase: Clamped, carry: ChainCarry, key: PRNGKeyArray, temperature: Array | float
     ) -> ChainCarry:

@@ -37,11 +37,6 @@ class UnadjustedLangevin(Sampler):
     step_size: Positive = eqx.field(default=0.1, static=True)
     exact: ClassVar[bool] = False
 
-    def init(
-        self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
-    ) -> ChainCarry:
-        return Link(state)
-
     def step(
         self, phase: Clamped, carry: ChainCarry, key: PRNGKeyArray, temperature: Array | float
     ) -> ChainCarry:

@@ -62,11 +62,11 @@ class Sampler(Checked):
                 "spins; use Gibbs on a Network, or Enumeration for a few of them, whatever the energy."
             )
 
-    @abstractmethod
     def init(
         self, phase: Clamped, state: State, key: PRNGKeyArray, temperature: Array | float
     ) -> ChainCarry:
-        """The chain before its first step."""
+        """The chain before its first step; unless a kernel remembers more, its state alone."""
+        return Link(state)
 
     @abstractmethod
     def step(

@@ -42,7 +42,9 @@ class EarlyStopping(Callback):
 
     def __init__(self, patience: int, metric: str = "validation_accuracy"):
         if patience < 1:
-            raise ValueError(f"EarlyStopping: expected patience >= 1, got {patience}.")
+            raise ValueError(
+                f"EarlyStopping: expected patience >= 1, got {patience}; without it no run stops early."
+            )
         self.patience, self.metric = patience, metric
         self.sign = -1.0 if metric.endswith(("loss", "residual")) else 1.0
         self.best, self.stale = -math.inf, 0

@@ -277,14 +277,14 @@ def keep_best(state: TrainState, score: float, always: bool = False) -> TrainSta
     return state._replace(best_model=best, best_epoch=at, epoch=state.epoch + 1)
 
 
-def require_finite(values: Mapping[str, float], where: str) -> None:
-    """Raise `DivergedError` where a value is not finite."""
+def require_finite(values: Mapping[str, float], where: str, kept: bool = False) -> None:
+    """Raise `DivergedError` where a value is not finite; ``kept`` says whether a folder has checkpoints."""
+    anew = "start anew with another --out. The last checkpoint is kept" if kept else "start anew"
     for name, value in values.items():
         if not math.isfinite(value):
             raise DivergedError(
-                f"Training diverged {where}: expected a finite {name}, got {value}. The last checkpoint is "
-                "kept; lower the learning rate, the nudge beta or the initial gain, and start anew with "
-                "another --out."
+                f"Training diverged {where}: expected a finite {name}, got {value}. Lower the learning "
+                f"rate, the nudge beta or the initial gain, and {anew}."
             )
 
 

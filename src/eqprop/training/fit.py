@@ -183,7 +183,7 @@ def _epochs(
     x, y = batch_of(data.validation, training.model, AUDITED)
     rest = float(mean_loss(training.model, training.model.rest(x), y))
     key = jax.random.fold_in(jax.random.key(training.seed), SHUFFLES)
-    rows = run.rows()
+    rows, kept = run.rows(), run.folder is not None
     stopped = [callback.epoch(row) for row in rows for callback in callbacks]
     began = time.perf_counter() - (rows[-1]["seconds"] if rows else 0.0)
     while int(state.epoch) < training.epochs and not any(stopped):
@@ -194,12 +194,13 @@ def _epochs(
         for updated, progress in steps:
             state = updated
             where = f"in epoch {progress.epoch + 1}, step {progress.step}"
-            require_finite({name: progress.metrics[name] for name in WATCHED}, where)
+            require_finite({name: progress.metrics[name] for name in WATCHED}, where, kept)
             calls.append(progress.metrics)
             for callback in callbacks:
                 callback.step(progress)
         held_out = evaluate(state.model, data.validation, estimator)
-        require_finite({"validation loss": held_out.loss}, f"after epoch {int(state.epoch) + 1}")
+        where = f"after epoch {int(state.epoch) + 1}"
+        require_finite({"validation loss": held_out.loss}, where, kept)
         state = keep_best(state, held_out.score, training.test_last)
         row = {"epoch": int(state.epoch), "seconds": time.perf_counter() - began}
         row |= {name: float(np.mean([call[name] for call in calls])) for name in calls[0]}

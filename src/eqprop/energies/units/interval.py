@@ -12,20 +12,14 @@ from jaxtyping import Array, PRNGKeyArray
 from eqprop._arguments import Positive
 from eqprop.energies.units.laws import truncated_mean, truncated_normal
 from eqprop.energies.units.noise import normal
-from eqprop.energies.units.unit import Unit
+from eqprop.energies.units.unit import Quadratic, Unit
 
 
-class Linear(Unit):
+class Linear(Quadratic):
     """The whole real line: ``u = z``, potential ``z^2 / 2``."""
 
     smooth: ClassVar[bool] = True
     silent: ClassVar[bool] = True
-
-    def embed(self, z: Array) -> Array:
-        return z
-
-    def potential(self, z: Array) -> Array:
-        return 0.5 * z * z
 
     def retract(self, z: Array) -> Array:
         return z
@@ -47,7 +41,7 @@ class Linear(Unit):
         return jnp.zeros_like(z, jnp.finfo(z.dtype).dtype)
 
 
-class Box(Unit):
+class Box(Quadratic):
     """An interval: ``u = z`` in ``[low, high]``, potential ``z^2 / 2``; the answer is a clip.
 
     Examples:
@@ -69,12 +63,6 @@ class Box(Unit):
     @property
     def silent(self) -> bool:  # type: ignore[override]
         return self.low <= 0.0 <= self.high
-
-    def embed(self, z: Array) -> Array:
-        return z
-
-    def potential(self, z: Array) -> Array:
-        return 0.5 * z * z
 
     def retract(self, z: Array) -> Array:
         return jnp.clip(z, self.low, self.high)

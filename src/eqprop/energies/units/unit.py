@@ -129,6 +129,16 @@ class Unit(Checked):
         return z
 
 
+class Quadratic(Unit):
+    """A unit that shows its state, ``u = z``, with the potential ``z^2 / 2``."""
+
+    def embed(self, z: Array) -> Array:
+        return z
+
+    def potential(self, z: Array) -> Array:
+        return 0.5 * z * z
+
+
 class Wrapped(Unit):
     """A unit around another, of the same kind."""
 

@@ -1,0 +1,53 @@
+"""The studies of predictive coding."""
+
+from __future__ import annotations
+
+from eqprop.papers.call import Call
+from eqprop.papers.comparison import Comparison
+from eqprop.papers.predictive_coding.demonstration import Errors
+from eqprop.papers.predictive_coding.depth import Reach
+from eqprop.papers.predictive_coding.recipes import (
+    clamped,
+    fashion_mnist_predictive,
+    mnist_predictive,
+    mnist_predictive_deep,
+)
+from eqprop.papers.study import Study
+from eqprop.training.rivals import backprop
+
+MNIST, FASHION, DEEP = map(
+    Call, (mnist_predictive, fashion_mnist_predictive, mnist_predictive_deep)
+)
+
+
+def three(call: Call) -> dict[str, Call]:
+    """By nudges, by a held output and by back-propagation."""
+    return {
+        "nudges of both signs": call,
+        "held output": call.but(clamped),
+        "back-propagation": call.but(backprop),
+    }
+
+
+PREDICTIVE: tuple[Study, ...] = (
+    Errors(
+        "predictive-coding-demonstration",
+        "a nudge reaches many layers at once in errors, and digits are learnt",
+    ),
+    Reach("predictive-coding-depth", "exact gradients of 4, 16 and 64 layers"),
+    Comparison(
+        "predictive-coding-mnist",
+        "MNIST by nudges, by a held output and by back-propagation",
+        three(MNIST),
+    ),
+    Comparison("predictive-coding-fashion-mnist", "the same on Fashion-MNIST", three(FASHION)),
+    Comparison(
+        "predictive-coding-deep",
+        "MNIST by 8 and by 64 layers with skips",
+        {
+            f"{depth} layers{way}": call.but(depth=depth)
+            for depth in (8, 64)
+            for way, call in {"": DEEP, ", back-propagation": DEEP.but(backprop)}.items()
+        },
+    ),
+)
