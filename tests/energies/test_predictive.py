@@ -159,6 +159,15 @@ def test_holomorphic_nudges():
     assert distance(found.gradient.energy, exact.gradient.energy) < 1e-6
 
 
+def test_answers_that_grow_on_the_way_are_no_other_basin():
+    """Twelve times as loud as the output's own: not warned of, in errors or in states."""
+    _, model, x, y = chain(depth=2, gain=8.0)
+    nudge = symmetric(1e-3)
+    for solver in (TIGHT, GradientDescent(1e-10, 5000, 0.02)):
+        report = apply(EquilibriumPropagation(solver, nudge), model, x, y).report
+        assert "nudge_response" not in report.metrics() and report.metrics()["nudge_bend"] < 1
+
+
 def test_a_pass_through_the_same_layers_is_back_propagated_through():
     below, model, x, y = chain()
     expected, found = (apply(FeedForward(), one, x, y) for one in (below, model))

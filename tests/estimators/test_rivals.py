@@ -33,6 +33,13 @@ def test_nudges_of_another_kind_keep_their_strength_and_phases():
     assert rivals.symmetric(one) == STEPPED
 
 
+def test_a_pass_forward_is_said_to_have_no_read_out():
+    read = eq.hardware.ReadBits(4)
+    device = eq.EquilibriumPropagation(STEPPED.solver, STEPPED.contrast, read_out=read)
+    with pytest.warns(UserWarning, match="backprop takes .* without the read-out of the device"):
+        rivals.backprop(device)
+
+
 def test_steps_are_compared_with_back_propagation_through_as_many():
     assert SETTLED.rival().estimator is None
     unrolled = STEPPED.rival().estimator

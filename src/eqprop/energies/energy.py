@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -70,6 +70,8 @@ class Energy(Checked):
 
     units: eqx.AbstractVar[Units]
     input_shape: eqx.AbstractVar[tuple[int, ...] | None]
+    amplifies: ClassVar[bool] = False
+    """Whether layers answer a nudge many times as loudly as the output alone would, in one basin too."""
 
     @property
     @abstractmethod

@@ -59,7 +59,7 @@ def learnt(params: PyTree) -> PyTree:
 
     kept = jax.tree.map(array, params)
     leaves, _ = jax.tree_util.tree_flatten_with_path(kept)
-    if whole := [_name(path) for path, leaf in leaves if _is_whole(leaf)]:
+    if whole := [_name(path) for path, leaf in leaves if _is_given_whole(path, leaf)]:
         warnings.warn(
             f"params: expected arrays of floats, which learn, got whole numbers in {whole}, which stay as "
             "they are. Write jnp.asarray(..., float) for what is to learn; take what is not into the "
@@ -69,8 +69,10 @@ def learnt(params: PyTree) -> PyTree:
     return kept
 
 
-def _is_whole(leaf: PyTree) -> bool:
-    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.integer)
+def _is_given_whole(path: tuple[Any, ...], leaf: PyTree) -> bool:
+    """Whether a leaf is an array of whole numbers, and no module's own, such as a table of places."""
+    own = any(isinstance(key, GetAttrKey) for key in path)
+    return not own and eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.integer)
 
 
 def parameter_gradient(objective: Callable[[PyTree], Array], model: PyTree) -> PyTree:

@@ -10,6 +10,7 @@ nudges is then that of back-propagation.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -45,6 +46,7 @@ class PredictiveCoding(Energy):
 
     network: Network
     precision: tuple[tuple[str, float], ...] = eqx.field(static=True)
+    amplifies: ClassVar[bool] = True
 
     def __init__(self, network: Network, precision: Positive | Mapping[str, Positive] = 1.0):
         self.network = network

@@ -160,10 +160,13 @@ class EquilibriumPropagation(Estimator):
         show = jax.vmap(partial(embed, model.energy.units))
         moved = jax.tree.map(jnp.subtract, jax.vmap(show)(states), show(starts))
         silent = solver.watchful or solver.noisy
+        response = None
+        if not silent and not model.energy.amplifies:
+            response = relative_response(frozen, inputs, y, betas, starts, moved)
         answer = Answer(
             reached(states, asked(model, y, free)),
             asymmetry(moved) if self.contrast.opposed and not solver.noisy else None,
-            None if silent else relative_response(frozen, inputs, y, betas, starts, moved),
+            response,
             None if silent else bend(frozen, inputs, betas, starts, states),
         )
         report = Report(free_info, nudged_info, answer=answer)

@@ -142,11 +142,15 @@ def krylov(
     import lineax as lx
 
     gmres = lx.GMRES(rtol=tolerance, atol=tolerance**2, restart=50, max_steps=max_steps)
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part)) for part in slope.values()]))
+    size = jnp.where(largest > 0, largest, 1.0)
+    slope = {name: part / size for name, part in slope.items()}
     _, transpose = jax.vjp(lambda z: displacement(phase, z), z)
     operator = lx.FunctionLinearOperator(lambda v: transpose(v)[0], jax.eval_shape(lambda: z))
     solution = lx.linear_solve(operator, slope, gmres, throw=False).value
     defect = jax.tree.map(jnp.subtract, operator.mv(solution), slope)
-    return solution, norm(defect) / jnp.maximum(norm(slope), tolerance)
+    scaled = {name: size * part for name, part in solution.items()}
+    return scaled, norm(defect) / jnp.maximum(norm(slope), tolerance)
 
 
 def _require_equilibrium(solver: Solver, state: State, of_report: PyTree) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +81,13 @@ def bptt(estimator: Estimator) -> Estimator:
 
 
 def backprop(estimator: Estimator) -> Estimator:
-    """Back-propagation through a feed-forward pass of the same layers."""
+    """Back-propagation through a feed-forward pass of the same layers. Warns of a device's read-out, which
+    such a pass has not."""
+    if getattr(estimator, "read_out", None) is not None:
+        warnings.warn(
+            "estimator: backprop takes what the layers compute, without the read-out of the device.",
+            stacklevel=2,
+        )
     return FeedForward()
 
 

@@ -27,7 +27,7 @@ from eqprop.training.training import Training
 
 EP, BACKPROP = "nudged predictive coding", "back-propagation"
 
-NUDGE, STEPS = 0.5, 100
+NUDGE, STEPS = 0.1, 100
 
 
 def digits_predictive_deep(
@@ -36,7 +36,7 @@ def digits_predictive_deep(
     """Embedded digits by a residual network of many layers."""
     model = predictive_residual(DIGITS.features, width, depth, DIGITS.classes, jax.random.key(seed))
     nudged = ErrorDescent(None, 3)
-    learner = EquilibriumPropagation(ErrorDescent(None, 1), symmetric(NUDGE), nudged)
+    learner = EquilibriumPropagation(ErrorDescent(None, 1, 1.0), symmetric(NUDGE), nudged)
     return Training(model, learner, DIGITS, Optimiser(0.03), epochs, 32, validation=200, seed=seed)
 
 

@@ -89,7 +89,7 @@ class Reach(Study):
     depths: tuple[int, ...] = (4, 16, 64)
     betas: tuple[float, ...] = (1.0, 0.1, 0.01)
     steps: int = 256
-    beta: float = 0.5
+    beta: float = 0.1
     """Nudge of which the effect is followed."""
 
     def results(self, asked: Asked) -> dict[str, Any]:

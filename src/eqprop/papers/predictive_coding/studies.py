@@ -15,9 +15,9 @@ from eqprop.papers.predictive_coding.recipes import (
 from eqprop.papers.study import Study
 from eqprop.training.rivals import backprop
 
-MNIST, FASHION, DEEP = map(
-    Call, (mnist_predictive, fashion_mnist_predictive, mnist_predictive_deep)
-)
+MNIST, FASHION = Call(mnist_predictive), Call(fashion_mnist_predictive)
+
+DEEP = Call(mnist_predictive_deep)
 
 
 def three(call: Call) -> dict[str, Call]:
