@@ -1,8 +1,8 @@
 """Predictive coding beside jpc's public loop: ``python -m benchmarks.predictive``.
 
 One training step of the same networks from the same weights, Adam, batch 64, on as many steps in the states
-as there are layers, the output held: as jpc's notebooks run it. Both gradients are compared in float64,
-and ours also descends in the errors. jpc must be importable: installed, or its checkout on PYTHONPATH.
+as there are layers, the output held: as jpc's notebook of muPC runs it; and by its one call, as the others
+do. Gradients are compared in float64, and ours also descends in the errors. jpc must be installed.
 """
 
 from __future__ import annotations

@@ -72,3 +72,29 @@ def frontier(result: Result) -> list[str]:
         ("network", "back-propagation (ms)", *methods),
         rows,
     )
+
+
+@of(HERE / "predictive.json")
+def predictive(result: Result) -> list[str]:
+    """A training step of predictive coding, against jpc."""
+    ways = ("jpc", "jpc_in_one", "states", "errors")
+    rows = []
+    for row in result["rows"]:
+        errors = row["errors"] | {"jpc": row["errors"]["states"]}
+        shown = (f"{row[f'{way}_ms']:.1f} ({errors[way]:.0%})" for way in ways)
+        rows.append((row["network"], *shown, f"{row['apart']:.0e}"))
+    return table(
+        f"A training step of predictive coding, milliseconds, batch {result['batch']}, the output held, "
+        "and in brackets by how much its gradient misses the one at equilibrium; apart: the gradient of "
+        "jpc's steps against that of as many of ours, from the same weights, float64 "
+        "(`python -m benchmarks.predictive`; jpc installed by `pip install --no-deps`):",
+        (
+            "network",
+            "jpc, steps in states",
+            "jpc, Diffrax",
+            "ours, the same steps",
+            "ours, 3 in errors",
+            "apart",
+        ),
+        rows,
+    )

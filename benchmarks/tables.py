@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.residual_tables import residual, weak_feedback
-from benchmarks.speed_tables import frontier, speed
+from benchmarks.speed_tables import frontier, predictive, speed
 from eqprop.papers.tables import Result, cells, of, table
 
 HERE = Path(__file__).parent
@@ -236,6 +236,7 @@ TABLES = {
     "chains": chains,
     "graphs": graphs,
     "dynamics": dynamics,
+    "predictive": predictive,
     "spiking": spiking,
     "generators": generators,
 }

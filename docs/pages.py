@@ -29,6 +29,7 @@ HEADLINES = {
     "hopfield_resnet": ("hopfield-resnet-cifar-10-widest", "ResNet13"),
     "stochep": ("stochep-mnist-conv", None),
     "predictive_coding": ("predictive-coding-deep", "64 layers"),
+    "resistive": ("resistive-mnist", None),
 }
 """The study of each paper's headline, and its case where it has several."""
 

@@ -39,6 +39,7 @@ EP = eq.EquilibriumPropagation(SOLVER, CONTRAST)
 SPIKING = spiking.Spiking()
 CHAINS = eq.thermal.Chains(1.0, samplers.Gibbs(), 2, 1, 1, 1)
 WEIGHT = jnp.ones((3, 2))
+CIRCUIT = eq.resistive((4, 2), KEY).energy.network
 COUNTS = (1.5, "2", None, 0, -1, True, [1])
 SIZES = (NAN, "a", None, 0.0, -1.0, [0.1], INF)
 NUMBERS = (NAN, "a", None, [0.1], True)
@@ -106,6 +107,7 @@ BAD = [
     *bad(training.Optimiser, bias_rate=("a", None), injection_rate=("a", None)),
     *bad(training.Cosine, end=(-1.0, NAN, "a", None)),
     *bad(training.SgdMomentum, decay=(-0.1, 1.0, NAN, None), nesterov=FLAGS),
+    *bad(training.AtLeast, least=("a", None, -1.0)),
     *bad(partial(training.Writing, ranges=hardware.Ranges(1.0)), bits=COUNTS),
     *bad(training.Writing, 4, ranges=(1.0, None)),
     *bad(training.Writing, 4, hardware.Ranges(1.0), stochastic=FLAGS, seed=(-1, 1.5, 2**32)),
@@ -242,6 +244,11 @@ BAD = [
     *bad(eq.PredictiveCoding, MODEL.energy, precision=({"out": -1.0}, {"out": "a"})),
     *bad(eq.predictive, model=(MODEL.energy, None)),
     *bad(eq.predictive, MODEL, precision=(0.0, "a")),
+    *bad(eq.ResistiveNetwork, network=(MODEL, None)),
+    *bad(eq.ResistiveNetwork, CIRCUIT, gain=SIZES, mirrored=FLAGS),
+    *bad(partial(eq.resistive, key=KEY), sizes=(4, (4,), (4, 0), (4, 3, 2), (4, 2.5), None)),
+    *bad(eq.resistive, (4, 2), key=(0, None)),
+    *bad(eq.resistive, (4, 2), KEY, gain=SIZES, conductance=SIZES),
     *bad(partial(eq.predictive_residual, width=2, depth=2, classes=2, key=KEY), features=COUNTS),
     *bad(partial(eq.predictive_residual, 4, classes=2, key=KEY), width=COUNTS, depth=2),
     *bad(partial(eq.predictive_residual, 4, 2, classes=2, key=KEY), depth=(1, *COUNTS)),
@@ -268,6 +275,8 @@ BAD = [
     *bad(ops.AveragePool, size=COUNTS),
     *bad(ops.MaxPool, size=COUNTS),
     *bad(ops.Chain, ops=([], (3,), None)),
+    *bad(ops.Residual, op=(None, 3)),
+    *bad(ops.Activation, unit=(None, eq.Box, "relu")),
     *bad(ops.Scaled, ops.AveragePool(), factor=NUMBERS),
     *bad(augment.RandomCrop, pixels=(-1, 1.5, None)),
     *bad(randaugment.RandAugment, count=COUNTS),

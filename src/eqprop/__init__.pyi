@@ -24,6 +24,7 @@ from .energies.model import Model
 from .energies.network import Edge, Layer, Network
 from .energies.predictive import PredictiveCoding, predictive
 from .energies.residual import predictive_residual
+from .energies.resistive import ResistiveNetwork, resistive
 from .energies.units.interval import Box, Linear, Ramp, hard_tanh, relu, relu6
 from .energies.units.oscillator import Oscillator
 from .energies.units.sigmoid import Logistic, Tanh
@@ -99,6 +100,7 @@ __all__ = [
     "Reduced",
     "Refined",
     "Report",
+    "ResistiveNetwork",
     "Solver",
     "Spectral",
     "Spin",
@@ -131,6 +133,7 @@ __all__ = [
     "relax",
     "relu",
     "relu6",
+    "resistive",
     "solvers",
     "spiking",
     "sweep_beta",

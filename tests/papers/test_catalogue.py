@@ -49,6 +49,7 @@ def test_every_study_is_of_one_paper():
         "hopfield-resnet",
         "stochep",
         "predictive-coding",
+        "resistive",
     ]
     assert [name for names in GROUPS.values() for name in names] == list(EXPERIMENTS)
     for paper in PAPERS:

@@ -1,5 +1,6 @@
 """What demonstrations claim, in tiny: the numbers of each table, and that a table and a figure are made."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,8 @@ from eqprop.papers.lagrangian import demonstration as lagrangian
 from eqprop.papers.oim import demonstration as oim
 from eqprop.papers.oim.machine import Machine
 from eqprop.papers.predictive_coding import demonstration as predictive_coding
+from eqprop.papers.resistive import demonstration as resistive
+from eqprop.papers.resistive import recipes as resistive_recipes
 from eqprop.papers.stochep import demonstration as stochep
 from eqprop.papers.stochep.spikes import Spikes
 from eqprop.papers.study import Asked
@@ -187,3 +190,13 @@ def test_a_nudge_reaches_the_first_layer_sooner_in_errors(shown):
     errors, states = found["missing"].values()
     assert errors[0] < 0.6 < states[0] and errors[-1] < 1e-3
     assert "12 layers" in found["claims"][0]["here"]
+
+
+@pytest.mark.long
+def test_a_circuit_has_the_voltages_that_spice_finds(shown):
+    call = Call(resistive_recipes.digits_resistive, {"hidden": (8,), "epochs": 1})
+    found = shown(resistive, resistive.Circuits("tiny", "", call, betas=(0.1, 1.0)))
+    one, other = found["gradients"]["errors"]
+    assert one < 1e-2 and one < other
+    apart = found["volts_apart"]
+    assert apart is None if shutil.which("ngspice") is None else apart < 1e-3

@@ -47,7 +47,15 @@ from eqprop.training.epoch import (
     start,
     train_epoch,
 )
-from eqprop.training.optimisers import Constant, Cosine, Optimiser, Sgd, SgdMomentum, Writing
+from eqprop.training.optimisers import (
+    AtLeast,
+    Constant,
+    Cosine,
+    Optimiser,
+    Sgd,
+    SgdMomentum,
+    Writing,
+)
 from helpers.systems import normal
 
 KEY = jax.random.key(5)
@@ -368,6 +376,19 @@ def test_rate_zero_freezes_exactly_one_edge_and_its_bias():
     (updates,) = by_name(optimiser, of())
     changed = {name for name, update in updates.items() if np.any(update != 0)}
     assert changed == {"x-h1.weight", "h1.bias", "h2-out.weight", "out.bias"}
+
+
+def test_weights_stay_at_or_above_their_least_and_biases_are_free():
+    optimiser = dataclasses.replace(PLAIN, learning_rate=10.0, writing=AtLeast(0.05))
+    model = layered((2, 3, 2), KEY)
+    held = eqx.filter(model, eqx.is_inexact_array)
+    rule = optimiser.transform(model, 10, 2)
+    gradient = jax.tree.map(jnp.ones_like, held)
+    updates, _ = rule.update(gradient, rule.init(held), held)
+    after = jax.tree.map(jnp.add, held, updates).energy
+    for edge in after.edges.values():
+        np.testing.assert_allclose(edge.op.weight, 0.05)
+    assert all(jnp.all(layer.bias < -1) for layer in after.layers.values())
 
 
 # --- the best epoch ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ PAPERS = Path(__file__).parents[1] / "papers"
 
 ORDER = (
     *("foundation", "finite_nudge", "oim", "lagrangian", "hopfield_resnet", "stochep"),
-    *("predictive_coding",),
+    *("predictive_coding", "resistive"),
 )
 """The papers, as they are listed."""
 

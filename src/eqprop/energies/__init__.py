@@ -5,9 +5,11 @@ from eqprop.energies.graph import Graph, grid, on_graph
 from eqprop.energies.model import Model, Nudged
 from eqprop.energies.network import Edge, Layer, Network
 from eqprop.energies.predictive import ClampedPredictions, PredictiveCoding, predictive
+from eqprop.energies.resistive import ClampedCircuit, ResistiveNetwork, resistive
 
 __all__ = [
     "Clamped",
+    "ClampedCircuit",
     "ClampedPredictions",
     "Edge",
     "Energy",
@@ -18,9 +20,11 @@ __all__ = [
     "Network",
     "Nudged",
     "PredictiveCoding",
+    "ResistiveNetwork",
     "displacement",
     "grid",
     "on_graph",
     "predictive",
     "residual",
+    "resistive",
 ]

@@ -5,6 +5,7 @@ from eqprop.hardware.faults import Detuned, Stuck, detuned, stuck
 from eqprop.hardware.grid import Ranges, to_circle, to_grid
 from eqprop.hardware.instance import Instance
 from eqprop.hardware.machine import gradient_from_phases, programmed, read_back
+from eqprop.hardware.netlist import netlist
 from eqprop.hardware.on_device import Programmed
 from eqprop.hardware.program import (
     Asymmetry,
@@ -42,6 +43,7 @@ __all__ = [
     "fields",
     "gradient_from_phases",
     "injections",
+    "netlist",
     "on_grid",
     "programmed",
     "pulsed",

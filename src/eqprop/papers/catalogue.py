@@ -13,6 +13,7 @@ from eqprop.papers.hopfield_resnet.studies import RESIDUAL
 from eqprop.papers.lagrangian.studies import LAGRANGIAN
 from eqprop.papers.oim.studies import OSCILLATORS
 from eqprop.papers.predictive_coding.studies import PREDICTIVE
+from eqprop.papers.resistive.studies import RESISTIVE
 from eqprop.papers.stochep.studies import SPIKING
 from eqprop.papers.study import Study
 from eqprop.papers.tables import results
@@ -25,6 +26,7 @@ PAPERS: dict[str, tuple[Study, ...]] = {
     "hopfield_resnet": RESIDUAL,
     "stochep": SPIKING,
     "predictive_coding": PREDICTIVE,
+    "resistive": RESISTIVE,
 }
 """Studies by the folder of their paper."""
 

@@ -14,6 +14,7 @@ from eqprop.training.data.named import (
 from eqprop.training.data.sources import Split
 from eqprop.training.optimisers import (
     Adam,
+    AtLeast,
     Constant,
     Cosine,
     Optimiser,
@@ -32,6 +33,7 @@ __all__ = [
     "MNIST_100",
     "MNIST_1000",
     "Adam",
+    "AtLeast",
     "Callback",
     "Constant",
     "Cosine",

@@ -8,8 +8,9 @@ from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from eqprop._arguments import Bound, Checked, Count, NotNegative, Positive, Whole
 from eqprop.energies.model import Model
@@ -122,6 +123,31 @@ class Writing(Checked):
         return on_grid(self.bits, self.ranges, key if self.stochastic else None)
 
 
+class AtLeast(Checked):
+    """Updates that leave no weight below ``least``, as conductances cannot be; biases go where they go.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from eqprop.training import AtLeast
+        >>> rule, held = AtLeast(0.0).transform(), {"weight": jnp.array([0.5, 0.5])}
+        >>> update, _ = rule.update({"weight": jnp.array([0.25, -2.0])}, rule.init(held), held)
+        >>> (held["weight"] + update["weight"]).tolist()
+        [0.75, 0.0]
+    """
+
+    least: NotNegative = 0.0
+
+    def transform(self) -> optax.GradientTransformation:
+        def keep(updates: PyTree, params: PyTree) -> PyTree:
+            def one(name: str, update: Array, held: Array) -> Array:
+                free = name.rpartition(".")[2] not in ("weight", "kernel")
+                return update if free else jnp.maximum(held + update, self.least) - held
+
+            return jax.tree.map(one, parameter_names(params), updates, params)
+
+        return optax.stateless(keep)
+
+
 class Optimiser(Checked):
     """``theta <- theta - rate(t) * factor * rule(clip(g)) - decay``, for a run of so many steps.
 
@@ -136,7 +162,7 @@ class Optimiser(Checked):
         weight_decay: acts on all but injections, whose zero is no neutral value.
         coupled: add the weight decay to the gradient before ``rule`` rather than after it.
         clip_norm: largest norm of the whole gradient; 0 leaves it as it is.
-        writing: how a device takes an update.
+        writing: how a device takes an update, or keeps weights from where they cannot be.
     """
 
     learning_rate: Positive = 1e-3
@@ -149,7 +175,7 @@ class Optimiser(Checked):
     weight_decay: NotNegative = 0.0
     coupled: bool = False
     clip_norm: NotNegative = 0.0
-    writing: Writing | None = None
+    writing: Writing | AtLeast | None = None
 
     def transform(self, model: Model, steps: int, epochs: int) -> optax.GradientTransformation:
         """For a run of ``steps`` steps in ``epochs`` epochs; asked twice, the same object. Raises
