@@ -349,7 +349,7 @@ def test_nudges_have_their_lower_end_where_the_last_layer_feels_minus_one(way):
     model, scale = weakened(way, 0.1), nudge_scale(0.1, 3)
     propagation = DeltaPropagation if way is with_weak_feedback else eq.EquilibriumPropagation
     check(propagation(SWEEPS, eq.symmetric(0.9 * scale)), model)
-    with pytest.raises(ValueError, match=r"nudges above -1 with a squared error, got -1\.1;"):
+    with pytest.raises(ValueError, match=r"nudges above -1 with a squared error, got -1\.1, in"):
         check(propagation(SWEEPS, eq.symmetric(1.1 * scale)), model)
 
 

@@ -168,6 +168,17 @@ def test_answers_that_grow_on_the_way_are_no_other_basin():
         assert "nudge_response" not in report.metrics() and report.metrics()["nudge_bend"] < 1
 
 
+@pytest.mark.parametrize(("precision", "beta", "held"), [(0.5, 0.7, False), (4.0, 2.0, True)])
+def test_an_output_is_held_by_its_precision(precision, beta, held):
+    _, model, x, y = chain()
+    model = Model(PredictiveCoding(model.energy.network, {"out": precision}), model.cost)
+    rule = EquilibriumPropagation(TIGHT, symmetric(beta), TIGHT)
+    if held:
+        return rule.check(model, x, y)
+    with pytest.raises(ValueError, match=r"nudges above -1 with a squared error, got -1\.4"):
+        rule.check(model, x, y)
+
+
 def test_a_pass_through_the_same_layers_is_back_propagated_through():
     below, model, x, y = chain()
     expected, found = (apply(FeedForward(), one, x, y) for one in (below, model))

@@ -119,6 +119,16 @@ def test_convolutions_are_resistors_too():
     assert float(energy(state, x)) == pytest.approx(0.5 * float(inner + outer))
 
 
+def test_an_output_is_held_by_its_resistors():
+    g = Dense(jnp.array([[1.0, 3.0], [1.0, 2.0]]))
+    layers = {"out": Layer(2, Linear())}
+    model = Model(ResistiveNetwork(Network(2, layers, [("x", "out", g)])), SquaredError())
+    x, y = jnp.ones((1, 2)), jnp.ones((1, 2))
+    EquilibriumPropagation(TIGHT, symmetric(1.9)).check(model, x, y)  # two siemens at the first
+    with pytest.raises(ValueError, match=r"nudges above -1 with a squared error, got -1\.05"):
+        EquilibriumPropagation(TIGHT, symmetric(2.1)).check(model, x, y)
+
+
 # --- circuits ---------------------------------------------------------------------------------
 
 

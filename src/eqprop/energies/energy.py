@@ -13,6 +13,7 @@ from eqprop._arguments import Checked, Count, checked
 from eqprop.energies.parameters import learnt
 from eqprop.energies.units.interval import Box, Linear
 from eqprop.energies.units.spin import TwoValued
+from eqprop.energies.units.stiff import stiffness
 from eqprop.energies.units.unit import State, Unit, Units, embed, retract, self_energy
 
 
@@ -84,6 +85,11 @@ class Energy(Checked):
 
     def __call__(self, state: State, x: Array) -> Array:
         return self.clamp(x)(state)
+
+    def own_curvature(self, name: str) -> float:
+        """How the energy rises in a layer at least, all others held: a nudge that bends it down as much
+        leaves no minimum there."""
+        return stiffness(self.units[name])
 
     def rest(self, dtype: Any = jnp.float32) -> State:
         """The state of one example before anything happened: zero, moved into the domain.

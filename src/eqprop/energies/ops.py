@@ -281,6 +281,8 @@ def near(op: Op, u: Array) -> Op:
     the same parameters. Any other operator as it is."""
     if isinstance(op, Scaled):
         return Scaled(near(op.op, u), op.factor)
+    if isinstance(op, Residual):
+        return Residual(near(op.op, u))
     if isinstance(op, MaxPool):
         pooled, pull = jax.vjp(op, u)
         (shares,) = pull(jnp.ones_like(pooled))

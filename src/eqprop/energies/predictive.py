@@ -83,6 +83,9 @@ class PredictiveCoding(Energy):
     def units(self) -> Units:  # type: ignore[override]
         return dict.fromkeys(self.network.order, Linear())
 
+    def own_curvature(self, name: str) -> float:
+        return dict(self.precision)[name]
+
     def clamp(self, x: Array) -> ClampedPredictions:
         phase = self.network.clamp(x)
         return ClampedPredictions(  # type: ignore[call-arg]

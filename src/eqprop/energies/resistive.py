@@ -118,6 +118,9 @@ class ResistiveNetwork(Energy):
     def units(self) -> Units:  # type: ignore[override]
         return self.network.units
 
+    def own_curvature(self, name: str) -> float:
+        return float(jnp.min(self.clamp(jnp.zeros(self.input_shape)).load[name]))
+
     def sources(self, x: Array) -> Array:
         """The voltages of the input's nodes."""
         return self.gain * (jnp.concatenate([x, -x]) if self.mirrored else x)

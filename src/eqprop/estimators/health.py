@@ -14,7 +14,7 @@ from eqprop.energies.feedback import Enlarged, is_shrunk, is_weak
 from eqprop.energies.model import Model
 from eqprop.energies.parameters import parameter_names
 from eqprop.energies.units.interval import Box, Linear, Ramp
-from eqprop.energies.units.stiff import Stiff, stiffness
+from eqprop.energies.units.stiff import Stiff
 from eqprop.energies.units.unit import State, embed
 from eqprop.estimators.contrast import Contrast, RandomSign
 from eqprop.solvers import Solver
@@ -46,11 +46,11 @@ def not_finite(model: Model, x: Array, state: State | None = None) -> str | None
 
 
 def require_minimum(model: Model, contrast: Contrast) -> None:
-    """Raise ``ValueError`` for nudges of -1 or less of a squared error in outputs whose own energy is
-    ``z^2 / 2``: ``E + beta C`` is not convex in them. Of weak feedback, nudges count as much more as the
-    last layer counts less."""
+    """Raise ``ValueError`` for nudges of a squared error that pull outputs away as hard as their own energy
+    holds them, ``z^2 / 2`` in a Network: ``E + beta C`` is not convex in them. Of weak feedback, nudges
+    count as much more as the last layer counts less."""
     cost, unit = model.cost, model.energy.units.get(model.cost.output)
-    factor = 1.0 if unit is None else 1 / stiffness(unit)
+    factor = 1.0 if unit is None else 1 / model.energy.own_curvature(cost.output)
     if isinstance(cost, Enlarged):
         factor *= cost.factor**2
         cost = cost.cost
@@ -61,9 +61,9 @@ def require_minimum(model: Model, contrast: Contrast) -> None:
     lowest = -np.max(np.abs(betas)) if isinstance(contrast, RandomSign) else np.min(betas)
     if lowest <= -1:
         raise ValueError(
-            f"beta: expected nudges above -1 with a squared error, got {lowest:g}; from -1 on, E + beta C "
-            "is not convex in the output and may have no minimum. Use a smaller beta, or one-sided nudges "
-            "with a positive one."
+            f"beta: expected nudges above -1 with a squared error, got {lowest:g}, in units of what holds "
+            "the output; from -1 on, E + beta C is not convex in it and may have no minimum. Use a smaller "
+            "beta, or one-sided nudges with a positive one."
         )
 
 
