@@ -13,6 +13,7 @@ from eqprop import (
     Blockwise,
     Box,
     EquilibriumPropagation,
+    FunctionEnergy,
     GradientDescent,
     ImplicitDifferentiation,
     Layer,
@@ -83,6 +84,54 @@ def test_a_block_step_is_the_mean_of_the_neighbours_by_conductance():
     mean = (1 * 5 - 2 * 2 + 3 * 1 + 4 * 2) / (1 + 2 + 3 + 4)
     np.testing.assert_allclose(moved["h"], mean)
     np.testing.assert_allclose(moved["out"], mean)  # each hangs on h alone
+
+
+def test_a_function_that_states_its_blocks_takes_the_same_steps():
+    model = resistive((4, 6, 3), KEY, gain=5.0)
+    net = model.energy.network
+    shapes = {name: shape[0] for name, shape in net.shapes.items()}
+    weights = {name: edge.op.weight for name, edge in net.edges.items()}
+
+    def burnt(g, volts, x):
+        volts = volts | {"x": 5.0 * jnp.concatenate([x, -x])}
+        ends = (name.split("-") for name in g)
+        drops = (volts[a][:, None] - volts[b] for a, b in ends)
+        return sum(0.5 * jnp.sum(w * drop**2) for w, drop in zip(g.values(), drops, strict=True))
+
+    def loads(g, x):
+        found = {name: jnp.zeros(size) for name, size in shapes.items()}
+        for name, w in g.items():
+            a, b = name.split("-")
+            found |= {b: found[b] + w.sum(0)} | ({a: found[a] + w.sum(1)} if a != "x" else {})
+        return found
+
+    blocks = model.free(X[0]).blocks
+    units = net.units
+    energy = FunctionEnergy(burnt, weights, shapes, units, blocks=blocks, bounds=loads)
+    state = {name: units[name].retract(normal(4, size)) for name, size in net.shapes.items()}
+    for steps in (1, 3):
+        solver = Blockwise(None, steps)
+        mine, theirs = (
+            quickly(solver.settle)(phase, state)[0]
+            for phase in (energy.clamp(X[0]), model.free(X[0]))
+        )
+        for name, v in theirs.items():
+            np.testing.assert_allclose(mine[name], v, atol=1e-13)
+
+
+def test_blocks_of_a_function_name_every_layer_once():
+    def bowl(params, state, x):
+        return jnp.sum(state["a"] ** 2) + jnp.sum(state["b"] ** 2)
+
+    shapes, bounds = {"a": 1, "b": 1}, lambda params, x: {"a": 2.0}
+    for blocks in ((("a",),), (("a", "b"), ("b",)), None):
+        with pytest.raises(
+            ValueError, match=r"bounds beside blocks, and blocks with each of \['a', 'b'\]"
+        ):
+            FunctionEnergy(bowl, {}, shapes, blocks=blocks, bounds=bounds)
+    energy = FunctionEnergy(bowl, {}, shapes, blocks=(("a", "b"),), bounds=bounds)
+    with pytest.raises(ValueError, match=r"expected bounds of \['a', 'b'\], got \['a'\]"):
+        energy.clamp(jnp.zeros(1))
 
 
 def test_blocks_and_descent_settle_alike():

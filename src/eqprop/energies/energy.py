@@ -16,6 +16,10 @@ from eqprop.energies.units.spin import TwoValued
 from eqprop.energies.units.stiff import stiffness
 from eqprop.energies.units.unit import State, Unit, Units, embed, retract, self_energy
 
+Blocks = tuple[tuple[str, ...], ...] | None
+
+Bounds = Callable[[PyTree, Array], Mapping[str, Any]]
+
 
 class Clamped(eqx.Module):
     """The energy landscape of one example, its input fixed: what a solver relaxes.
@@ -180,16 +184,20 @@ class FunctionEnergy(Energy):
 
     ``params`` is any tree whose arrays and numbers learn: a dict, or a module such as ``eqx.nn.MLP``.
     ``shapes`` names the state's arrays; ``units`` their domains (`Linear` unless given, `Box`, `Spin` or
-    `Bernoulli`).
+    `Bernoulli`). Solvers that go block by block ask for ``bounds(params, x)``, by layer what no second
+    derivative in it exceeds, all others held, as numbers or arrays, and for ``blocks``: groups of layers
+    that do not couple inside a group, in the order of a sweep. Steps are exact where the bound is.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> import eqprop as eq
         >>> def bowl(params, state, x):
-        ...     return 0.5 * jnp.sum(state["u"] ** 2) - jnp.sum(params["w"] * x * state["u"])
-        >>> energy = eq.FunctionEnergy(bowl, {"w": jnp.ones(2)}, {"u": (2,)})
-        >>> float(energy.clamp(jnp.ones(2))({"u": jnp.ones(2)}))
-        -1.0
+        ...     return jnp.sum(state["u"] ** 2) - jnp.sum(params["w"] * x * state["u"])
+        >>> shapes, bounds = {"u": (2,)}, lambda params, x: {"u": 2.0}
+        >>> energy = eq.FunctionEnergy(bowl, {"w": jnp.ones(2)}, shapes, blocks=(("u",),), bounds=bounds)
+        >>> model, x = eq.Model(energy, eq.SquaredError("u")), jnp.ones((1, 2))
+        >>> eq.relax(model, x, model.rest(x), eq.Blockwise(None, 1))[0]["u"].tolist()  # one step is exact
+        [[0.5, 0.5]]
     """
 
     params: PyTree
@@ -197,6 +205,8 @@ class FunctionEnergy(Energy):
     shapes_: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
     units: Units
     input_shape: tuple[int, ...] | None = eqx.field(static=True)
+    blocks: Blocks = eqx.field(static=True)
+    bounds: Bounds | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -204,7 +214,16 @@ class FunctionEnergy(Energy):
         params: PyTree,
         shapes: Mapping[str, Count | Sequence[Count]],
         units: Mapping[str, Unit] | None = None,
+        blocks: Blocks = None,
+        bounds: Bounds | None = None,
     ):
+        if (blocks is None) != (bounds is None) or sorted(sum(blocks or (), ())) != sorted(
+            shapes if blocks else ()
+        ):
+            raise ValueError(
+                f"FunctionEnergy: expected bounds beside blocks, and blocks with each of {sorted(shapes)} "
+                f"once, got blocks {blocks} and bounds {bounds}."
+            )
         units = dict(units or {})
         if unknown := sorted(set(units) - set(shapes)):
             raise ValueError(
@@ -225,16 +244,19 @@ class FunctionEnergy(Energy):
             for name, shape in shapes.items()
         )
         self.units = {name: units.get(name, Linear()) for name in shapes}
-        self.input_shape = None
+        self.input_shape, self.blocks, self.bounds = None, blocks, bounds
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return dict(self.shapes_)
 
     def clamp(self, x: Array) -> Clamped:
-        return _ClampedFunction(
-            units=self.units, params=self.params, x=x, function=self.function, blocks=None
-        )
+        bounds = self.bounds(self.params, x) if self.bounds else dict.fromkeys(self.units, 1.0)
+        if set(bounds) != set(self.units):
+            raise ValueError(
+                f"FunctionEnergy: expected bounds of {sorted(self.units)}, got {sorted(bounds)}."
+            )
+        return _ClampedFunction(self.units, self.params, x, self.function, self.blocks, bounds)
 
 
 class _ClampedFunction(Clamped):
@@ -242,13 +264,14 @@ class _ClampedFunction(Clamped):
     params: PyTree
     x: Array
     function: Callable[[PyTree, State, Array], Array] = eqx.field(static=True)
-    blocks: tuple[tuple[str, ...], ...] | None = eqx.field(static=True)
+    blocks: Blocks = eqx.field(static=True)
+    bounds: Mapping[str, Any]
 
     def coupling(self, shown: State) -> Array:
         return self.function(self.params, shown, self.x) - self_energy(self.units, shown)
 
-    def curvature(self, name: str) -> float:
-        return 0.0
+    def curvature(self, name: str) -> Array | float:
+        return self.bounds[name] - 1.0
 
     def __call__(self, state: State) -> Array:
         return self.function(self.params, state, self.x)

@@ -145,7 +145,7 @@ class ResistiveNetwork(Energy):
                 load[edge.source] = load[edge.source] + below
                 inner[name] = edge
         blocks = colour(network.order, [(e.source, e.target) for e in inner.values()])
-        return ClampedCircuit(  # type: ignore[call-arg]
+        return ClampedCircuit(
             units=self.units, blocks=blocks, drive=drive, load=load, edges=inner, burnt=burnt
         )
 

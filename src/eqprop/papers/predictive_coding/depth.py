@@ -87,7 +87,7 @@ class Reach(Study):
     and what of a nudge has not reached the first layer, step by step."""
 
     depths: tuple[int, ...] = (4, 16, 64)
-    betas: tuple[float, ...] = (1.0, 0.1, 0.01)
+    betas: tuple[float, ...] = (0.3, 0.1, 0.01)
     steps: int = 256
     beta: float = 0.1
     """Nudge of which the effect is followed."""
