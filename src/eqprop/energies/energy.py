@@ -16,7 +16,7 @@ from eqprop.energies.units.spin import TwoValued
 from eqprop.energies.units.stiff import stiffness
 from eqprop.energies.units.unit import State, Unit, Units, embed, retract, self_energy
 
-Blocks = tuple[tuple[str, ...], ...] | None
+Blocks = tuple[tuple[str, ...], ...]
 
 Bounds = Callable[[PyTree, Array], Mapping[str, Any]]
 
@@ -29,7 +29,7 @@ class Clamped(eqx.Module):
     """
 
     units: eqx.AbstractVar[Units]
-    blocks: eqx.AbstractVar[tuple[tuple[str, ...], ...] | None]
+    blocks: eqx.AbstractVar[Blocks | None]
 
     @property
     def silent(self) -> frozenset[str]:
@@ -205,7 +205,7 @@ class FunctionEnergy(Energy):
     shapes_: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
     units: Units
     input_shape: tuple[int, ...] | None = eqx.field(static=True)
-    blocks: Blocks = eqx.field(static=True)
+    blocks: Blocks | None = eqx.field(static=True)
     bounds: Bounds | None = eqx.field(static=True)
 
     def __init__(
@@ -214,7 +214,7 @@ class FunctionEnergy(Energy):
         params: PyTree,
         shapes: Mapping[str, Count | Sequence[Count]],
         units: Mapping[str, Unit] | None = None,
-        blocks: Blocks = None,
+        blocks: Blocks | None = None,
         bounds: Bounds | None = None,
     ):
         if (blocks is None) != (bounds is None) or sorted(sum(blocks or (), ())) != sorted(
@@ -256,7 +256,14 @@ class FunctionEnergy(Energy):
             raise ValueError(
                 f"FunctionEnergy: expected bounds of {sorted(self.units)}, got {sorted(bounds)}."
             )
-        return _ClampedFunction(self.units, self.params, x, self.function, self.blocks, bounds)
+        return _ClampedFunction(
+            units=self.units,
+            params=self.params,
+            x=x,
+            function=self.function,
+            blocks=self.blocks,
+            bounds=bounds,
+        )
 
 
 class _ClampedFunction(Clamped):
@@ -264,14 +271,15 @@ class _ClampedFunction(Clamped):
     params: PyTree
     x: Array
     function: Callable[[PyTree, State, Array], Array] = eqx.field(static=True)
-    blocks: Blocks = eqx.field(static=True)
+    blocks: Blocks | None = eqx.field(static=True)
     bounds: Mapping[str, Any]
 
     def coupling(self, shown: State) -> Array:
         return self.function(self.params, shown, self.x) - self_energy(self.units, shown)
 
     def curvature(self, name: str) -> Array | float:
-        return self.bounds[name] - 1.0
+        bound: Array | float = self.bounds[name]
+        return bound - 1.0
 
     def __call__(self, state: State) -> Array:
         return self.function(self.params, state, self.x)

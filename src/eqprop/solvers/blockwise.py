@@ -7,11 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from eqprop._arguments import Count
-from eqprop.energies.energy import Clamped, field, norm, relative
+from eqprop.energies.energy import Blocks, Clamped, field, norm, relative
 from eqprop.energies.units.unit import State, embed
 from eqprop.solvers.solver import Info, Iterative
-
-Blocks = tuple[tuple[str, ...], ...]
 
 
 def sweep(
