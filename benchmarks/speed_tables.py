@@ -98,3 +98,23 @@ def predictive(result: Result) -> list[str]:
         ),
         rows,
     )
+
+
+@of(HERE / "resistive.json")
+def resistive(result: Result) -> list[str]:
+    """A gradient of a resistive network, against the published code."""
+    return table(
+        f"A gradient of equilibrium propagation of a resistive network of 1,568-1,024-10 nodes, "
+        f"{result['sweeps']} steps of each layer in each of three phases, against the published code in "
+        f"PyTorch (`python -m benchmarks.resistive`). From the same conductances, settled in float64, the "
+        f"gradients are {result['apart']:.0e} apart:",
+        ("batch", "published (ms)", "ours (ms)", "ratio"),
+        [
+            (
+                row["batch"],
+                *cells(row, theirs_ms=".1f", ours_ms=".1f"),
+                f"{row['theirs_ms'] / row['ours_ms']:.0f}",
+            )
+            for row in result["rows"]
+        ],
+    )

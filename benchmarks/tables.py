@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.residual_tables import residual, weak_feedback
-from benchmarks.speed_tables import frontier, predictive, speed
+from benchmarks.speed_tables import frontier, predictive, resistive, speed
 from eqprop.papers.tables import Result, cells, of, table
 
 HERE = Path(__file__).parent
@@ -237,6 +237,7 @@ TABLES = {
     "graphs": graphs,
     "dynamics": dynamics,
     "predictive": predictive,
+    "resistive": resistive,
     "spiking": spiking,
     "generators": generators,
 }
