@@ -94,6 +94,8 @@ def test_parameters_of_whole_numbers_are_said_not_to_learn():
     with pytest.warns(UserWarning, match=r"floats, which learn, got whole numbers in \['w'\]"):
         energy = FunctionEnergy(bowl, params, {"z": (2,)})
     assert energy.params["b"].dtype == float  # a Python number learns
+    with pytest.warns(UserWarning, match="whole numbers in"):
+        FunctionEnergy(lambda p, s, x: jnp.sum(p * s["z"]), jnp.ones(2, int), {"z": 2})
 
 
 @pytest.mark.parametrize(

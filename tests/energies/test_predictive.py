@@ -1,5 +1,7 @@
 """Predictive coding: free states are a forward pass, small nudges back-propagate."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,6 +31,7 @@ from eqprop import (
     with_read_out,
 )
 from eqprop.energies.ops import Dense
+from eqprop.estimators.answer import warn_of_answer
 from eqprop.estimators.backpropagation import FeedForward, forward
 from eqprop.papers.predictive_coding.recipes import clamped
 from eqprop.solvers import ErrorDescent
@@ -160,12 +163,12 @@ def test_holomorphic_nudges():
 
 
 def test_answers_that_grow_on_the_way_are_no_other_basin():
-    """Twelve times as loud as the output's own: not warned of, in errors or in states."""
-    _, model, x, y = chain(depth=2, gain=8.0)
-    nudge = symmetric(1e-3)
-    for solver in (TIGHT, GradientDescent(1e-10, 5000, 0.02)):
-        report = apply(EquilibriumPropagation(solver, nudge), model, x, y).report
-        assert "nudge_response" not in report.metrics() and report.metrics()["nudge_bend"] < 1
+    _, model, x, y = chain(depth=2, gain=5.0)
+    metrics = apply(EquilibriumPropagation(TIGHT, symmetric(1e-4)), model, x, y).report.metrics()
+    assert "nudge_response" not in metrics and metrics["nudge_bend"] < 1
+    lost = {"nudge_asymmetry": float("nan")}  # whatever the energy, what is no number is told
+    with pytest.warns(UserWarning, match="asymmetry nan"):
+        warn_of_answer(lost)
 
 
 @pytest.mark.parametrize(("precision", "beta", "held"), [(0.5, 0.7, False), (4.0, 2.0, True)])
@@ -209,7 +212,7 @@ def test_residual_layers_by_hand():
 
 def test_states_of_residual_layers_keep_their_size():
     sizes = []
-    for depth in (4, 40):
+    for depth in (4, 24):
         model = predictive_residual(4, 64, depth, 3, KEY)
         found, _ = relax(model, normal(1, (16, 4)), None, ErrorDescent(None, 1))
         sizes.append(float(jnp.std(found[f"h{depth - 1}"])))
@@ -217,7 +220,7 @@ def test_states_of_residual_layers_keep_their_size():
 
 
 def test_the_gradient_through_residual_layers_is_that_of_implicit_differentiation():
-    model, x, y = residual(12, Tanh())
+    model, x, y = residual(6, Tanh())
     learner = EquilibriumPropagation(TIGHT, symmetric(1e-3), TIGHT)
     found, implicit, backward = (
         apply(rule, model, x, y).gradient
@@ -244,7 +247,8 @@ def test_the_rule_of_a_held_output_is_the_gradient_of_what_is_then_missed():
 
     settled = jax.lax.fori_loop(0, 2000, descend, jnp.tanh(x @ first + bias))
     expected = jax.grad(missed)(parameters, settled)
-    found = apply(clamped(EquilibriumPropagation(TIGHT, symmetric(0.1), TIGHT)), model, x, y)
+    held = dataclasses.replace(clamped(FeedForward()), solver=TIGHT, nudged_solver=TIGHT)
+    found = apply(held, model, x, y)
     (edge,), layer = (
         jax.tree.leaves(found.gradient.energy.network.edges),
         found.gradient.energy.network,

@@ -216,6 +216,9 @@ def test_an_audit_of_the_exact_gradient_against_another_is_told():
         UserWarning, match="exact gradient last, got ImplicitDifferentiation.*exchange"
     ):
         audit(model, x, y, exact, learner, KEY)
+    with pytest.warns(UserWarning, match="got ImplicitDifferentiation audited against Equilibrium"):
+        audit(model, x, y, eqx.filter_jit(exact), eqx.filter_jit(learner), KEY)
+    assert audit(model, x, y, exact, eqx.filter_jit(exact), KEY)[-1].relative_error == 0
 
 
 # --- the nudge --------------------------------------------------------------------------------

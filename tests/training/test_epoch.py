@@ -391,6 +391,22 @@ def test_weights_stay_at_or_above_their_least_and_biases_are_free():
     assert all(jnp.all(layer.bias < -1) for layer in after.layers.values())
 
 
+def test_a_read_out_is_no_conductance_and_where_there_is_none_it_is_told():
+    rule = AtLeast(0.0).transform()
+    model = eqx.filter(with_read_out(of(), 3, KEY), eqx.is_inexact_array)
+    asked = jax.tree.map(lambda leaf: -jnp.ones_like(leaf), model)
+    updates, _ = rule.update(asked, rule.init(model), model)
+    assert jnp.all(updates.cost.weight == -1)
+    assert all(jnp.all(u.op.weight > -1) for u in updates.energy.edges.values())
+    held = {"g": jnp.ones(1)}
+    with pytest.raises(
+        ValueError, match=r"parameters that end in .*got \['g'\]; give their `names`"
+    ):
+        rule.update(held, rule.init(held), held)
+    kept, _ = AtLeast(0.0, names=("g",)).transform().update({"g": jnp.array([-3.0])}, (), held)
+    assert kept["g"].tolist() == [-1.0]
+
+
 # --- the best epoch ---------------------------------------------------------------------------
 
 

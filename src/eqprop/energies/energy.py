@@ -1,5 +1,6 @@
 """Energies: ``E(state, x) -> scalar`` for one example, with parameters as array leaves."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from eqprop.energies.parameters import learnt
 from eqprop.energies.units.interval import Box, Linear
 from eqprop.energies.units.spin import TwoValued
 from eqprop.energies.units.stiff import stiffness
-from eqprop.energies.units.unit import State, Unit, Units, embed, retract, self_energy
+from eqprop.energies.units.unit import State, Unit, Units, embed, self_energy
 
 Blocks = tuple[tuple[str, ...], ...]
 
@@ -91,8 +92,7 @@ class Energy(Checked):
         return self.clamp(x)(state)
 
     def own_curvature(self, name: str) -> float:
-        """How the energy rises in a layer at least, all others held: a nudge that bends it down as much
-        leaves no minimum there."""
+        """What holds a layer: a nudge that bends the energy down as much leaves no minimum there."""
         return stiffness(self.units[name])
 
     def rest(self, dtype: Any = jnp.float32) -> State:
@@ -246,16 +246,18 @@ class FunctionEnergy(Energy):
         self.units = {name: units.get(name, Linear()) for name in shapes}
         self.input_shape, self.blocks, self.bounds = None, blocks, bounds
 
+    def own_curvature(self, name: str) -> float:
+        return math.inf  # not known
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return dict(self.shapes_)
 
     def clamp(self, x: Array) -> Clamped:
         bounds = self.bounds(self.params, x) if self.bounds else dict.fromkeys(self.units, 1.0)
-        if set(bounds) != set(self.units):
-            raise ValueError(
-                f"FunctionEnergy: expected bounds of {sorted(self.units)}, got {sorted(bounds)}."
-            )
+        found = {name: jnp.shape(bound) for name, bound in bounds.items()}
+        if any(found.get(name) not in ((), shape) for name, shape in self.shapes_):
+            raise ValueError(f"FunctionEnergy: expected bounds of {self.shapes}, got {found}.")
         return _ClampedFunction(
             units=self.units,
             params=self.params,
@@ -279,22 +281,7 @@ class _ClampedFunction(Clamped):
 
     def curvature(self, name: str) -> Array | float:
         bound: Array | float = self.bounds[name]
-        return bound - 1.0
+        return bound - (0.0 if isinstance(self.units[name], TwoValued) else 1.0)
 
     def __call__(self, state: State) -> Array:
         return self.function(self.params, state, self.x)
-
-
-__all__ = [
-    "Clamped",
-    "Energy",
-    "FunctionEnergy",
-    "curvature",
-    "displacement",
-    "field",
-    "finite",
-    "norm",
-    "relative",
-    "residual",
-    "retract",
-]

@@ -5,9 +5,10 @@ Any callable module serves as an operator: ``op(u_source)`` in the shape of the 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import reduce
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -168,13 +169,11 @@ class Chain(Checked):
     ops: tuple[Callable[[Array], Array], ...]
 
     def __call__(self, u: Array) -> Array:
-        ops = list(self.ops)
+        ops: list[Any] = list(self.ops)
         while ops:
             op = ops.pop(0)
-            pool = ops[0] if ops else None
-            if isinstance(op, Conv | FrozenConv) and isinstance(pool, AveragePool):
-                op = op.pooled(pool.size, u.shape)
-                ops.pop(0)
+            if isinstance(op, Conv | FrozenConv) and ops and isinstance(ops[0], AveragePool):
+                op = op.pooled(ops.pop(0).size, u.shape)
             u = op(u)
         return u
 
@@ -190,9 +189,16 @@ class Scaled(Checked):
 
 
 class Activation(Checked):
-    """What a unit shows of a field that it follows, as an operator: of `relu`, ``max(u, 0)``."""
+    """What a unit shows of a field that it follows: of `relu`, ``max(u, 0)``. For predictive coding; the
+    block steps of a `Network` want operators that are linear."""
 
     unit: Unit
+
+    def __check_init__(self) -> None:
+        if self.unit.components or self.unit.discrete:
+            raise ValueError(
+                f"Activation: expected a unit of numbers with a slope, got {self.unit}."
+            )
 
     def __call__(self, u: Array) -> Array:
         return self.unit.embed(self.unit.retract(u))
@@ -279,10 +285,8 @@ def is_homogeneous(op: Op) -> bool:
 def near(op: Op, u: Array) -> Op:
     """What a piecewise linear operator is near ``u``, as long as no window's winner changes: linear, with
     the same parameters. Any other operator as it is."""
-    if isinstance(op, Scaled):
-        return Scaled(near(op.op, u), op.factor)
-    if isinstance(op, Residual):
-        return Residual(near(op.op, u))
+    if isinstance(op, Residual | Scaled):
+        return dataclasses.replace(op, op=near(op.op, u))
     if isinstance(op, MaxPool):
         pooled, pull = jax.vjp(op, u)
         (shares,) = pull(jnp.ones_like(pooled))

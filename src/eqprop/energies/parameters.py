@@ -58,10 +58,13 @@ def learnt(params: PyTree) -> PyTree:
         return jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf
 
     kept = jax.tree.map(array, params)
-    leaves, _ = jax.tree_util.tree_flatten_with_path(kept)
-    if whole := [_name(path) for path, leaf in leaves if _is_given_whole(path, leaf)]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(
+        kept, lambda part: isinstance(part, eqx.Module)
+    )
+    if whole := [path for path, leaf in leaves if _is_whole(leaf)]:
+        names = [jax.tree_util.keystr(path, simple=True, separator=".") for path in whole]
         warnings.warn(
-            f"params: expected arrays of floats, which learn, got whole numbers in {whole}, which stay as "
+            f"params: expected arrays of floats, which learn, got whole numbers in {names}, which stay as "
             "they are. Write jnp.asarray(..., float) for what is to learn; take what is not into the "
             "function.",
             stacklevel=3,
@@ -69,10 +72,10 @@ def learnt(params: PyTree) -> PyTree:
     return kept
 
 
-def _is_given_whole(path: tuple[Any, ...], leaf: PyTree) -> bool:
-    """Whether a leaf is an array of whole numbers, and no module's own, such as a table of places."""
-    own = any(isinstance(key, GetAttrKey) for key in path)
-    return not own and eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.integer)
+def _is_whole(leaf: PyTree) -> bool:
+    """Whether a leaf is an array of whole numbers, and neither a module, which may hold tables of places,
+    nor a key."""
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.signedinteger)
 
 
 def parameter_gradient(objective: Callable[[PyTree], Array], model: PyTree) -> PyTree:

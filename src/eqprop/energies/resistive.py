@@ -1,14 +1,15 @@
-"""Resistive networks: nodes at voltages that dissipate the least power.
+"""Resistive networks: nodes at voltages where half the power, less what currents deliver, is least.
 
     E(v, x) = 1/2 sum_edges sum_ij g_ij (v_i - v_j)^2 - sum_j b_j v_j,      g >= 0
 
 over the resistors between nodes, the input's nodes held at their voltages; ``b`` are currents into nodes. A
 diode keeps a node above 0, or below it (Kendall et al. 2020, arXiv 2006.01981; Scellier 2024, arXiv
-2402.11674). Each node answers its neighbours exactly, by the mean of their voltages by conductance.
+2402.11674). A node without either answers its neighbours by the mean of their voltages by conductance.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -30,6 +31,9 @@ from eqprop.energies.units.unit import State, Units, self_energy
 UP, DOWN = Box(0.0, float("inf")), Box(-float("inf"), 0.0)
 """Nodes that a diode keeps above and below 0."""
 
+NEAR = 1e-3, 1e4
+"""Where the sum of a node's conductances costs no more than a few digits of float32."""
+
 
 class ResistiveNetwork(Energy):
     """The layers and edges of a `Network` as a circuit: weights are conductances, biases are currents.
@@ -38,7 +42,8 @@ class ResistiveNetwork(Energy):
     are `Linear`, of free nodes, and `Box`, of nodes with diodes.
 
     Raises ``ValueError`` for other units, operators that are not linear, negative conductances, and nodes
-    that no resistors join to the input: nothing says at which voltage they are.
+    that no resistors join to the input: nothing says at which voltage they are. Warns of conductances far
+    from 1 in their unit.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -78,33 +83,70 @@ class ResistiveNetwork(Energy):
                     f"{type(edge.op).__name__}."
                 )
         if concrete(jax.tree.leaves(network.edges)):
-            self._require_resistors()
-            self._require_joined()
+            self.require_circuit()
 
-    def _require_resistors(self) -> None:
-        for name, edge in self.network.edges.items():
-            for leaf in filter(eqx.is_inexact_array, jax.tree.leaves(edge)):
-                if not bool(jnp.all(leaf >= 0)):
-                    raise ValueError(
-                        f"ResistiveNetwork: expected conductances of at least 0 in edge {name!r}, got "
-                        f"{float(jnp.min(leaf)):g}."
-                    )
+    def require_circuit(self) -> None:
+        """Raise ``ValueError`` where a conductance is negative or not finite, or a node floats; warn of
+        loads that are not near 1, in which the digits of voltages are lost."""
+        for name, edge in self.edges.items():
+            parts = [jnp.asarray(a) for a in jax.tree.leaves(edge) if eqx.is_array_like(a)]
+            shape = self.input_shape_of(edge.source)
+            least = min(float(jnp.min(part)) for part in (*parts, edge.op(jnp.ones(shape))))
+            if not (least >= 0 and all(bool(jnp.all(jnp.isfinite(part))) for part in parts)):
+                raise ValueError(
+                    f"ResistiveNetwork: expected finite conductances of at least 0 in edge {name!r}, got "
+                    f"{least:g}; training keeps them there by Optimiser(writing=AtLeast(0.0))."
+                )
+        self._require_joined()
+        load = self.clamp(jnp.zeros(self.input_shape)).load.values()
+        low, high = min(float(jnp.min(a)) for a in load), max(float(jnp.max(a)) for a in load)
+        if low < NEAR[0] or high > NEAR[1]:
+            warnings.warn(
+                f"ResistiveNetwork: expected conductances that sum to {NEAR[0]:g} to {NEAR[1]:g} at each "
+                f"node, got {low:.1e} to {high:.1e}: voltages lose digits in rounding. Take another unit, "
+                "such as microsiemens, which leaves them as they are.",
+                stacklevel=3,
+            )
+
+    def input_shape_of(self, source: str) -> tuple[int, ...]:
+        """The shape of what a layer, or the input's nodes, show."""
+        return self.network.input_shape if source == INPUT else self.shapes[source]
 
     def _require_joined(self) -> None:
-        shapes = {INPUT: self.network.input_shape} | self.network.shapes
-        found = {name: jnp.full(shape, float(name == INPUT)) for name, shape in shapes.items()}
-        for _ in range(len(shapes)):
-            for edge in self.network.edges.values():
+        names = (INPUT, *self.network.order)
+        found = {name: jnp.full(self.input_shape_of(name), float(name == INPUT)) for name in names}
+        before, joined = -1.0, 0.0
+        while joined > before:
+            for edge in self.edges.values():
                 up, down = _both(edge, found[edge.source], found[edge.target])
                 for name, reached in ((edge.target, up), (edge.source, down)):
                     found[name] = jnp.maximum(found[name], (reached > 0).astype(found[name].dtype))
-        if lost := {
-            name: int(jnp.sum(part == 0)) for name, part in found.items() if jnp.any(part == 0)
-        }:
+            before, joined = joined, sum(float(jnp.sum(part)) for part in found.values())
+        if lost := {n: int(jnp.sum(part == 0)) for n, part in found.items() if jnp.any(part == 0)}:
             raise ValueError(
                 "ResistiveNetwork: expected resistors from the input to every node, got none, straight or "
                 f"by other nodes, to {lost}; such nodes float."
             )
+
+    def own_curvature(self, name: str) -> float:
+        """The least conductance to a layer from the rest, whose nodes give way; diodes only add to it."""
+        self.require_circuit()
+        load = self.clamp(jnp.zeros(self.input_shape)).load
+        sizes = {n: load[n].size for n in self.network.order}
+        starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
+        joint = np.diag(np.concatenate([np.ravel(load[n]) for n in sizes]).astype(np.float64))
+        for edge in self.edges.values():
+            if edge.source == INPUT:
+                continue
+            g = jax.jacobian(edge.op)(jnp.zeros(self.shapes[edge.source]))
+            g = np.reshape(g, (sizes[edge.target], sizes[edge.source]))
+            rows, columns = (
+                slice(starts[n], starts[n] + sizes[n]) for n in (edge.target, edge.source)
+            )
+            joint[rows, columns] -= g
+            joint[columns, rows] -= g.T
+        mine = slice(starts[name], starts[name] + sizes[name])
+        return 1 / float(np.linalg.norm(np.linalg.inv(joint)[mine, mine], 2))
 
     @property
     def edges(self) -> dict[str, Edge]:
@@ -118,14 +160,16 @@ class ResistiveNetwork(Energy):
     def units(self) -> Units:  # type: ignore[override]
         return self.network.units
 
-    def own_curvature(self, name: str) -> float:
-        return float(jnp.min(self.clamp(jnp.zeros(self.input_shape)).load[name]))
-
     def sources(self, x: Array) -> Array:
         """The voltages of the input's nodes."""
         return self.gain * (jnp.concatenate([x, -x]) if self.mirrored else x)
 
     def clamp(self, x: Array) -> ClampedCircuit:
+        if x.shape != self.input_shape:
+            raise ValueError(
+                f"ResistiveNetwork: expected one input of shape {self.input_shape}, got {x.shape}; batches "
+                "carry one leading axis, and the nodes of a mirrored input are made here."
+            )
         network, held = self.network, self.sources(x)
         ones = {name: jnp.ones(shape, x.dtype) for name, shape in network.shapes.items()}
         ones[INPUT] = jnp.ones_like(held)
@@ -151,7 +195,7 @@ class ResistiveNetwork(Energy):
 
 
 class ClampedCircuit(Clamped):
-    """A circuit whose sources are held: the power of its resistors, half of it.
+    """A circuit whose sources are held: half the power of its resistors, less what currents deliver.
 
     ``load`` is the sum of the conductances at each node.
 

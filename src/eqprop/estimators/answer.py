@@ -143,7 +143,7 @@ def warn_of_answer(seen: Mapping[str, Any], when: str = "") -> None:
         )
     bars = {"asymmetry": LOPSIDED, "response": FAR, "bend": BENT}
     found = {name: row[f"nudge_{name}"] for name in bars if f"nudge_{name}" in row}
-    if any(value > bars[name] for name, value in found.items()):
+    if not all(value <= bars[name] for name, value in found.items()):
         parts = [f"{n} {value:.2g} (expected at most {bars[n]:g})" for n, value in found.items()]
         _warn(
             f"{when}phases of opposite or no nudge lie too far apart for answers in proportion to it: "

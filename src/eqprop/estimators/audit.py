@@ -31,7 +31,6 @@ from eqprop.solvers.relax import relax
 ALL = "all parameters"
 SHARP, LONG = 1e-11, 5000
 SETTLED = 1e-3
-EXACT = (AdjointEquation, Backpropagation)
 
 Learner: TypeAlias = Estimator | Callable[..., Estimate]
 """An estimator, or one compiled: ``eqx.filter_jit(estimator)``."""
@@ -88,10 +87,11 @@ def audit(
         >>> rows[-1].name, rows[-1].cosine > 0.99
         ('all parameters', True)
     """
-    if isinstance(estimator, AdjointEquation) and not isinstance(reference, EXACT):
+    first, last = (getattr(one, "__wrapped__", one) for one in (estimator, reference))
+    if isinstance(first, AdjointEquation) and hasattr(last, "contrast"):
         warnings.warn(
-            f"audit: expected the exact gradient last, got {type(estimator).__name__} audited against "
-            f"{type(reference).__name__}: exchange them, eq.audit(model, x, y, learner, exact, key).",
+            f"audit: expected the exact gradient last, got {type(first).__name__} audited against "
+            f"{type(last).__name__}: exchange them, eq.audit(model, x, y, learner, exact, key).",
             stacklevel=2,
         )
     mine, theirs = (estimate(model, x, y, e, key) for e in (estimator, reference))

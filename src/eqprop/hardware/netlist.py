@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 import jax
@@ -20,15 +21,18 @@ from eqprop.energies.units.interval import Box
 DIODE = ".model ideal D(IS=1e-12 N=1e-4)"
 """Falls by less than 0.1 mV in a current of 1 A."""
 
+TARGET = "target"
+
 
 @checked
 def netlist(model: Model, x: Array, y: Array | None = None, beta: NotNegative = 0.0) -> str:
     """The circuit of one example ``x`` in SPICE's words: sources, resistors, currents and diodes; nudged by
     ``beta``, a resistor of conductance ``beta`` from each output to its target ``y``.
 
-    Node ``i`` of layer ``h`` is ``h_i``; units are volts, ohms and amperes. ``.op`` solves it. Raises
-    ``ValueError`` for other models than of `ResistiveNetwork` with a squared error, and for a nudge without
-    a target.
+    Node ``i`` of layer ``h`` is ``h_i``, its target ``target_i``; units are volts, ohms and amperes, and
+    ``.op`` solves it. Raises ``ValueError`` for other models than of `ResistiveNetwork` with a squared
+    error, for what is no circuit, for names of layers that SPICE does not tell apart, and for ``x`` and
+    ``y`` of other shapes than one example's.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -37,7 +41,7 @@ def netlist(model: Model, x: Array, y: Array | None = None, beta: NotNegative = 
         >>> circuit = eq.Network(2, {"out": eq.Layer(1, eq.relu())}, [("x", "out", resistors)])
         >>> model = eq.Model(eq.ResistiveNetwork(circuit), eq.SquaredError())
         >>> print(eq.hardware.netlist(model, jnp.array([4.0, 0.0])))
-        * a resistive network: energy = half the power
+        * a resistive network
         Vx_0 x_0 0 DC 4
         Vx_1 x_1 0 DC 0
         Rx_0__out_0 x_0 out_0 1
@@ -53,10 +57,19 @@ def netlist(model: Model, x: Array, y: Array | None = None, beta: NotNegative = 
             "netlist: expected a model of a ResistiveNetwork with a squared error, got "
             f"{type(circuit).__name__} and {type(model.cost).__name__}."
         )
-    if beta > 0 and y is None:
-        raise ValueError(f"netlist: expected a target y for the nudge {beta:g}, got none.")
+    circuit.require_circuit()
+    _require_names(circuit)
+    shapes: dict[str, tuple[Array | None, tuple[int, ...]]] = {"x": (x, circuit.input_shape)}
+    if beta > 0:
+        shapes["y"] = (y, circuit.shapes[model.cost.output])
+    for name, (given, shape) in shapes.items():
+        if given is None or given.shape != shape or not bool(jnp.all(jnp.isfinite(given))):
+            found = "none" if given is None else f"{given}"
+            raise ValueError(
+                f"netlist: expected {name} of one example, finite numbers of shape {shape}, got {found}."
+            )
     lines = [
-        *("* a resistive network: energy = half the power", *_sources(circuit, x)),
+        *("* a resistive network", *_sources(circuit, x)),
         *_resistors(circuit),
         *_currents(circuit),
         *_diodes(circuit),
@@ -64,6 +77,17 @@ def netlist(model: Model, x: Array, y: Array | None = None, beta: NotNegative = 
         *(DIODE, ".op", ".end"),
     ]
     return "\n".join(lines)
+
+
+def _require_names(circuit: ResistiveNetwork) -> None:
+    """Raise ``ValueError`` for names that SPICE, to which capitals are small, would not tell apart."""
+    names = [name.lower() for name in circuit.network.order]
+    odd = [name for name in names if not re.fullmatch(r"[a-z][a-z0-9]*", name)]
+    if odd or len({*names, TARGET}) <= len(names):
+        raise ValueError(
+            f"netlist: expected layers of different names, of letters and digits, not {TARGET!r}, got "
+            f"{list(circuit.network.order)}; rename them."
+        )
 
 
 def _sources(circuit: ResistiveNetwork, x: Array) -> Iterator[str]:
@@ -107,5 +131,5 @@ def _diodes(circuit: ResistiveNetwork) -> Iterator[str]:
 
 def _nudges(cost: SquaredError, y: Array, beta: float) -> Iterator[str]:
     for i, volts in enumerate(np.ravel(cost.target(y))):
-        yield f"Vy_{i} y_{i} 0 DC {volts:.17g}"
-        yield f"R{cost.output}_{i}__y_{i} {cost.output}_{i} y_{i} {1 / beta:.17g}"
+        yield f"V{TARGET}_{i} {TARGET}_{i} 0 DC {volts:.17g}"
+        yield f"R{cost.output}_{i}__{TARGET}_{i} {cost.output}_{i} {TARGET}_{i} {1 / beta:.17g}"

@@ -31,8 +31,9 @@ class _Errors(eqx.Module):
 class ErrorDescent(Iterative[_Errors]):
     """Gradient descent in the errors of a `PredictiveCoding` network, by ``step_size`` over the precision.
 
-    From rest it begins with no errors, which is where a free phase ends; from anywhere else, one step of
-    size 1 ends it there. Raises ``ValueError`` for other energies.
+    Where no state is given (``relax(model, x, None, solver)``) it begins without errors, which is where a
+    free phase ends; from any other state, the zeros of ``model.rest(x)`` too, one step of size 1 ends it
+    there. Raises ``ValueError`` for other energies.
 
     Examples:
         >>> import jax

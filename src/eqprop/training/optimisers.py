@@ -124,7 +124,8 @@ class Writing(Checked):
 
 
 class AtLeast(Checked):
-    """Updates that leave no weight below ``least``, as conductances cannot be; biases go where they go.
+    """Updates that leave no weight of the energy below ``least``, as conductances cannot be: parameters
+    whose last name is among ``names``. Others go where they go. Raises ``ValueError`` where there is none.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -136,16 +137,26 @@ class AtLeast(Checked):
     """
 
     least: NotNegative = 0.0
+    names: tuple[str, ...] = ("weight", "kernel")
 
     def transform(self) -> optax.GradientTransformation:
         def keep(updates: PyTree, params: PyTree) -> PyTree:
             def one(name: str, update: Array, held: Array) -> Array:
-                free = name.rpartition(".")[2] not in ("weight", "kernel")
-                return update if free else jnp.maximum(held + update, self.least) - held
+                kept = jnp.maximum(held + update, self.least) - held
+                return kept if self._holds(name) else update
 
-            return jax.tree.map(one, parameter_names(params), updates, params)
+            named = parameter_names(params)
+            if not any(map(self._holds, jax.tree.leaves(named))):
+                raise ValueError(
+                    f"AtLeast: expected parameters that end in {self.names}, got "
+                    f"{jax.tree.leaves(named)}; give their `names`."
+                )
+            return jax.tree.map(one, named, updates, params)
 
         return optax.stateless(keep)
+
+    def _holds(self, name: str) -> bool:
+        return name.rpartition(".")[2] in self.names and not name.startswith("cost.")
 
 
 class Optimiser(Checked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
@@ -16,6 +17,7 @@ from jaxtyping import Array
 
 from eqprop._arguments import Bound, Checked, Count, Whole
 from eqprop.energies.model import Model
+from eqprop.energies.resistive import ResistiveNetwork
 from eqprop.estimators.estimator import Estimator
 from eqprop.training import structure
 from eqprop.training.data import datasets
@@ -27,7 +29,7 @@ from eqprop.training.data.validation import split_validation
 from eqprop.training.devices import ONE, Devices
 from eqprop.training.epoch import Examples
 from eqprop.training.files import AnyPath
-from eqprop.training.optimisers import Optimiser
+from eqprop.training.optimisers import AtLeast, Optimiser
 from eqprop.training.runs import INITIAL
 
 ADAM = Optimiser()
@@ -113,7 +115,14 @@ class Training(Checked):
         return told | {INITIAL: norms_of(self.model)}
 
     def transform(self, steps: int) -> optax.GradientTransformation:
-        """The optimiser of a run of so many steps."""
+        """The optimiser of a run of so many steps. Warns where it may make conductances negative."""
+        kept = isinstance(getattr(self.optimiser, "writing", None), AtLeast)
+        if isinstance(self.model.energy, ResistiveNetwork) and not kept:
+            warnings.warn(
+                "optimiser: expected one that keeps conductances from below 0, got none: give "
+                "Optimiser(writing=AtLeast(0.0)).",
+                stacklevel=2,
+            )
         if isinstance(self.optimiser, Optimiser):
             return self.optimiser.transform(self.model, steps, self.epochs)
         return self.optimiser

@@ -116,11 +116,15 @@ def mnist_predictive_deep(
     )
 
 
+FORWARD = ErrorDescent(None, 1, 1.0)
+"""A free phase, which a forward pass ends."""
+
+
 def clamped(estimator: Estimator) -> Estimator:
     """By the usual rule of predictive coding: the output held at its target, which is the nudge 1 of a
-    read-out. So large a nudge is warned of where answers are not in proportion to it."""
-    solver, nudged = (getattr(estimator, name) for name in ("solver", "nudged_solver"))
-    return EquilibriumPropagation(solver, one_sided(1.0), nudged)
+    read-out. Errors then take small steps, and many; and answers that are not in proportion to so large a
+    nudge are warned of."""
+    return EquilibriumPropagation(FORWARD, one_sided(1.0), ErrorDescent(1e-4, 500, 0.05))
 
 
 def _dense(
@@ -150,4 +154,4 @@ def _dense(
 
 def _learner(beta: float, steps: int, step_size: float) -> EquilibriumPropagation:
     nudged = ErrorDescent(None, steps, step_size)
-    return EquilibriumPropagation(ErrorDescent(None, 1, 1.0), symmetric(beta), nudged)
+    return EquilibriumPropagation(FORWARD, symmetric(beta), nudged)

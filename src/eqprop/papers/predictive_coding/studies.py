@@ -7,7 +7,6 @@ from eqprop.papers.comparison import Comparison
 from eqprop.papers.predictive_coding.demonstration import Errors
 from eqprop.papers.predictive_coding.depth import Reach
 from eqprop.papers.predictive_coding.recipes import (
-    clamped,
     fashion_mnist_predictive,
     mnist_predictive,
     mnist_predictive_deep,
@@ -20,13 +19,9 @@ MNIST, FASHION = Call(mnist_predictive), Call(fashion_mnist_predictive)
 DEEP = Call(mnist_predictive_deep)
 
 
-def three(call: Call) -> dict[str, Call]:
-    """By nudges, by a held output and by back-propagation."""
-    return {
-        "nudges of both signs": call,
-        "held output": call.but(clamped),
-        "back-propagation": call.but(backprop),
-    }
+def beside(call: Call) -> dict[str, Call]:
+    """By nudges and by back-propagation."""
+    return {"nudges of both signs": call, "back-propagation": call.but(backprop)}
 
 
 PREDICTIVE: tuple[Study, ...] = (
@@ -37,10 +32,10 @@ PREDICTIVE: tuple[Study, ...] = (
     Reach("predictive-coding-depth", "exact gradients of 4, 16 and 64 layers"),
     Comparison(
         "predictive-coding-mnist",
-        "MNIST by nudges, by a held output and by back-propagation",
-        three(MNIST),
+        "MNIST by nudges and by back-propagation",
+        beside(MNIST),
     ),
-    Comparison("predictive-coding-fashion-mnist", "the same on Fashion-MNIST", three(FASHION)),
+    Comparison("predictive-coding-fashion-mnist", "the same on Fashion-MNIST", beside(FASHION)),
     Comparison(
         "predictive-coding-deep",
         "MNIST by 8 and by 64 layers with skips",

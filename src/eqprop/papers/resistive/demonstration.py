@@ -65,7 +65,7 @@ class Circuits(Demonstration):
             "volts_apart": apart,
             "claims": told(
                 Claim(
-                    "the energy that a circuit of resistors and diodes minimises is its power",
+                    "a circuit of sources, resistors and diodes minimises an energy, half its power",
                     "sources, resistors, diodes and amplifiers minimise a co-content",
                     "Kendall et al. 2020, section 2",
                     "ngspice is not installed"
