@@ -245,10 +245,10 @@ def resistive(
 
     The input is mirrored. Half the nodes of each hidden layer have a diode that keeps them above 0 (layers
     ``h1up``, ``h2up``, ...), the others one that keeps them below (``h1down``, ...); the output is free.
-    Conductances are uniform between 0 and ``conductance / sqrt(nodes below)``. Raises ``ValueError`` for
-    hidden layers of an odd size.
+    Conductances are uniform between plus and minus ``conductance / sqrt(nodes below)``, and those below 0
+    are 0: half the resistors are left out at first. Raises ``ValueError`` for hidden layers of an odd size.
 
-    Source: Scellier 2024, arXiv 2402.11674; where conductances begin is ours.
+    Source: Scellier 2024, arXiv 2402.11674.
 
     Examples:
         >>> import jax
@@ -271,8 +271,10 @@ def resistive(
             layers[target] = Layer(size // len(row), unit)
             for source, nodes in below.items():
                 key, drawn = jax.random.split(key)
-                g = jax.random.uniform(drawn, (nodes, size // len(row)), maxval=bound)
-                edges.append((source, target, Dense(g)))
+                g = jax.random.uniform(
+                    drawn, (nodes, size // len(row)), minval=-bound, maxval=bound
+                )
+                edges.append((source, target, Dense(jnp.maximum(g, 0.0))))
         below = {name: size // len(row) for name in row}
     network = Network(2 * sizes[0], layers, edges)
     return Model(ResistiveNetwork(network, gain, mirrored=True), SquaredError(OUTPUT))

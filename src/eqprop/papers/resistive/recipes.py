@@ -1,7 +1,7 @@
 """Deep resistive networks: Scellier, arXiv 2402.11674.
 
 Node voltages settle where resistors burn the least power; diodes are the nonlinearity. Sizes of one hidden
-layer are the paper's; rates, nudges and where conductances begin are ours, chosen on validation images.
+layer are the paper's; the gain and rates are ours, chosen on validation images.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from eqprop.training.training import Training
 
 def mnist_resistive(
     hidden: tuple[int, ...] = (1024,),
-    gain: float = 480.0,
+    gain: float = 250.0,
     beta: float = 1.0,
     sweeps: int = 4,
-    epochs: int = 10,
-    learning_rate: float = 5e-4,
+    epochs: int = 20,
+    learning_rate: float = 3e-4,
     seed: int = 0,
 ) -> Training:
     """A resistive network of 1,024 hidden nodes on MNIST.
@@ -37,7 +37,7 @@ def mnist_resistive(
         learning_rate: of Adam, at its peak.
         seed: of conductances and shuffling.
     """
-    return _network(MNIST, hidden, gain, beta, sweeps, epochs, learning_rate, 100, 5000, seed)
+    return _network(MNIST, hidden, gain, beta, sweeps, epochs, learning_rate, 50, 5000, seed)
 
 
 def digits_resistive(
