@@ -30,10 +30,10 @@ from eqprop.papers.study import Asked
 from eqprop.solvers import Blockwise
 from eqprop.solvers.relax import relax
 from eqprop.training.fit import AUDITED
-from eqprop.training.rivals import implicit
+from eqprop.training.rivals import bptt
 from eqprop.training.training import batch_of, prepare
 
-EP, EXACT = "equilibrium propagation", "implicit differentiation"
+EP, BPTT = "equilibrium propagation", "back-propagation through time"
 
 SHARP = Blockwise(1e-12, 5000)
 
@@ -42,14 +42,14 @@ NGSPICE = "ngspice"
 
 @dataclass(frozen=True)
 class Circuits(Demonstration):
-    """Digits learnt by a resistive network, by nudges and by the exact gradient; the error of the nudges'
+    """Digits learnt by a resistive network, by nudges and by back-propagation through its sweeps; the error of the nudges'
     gradient by their size; and the learnt circuit's voltages beside those that SPICE finds."""
 
     call: Call = field(default_factory=lambda: Call(digits_resistive))
     betas: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
 
     def results(self, asked: Asked) -> dict[str, Any]:
-        trained = train({EP: self.call, EXACT: self.call.but(implicit)}, asked)
+        trained = train({EP: self.call, BPTT: self.call.but(bptt)}, asked)
         training = self.call.training()
         with jax.enable_x64(True):
             x, y = batch_of(prepare(training, asked.data_dir).validation, training.model, AUDITED)
@@ -57,7 +57,7 @@ class Circuits(Demonstration):
             swept = self._swept(model, x, y)
             apart = beside_spice(model, x)
         asked.save("demonstration", drawn(swept, trained.curves))
-        ep, exact = trained.tested.values()
+        ep, rival = trained.tested.values()
         return {
             **self.call.told(),
             **trained.found(),
@@ -83,7 +83,7 @@ class Circuits(Demonstration):
                     "such circuits learn as neural networks do",
                     "MNIST: 1.57 % error with one hidden layer of 1,024 nodes",
                     "Scellier 2024, results",
-                    f"8×8 digits, test accuracy {ep:.1f} %, by implicit differentiation {exact:.1f} %",
+                    f"8×8 digits, test accuracy {ep:.1f} %, by BPTT {rival:.1f} %",
                 ),
             ),
         }
