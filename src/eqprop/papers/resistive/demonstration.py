@@ -42,8 +42,8 @@ NGSPICE = "ngspice"
 
 @dataclass(frozen=True)
 class Circuits(Demonstration):
-    """Digits learnt by a resistive network, by nudges and by back-propagation through its sweeps; the error of the nudges'
-    gradient by their size; and the learnt circuit's voltages beside those that SPICE finds."""
+    """Digits learnt by a resistive network, by nudges and by back-propagation through its sweeps; the
+    gradient's error by nudge; and the learnt circuit's voltages beside those that SPICE finds."""
 
     call: Call = field(default_factory=lambda: Call(digits_resistive))
     betas: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -66,23 +66,23 @@ class Circuits(Demonstration):
             "claims": told(
                 Claim(
                     "a circuit of sources, resistors and diodes minimises an energy, half its power",
-                    "sources, resistors, diodes and amplifiers minimise a co-content",
-                    "Kendall et al. 2020, section 2",
+                    "such networks possess an energy, by Kirchhoff's laws",
+                    "Kendall et al. 2020, abstract",
                     "ngspice is not installed"
                     if apart is None
                     else f"voltages of the learnt circuit, in SPICE and here: {apart:.0e} V apart",
                 ),
                 Claim(
                     "currents at the output give the gradient in every conductance",
-                    "from the voltages across it, without and with the nudge",
-                    "Kendall et al. 2020, theorem 1",
+                    "a rule that is local, of the voltage across the resistor alone",
+                    "Kendall et al. 2020, abstract",
                     f"two nudges: relative error {swept.errors[0]:.0e} at β = {swept.betas[0]:g}, falling "
                     f"as β^{swept.order:.2f}",
                 ),
                 Claim(
                     "such circuits learn as neural networks do",
                     "MNIST: 1.57 % error with one hidden layer of 1,024 nodes",
-                    "Scellier 2024, results",
+                    "Scellier 2024, published code",
                     f"8×8 digits, test accuracy {ep:.1f} %, by BPTT {rival:.1f} %",
                 ),
             ),
