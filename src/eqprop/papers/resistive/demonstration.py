@@ -46,7 +46,7 @@ class Circuits(Demonstration):
     gradient's error by nudge; and the learnt circuit's voltages beside those that SPICE finds."""
 
     call: Call = field(default_factory=lambda: Call(digits_resistive))
-    betas: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    betas: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
 
     def results(self, asked: Asked) -> dict[str, Any]:
         trained = train({EP: self.call, BPTT: self.call.but(bptt)}, asked)
