@@ -64,7 +64,7 @@ def test_a_narrow_recipe_has_its_solver_nudge_and_frame():
 
 def test_experiments_come_in_other_sizes():
     wide = ("cifar-10", "cifar-10-wider", "cifar-10-widest")
-    names = ("demonstration", *wide, "vgg5", "rates", "ablation")
+    names = ("demonstration", *wide, "vgg5", "ablation")
     assert GROUPS["hopfield-resnet"] == tuple(f"hopfield-resnet-{name}" for name in names)
     study = EXPERIMENTS["hopfield-resnet-ablation"]
     other = resized(study, width=4, epochs=0)

@@ -36,20 +36,6 @@ WIDEST = WIDER.but(
     epochs=30,
 )
 
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
-
-
-def at_rate(width: int, rate: float) -> Call:
-    """Back-propagation of a part of CIFAR-10, to choose a learning rate by its validation images."""
-    return WIDER.but(
-        backprop,
-        architecture=dataclasses.replace(RESNET, width=width),
-        optimiser=dataclasses.replace(WIDER.arguments["optimiser"], learning_rate=rate),
-        epochs=4,
-        examples=20_000,
-    )
-
-
 TRAINED = Optimiser(
     0.1,
     SgdMomentum(),
@@ -117,16 +103,6 @@ RESIDUAL: tuple[Study, ...] = (
         "hopfield-resnet-vgg5",
         "the same with VGG5",
         {"VGG5": VGG5, "VGG5, back-propagation": VGG5.but(by=backprop)},
-        (0,),
-    ),
-    Comparison(
-        "hopfield-resnet-rates",
-        "the best learning rate by width, by back-propagation of 20,000 images in four epochs",
-        {
-            f"width {width}, rate {rate:g}": at_rate(width, rate)
-            for width in (8, 16, 32)
-            for rate in RATES
-        },
         (0,),
     ),
     Comparison(

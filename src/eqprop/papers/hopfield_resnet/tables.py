@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from eqprop.papers.tables import Result, accuracy, by_case, of, of_each, results, seeds, table
+from eqprop.papers.tables import Result, accuracy, by_case, of, of_each, results, seeds
 
 REPORTED = "93.92"
 """Test accuracy of CIFAR-10 in percent, at width 128 in 300 epochs."""
@@ -48,22 +48,4 @@ def _compared(name: str, result: Result) -> list[str]:
     )
 
 
-@of(results("hopfield_resnet") / "hopfield-resnet-rates/result.json")
-def rates(result: Result) -> list[str]:
-    """Best validation accuracy by width and learning rate."""
-    found: dict[int, dict[float, float]] = {}
-    for case in result["cases"]:
-        recipe = case["arguments"]
-        row = found.setdefault(recipe["architecture"]["width"], {})
-        row[recipe["optimiser"]["learning_rate"]] = 100 * max(case["validation_accuracy"][0])
-    tried = sorted({rate for row in found.values() for rate in row})
-    recipe = result["cases"][0]["arguments"]
-    return table(
-        f"Back-propagation of {recipe['examples']:,} images in {recipe['epochs']} epochs, batches of "
-        f"{recipe['batch_size']}: best validation accuracy % by learning rate (`{result['command']}`):",
-        ("width", *(f"{rate:g}" for rate in tried)),
-        [(width, *(f"{row[rate]:.1f}" for rate in tried)) for width, row in found.items()],
-    )
-
-
-TABLES = {"hopfield-resnet-rates": rates} | {name: partial(compared, name) for name in TITLES}
+TABLES = {name: partial(compared, name) for name in TITLES}
