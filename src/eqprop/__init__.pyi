@@ -23,8 +23,8 @@ from .energies.feedback import with_stiff_layers, with_weak_feedback
 from .energies.model import Model
 from .energies.network import Edge, Layer, Network
 from .energies.predictive import PredictiveCoding, predictive
-from .energies.residual import predictive_residual
 from .energies.resistive import ResistiveNetwork, resistive
+from .energies.skips import predictive_residual
 from .energies.units.interval import Box, Linear, Ramp, hard_tanh, relu, relu6
 from .energies.units.oscillator import Oscillator
 from .energies.units.sigmoid import Logistic, Tanh

@@ -151,6 +151,7 @@ def smooth(p, s, x):
     ],
     ids=["whole", "not-summed", "rounded", "rounded-parameters", "whole-parameters"],
 )
+@pytest.mark.filterwarnings("ignore:params. expected arrays of floats:UserWarning")
 def test_an_energy_without_a_gradient_is_refused(function, params, match):
     model, x, y = of_steps(function, params)
     for estimator in (ImplicitDifferentiation(GradientDescent(None, 3)), ESTIMATORS[-1]):

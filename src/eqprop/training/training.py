@@ -163,11 +163,6 @@ def prepare(training: Training, folder: AnyPath | None = None, devices: Devices 
     data = processing.framed(data)
     train, held_out = split_validation(data.train, training.validation, seed=0)
     count = training.examples or len(train.y)
-    if count > len(train.y):
-        raise ValueError(
-            f"examples: expected at most {len(train.y)}, what {training.validation} for validation "
-            f"leave of {len(data.train.y)}, got {count}; 0 takes them all."
-        )
 
     def placed(split: Split) -> Examples:
         x, y = (jnp.asarray(a) for a in devices.place((split.x, split.y)))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from eqprop.energies.residual import predictive_residual
+from eqprop.energies.skips import predictive_residual
 from eqprop.estimators.contrast import symmetric
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.papers.call import Call

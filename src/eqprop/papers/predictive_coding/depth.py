@@ -19,7 +19,7 @@ from rich.table import Table
 from eqprop.energies.energy import Clamped
 from eqprop.energies.model import Model
 from eqprop.energies.ops import cast
-from eqprop.energies.residual import predictive_residual
+from eqprop.energies.skips import predictive_residual
 from eqprop.energies.units.sigmoid import Tanh
 from eqprop.estimators.audit import compare, exact_gradient
 from eqprop.estimators.backpropagation import FeedForward

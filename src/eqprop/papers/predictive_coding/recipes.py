@@ -10,7 +10,7 @@ import jax
 
 from eqprop.energies.architectures import layered, with_read_out
 from eqprop.energies.predictive import predictive
-from eqprop.energies.residual import predictive_residual
+from eqprop.energies.skips import predictive_residual
 from eqprop.energies.units.interval import relu
 from eqprop.estimators.contrast import one_sided, symmetric
 from eqprop.estimators.equilibrium import EquilibriumPropagation
