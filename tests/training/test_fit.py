@@ -425,10 +425,6 @@ def delta(tolerance, beta=0.1):
 
 REFUSED = {
     "batch": ({"batch_size": 201}, "at least one batch of 201 examples, got 200"),
-    "examples": (
-        {"examples": 201},
-        r"at most 200, what \d+ for validation leave .*, got 201; 0 takes them all",
-    ),
     "rates": ({"optimiser": Optimiser(layer_rates=(1.0,))}, "layer_rates: expected 2 numbers"),
     "warmup": ({"optimiser": Optimiser(warmup=3.0)}, "warmup: expected fewer than the 3 epochs"),
     "smooth": (
