@@ -24,7 +24,7 @@ from eqprop.energies.architectures import with_injections
 from eqprop.energies.network import Layer
 from eqprop.energies.ops import Dense
 from eqprop.energies.units.oscillator import from_phases, phases
-from eqprop.estimators.audit import follow_updates
+from eqprop.estimators.updates import follow_updates
 from helpers import systems
 
 KEY = jax.random.key(0)

@@ -19,14 +19,12 @@ from eqprop.energies.ops import cast, freeze
 from eqprop.energies.parameters import parameter_names
 from eqprop.energies.units.unit import State
 from eqprop.estimators.answer import warn_of_answer
-from eqprop.estimators.backpropagation import Backpropagation
 from eqprop.estimators.contrast import Contrast
 from eqprop.estimators.equilibrium import EquilibriumPropagation
 from eqprop.estimators.estimator import Estimate, Estimator
 from eqprop.estimators.health import not_finite
 from eqprop.estimators.implicit import AdjointEquation, ImplicitDifferentiation
 from eqprop.solvers import STEPS_SPENT, GradientDescent, Iterative, Momentum, Solver
-from eqprop.solvers.relax import relax
 
 ALL = "all parameters"
 SHARP, LONG = 1e-11, 5000
@@ -60,11 +58,11 @@ def compare(gradient: PyTree, reference: PyTree) -> list[Agreement]:
         raise ValueError(
             f"compare: expected other names of parameters than {ALL!r}, which is the sum's; rename it."
         )
-    pairs = zip(_flat(gradient), _flat(reference), strict=True)
+    pairs = zip(flat(gradient), flat(reference), strict=True)
     rows = [_agreement(name, g, r) for name, (g, r) in zip(names, pairs, strict=True)]
     return [
         *rows,
-        _agreement(ALL, np.concatenate(_flat(gradient)), np.concatenate(_flat(reference))),
+        _agreement(ALL, np.concatenate(flat(gradient)), np.concatenate(flat(reference))),
     ]
 
 
@@ -207,48 +205,6 @@ def energy_rises(model: Model, x: Array, solver: Iterative[Any], steps: int = 60
     return jnp.mean(jax.vmap(one)(x, model.rest(x)), dtype=x.dtype)
 
 
-class Updates(NamedTuple):
-    """After ``steps`` nudged steps: the norm of EP's update of all parameters, and how it agrees with
-    BPTT's through as many steps."""
-
-    steps: int
-    norm: float
-    agreement: Agreement
-
-
-@checked
-def follow_updates(
-    model: Model,
-    x: Array,
-    y: Array,
-    free: Solver,
-    after: Callable[[int], Iterative[Any]],
-    contrast: Contrast,
-    steps: Sequence[int],
-) -> list[Updates]:
-    """EP's update against back-propagation through the last ``t`` steps (Ernoult et al. 2019).
-
-    ``free`` settles the batch; from there ``after(t)`` takes ``t`` steps, nudged for EP, free for BPTT. The
-    two are equal for a small nudge where the free phase is at an equilibrium and the steps are those of a
-    gradient.
-    """
-    key = jax.random.key(0)
-    settled, _ = eqx.filter_jit(relax)(model, x, model.rest(x), free, key)
-
-    @eqx.filter_jit
-    def gradient(estimator: Estimator) -> PyTree:
-        return estimator(model, x, y, settled, key).gradient
-
-    rows = []
-    for count in steps:
-        solver = after(count)
-        nudged = gradient(EquilibriumPropagation(free, contrast, solver))
-        unrolled = gradient(Backpropagation(solver, count))
-        norm = float(np.linalg.norm(np.concatenate(_flat(nudged))))
-        rows.append(Updates(count, norm, compare(nudged, unrolled)[-1]))
-    return rows
-
-
 class BetaSweep(NamedTuple):
     """Relative error of the whole gradient at each nudge, the order with which it falls, and the
     nudge that is best at the solver's tolerance and the float type's precision."""
@@ -296,7 +252,8 @@ def sweep_beta(
     return BetaSweep(nudges, found, float(slope), float(nudges[best]))
 
 
-def _flat(gradient: PyTree) -> list[np.ndarray]:
+def flat(gradient: PyTree) -> list[np.ndarray]:
+    """The leaves of a gradient as rows of float64."""
     return [np.ravel(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(gradient)]
 
 

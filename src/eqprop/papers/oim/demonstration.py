@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from eqprop.energies.architectures import OUTPUT
 from eqprop.energies.model import Model
-from eqprop.estimators.audit import follow_updates
 from eqprop.estimators.contrast import symmetric
+from eqprop.estimators.updates import follow_updates
 from eqprop.papers.call import Call
 from eqprop.papers.demonstration import Claim, Demonstration, told, train
 from eqprop.papers.oim.machine import FREE, NUDGED, STEP, Machine

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from eqprop.estimators.audit import follow_updates
 from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.estimators.updates import follow_updates
 from eqprop.papers.call import Call
 from eqprop.papers.oim.machine import STEP
 from eqprop.papers.study import Asked, Study
