@@ -8,11 +8,12 @@ COMPILED = {
     "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parent / ".compiled"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",
 }
 """Two thirds of the tests' time is compilation: a program is compiled once for all workers and runs."""
 CHEAPLY = (
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_parallel_codegen_split_count=1"
+    "--xla_cpu_parallel_codegen_split_count=1 --xla_llvm_disable_expensive_passes=true"
 )
 """What runs for milliseconds is compiled with little care, three times as fast."""
 for variable, value in (COMPILED | {"XLA_FLAGS": CHEAPLY}).items():

@@ -74,6 +74,8 @@ ESTIMATORS = [
 
 
 TRAINING = eq.Training(MODEL, EP, training.DIGITS)
+SPLIT = training.Split(np.zeros((2, 4)), np.arange(2))
+OWN = training.Dataset("own", SPLIT, SPLIT, 2)
 BAD = [
     # training
     *bad(eq.fit, training=(None, MODEL)),
@@ -111,6 +113,9 @@ BAD = [
     *bad(partial(training.Writing, ranges=hardware.Ranges(1.0)), bits=COUNTS),
     *bad(training.Writing, 4, ranges=(1.0, None)),
     *bad(training.Writing, 4, hardware.Ranges(1.0), stochastic=FLAGS, seed=(-1, 1.5, 2**32)),
+    *bad(partial(training.save_dataset, path="data.npz"), data=(None, X)),
+    *bad(partial(training.save_dataset, OWN), path=(1, "data.csv")),
+    *bad(training.read_dataset, path=(1, None)),
     *bad(training.Preprocessing, mean=(0.5, ("a",)), std=(0.5, (0.0,)), multiple=COUNTS),
     # solvers
     *bad(

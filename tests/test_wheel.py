@@ -1,9 +1,12 @@
 """The package as it is published: built, and used where nothing else of this project is."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -16,6 +19,14 @@ ROOT = Path(__file__).parents[1]
 VERSION = eqprop.__version__
 
 
+WORKFLOW = ROOT / ".github/workflows/release.yml"
+HOME = {
+    "GITHUB_SERVER_URL": "https://forge.example",
+    "GITHUB_REPOSITORY": "someone/eqprop",
+    "GITHUB_REF_NAME": f"v{VERSION}",
+}
+
+
 def test_one_version_is_told_everywhere():
     latest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
@@ -23,9 +34,29 @@ def test_one_version_is_told_everywhere():
 
 
 def test_the_release_is_published_only_after_it_was_built_and_installed():
-    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
     assert jobs["install"]["needs"] == "build" and jobs["publish"]["needs"] == "install"
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
+
+
+def located(folder):
+    """Put the addresses of a repository into its files, as a release does."""
+    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["build"]["steps"]
+    done = [step.get("run") for step in steps]
+    (at,) = (i for i, step in enumerate(steps) if "says where it lives" in step.get("name", ""))
+    assert at < done.index("make dist")
+    run("bash", "-euc", done[at], at=folder, env=HOME)
+
+
+def test_a_release_says_where_it_lives(tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    located(tmp_path)
+    home = "https://forge.example/someone/eqprop"
+    assert tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["urls"] == {
+        "Repository": home,
+        "Issues": f"{home}/issues",
+        "Changelog": f"{home}/blob/v{VERSION}/CHANGELOG.md",
+    }
 
 
 @pytest.mark.long
@@ -33,10 +64,13 @@ def test_a_wheel_is_all_that_a_user_needs(tmp_path):
     """Built, checked, installed into an environment of its own, and used from an empty folder."""
     run("git", "clone", "--quiet", ROOT, tmp_path / "clone")
     clone = tmp_path / "clone"
+    located(clone)
     run("make", "dist", f"PYTHON={sys.executable}", at=clone)
     (wheel,), (source,) = clone.glob("dist/*.whl"), clone.glob("dist/*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if "/results/" in name or name.startswith("tests/")]
+    about = zipfile.ZipFile(wheel).read(f"eqprop-{VERSION}.dist-info/METADATA").decode()
+    assert "Project-URL: Repository, https://forge.example/someone/eqprop" in about
     with tarfile.open(source) as packed:
         assert any(name.endswith("LICENSE") for name in packed.getnames())
 
@@ -60,9 +94,14 @@ def test_a_wheel_is_all_that_a_user_needs(tmp_path):
     assert trained > 0.5 and pretrained > 0.97
 
 
-def run(*command: object, at: Path | None = None) -> str:
+def run(*command: object, at: Path | None = None, env: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        [str(part) for part in command], cwd=at, capture_output=True, text=True, check=False
+        [str(part) for part in command],
+        cwd=at,
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

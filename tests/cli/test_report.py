@@ -18,6 +18,7 @@ from eqprop.papers.foundation.recipes import digits, mnist_conv
 from eqprop.papers.oim.recipes import mnist_oscillators
 from eqprop.solvers import Blockwise, Momentum
 from eqprop.training.data.datasets import load_dataset
+from eqprop.training.data.own import save_dataset
 from eqprop.training.files import read_json, write_json
 from eqprop.training.rivals import bptt
 from helpers.browser import needs_chromium, rendered
@@ -160,7 +161,17 @@ def test_a_run_without_its_data_or_its_end_has_a_page(here):
     assert done.code == 0 and "expected the data set 'own'" in done.err
     (run,) = told((here / "run" / "report.html").read_text("utf-8"))["runs"]
     assert "expected the data set" in run["no_looks"] and not run["finished"]
-    assert run["command"] is None
+    assert run["command"] is None and "looks" not in run
+    save_dataset(data, "own.npz")
+    done = call("report", "run", "--data-dir", "own.npz")
+    (run,) = told((here / "run" / "report.html").read_text("utf-8"))["runs"]
+    assert done.code == 0 and run["looks"]["answers"]["of"] == 10 and "no_looks" not in run
+    assert call("plot", "run", "--data-dir", "own.npz").code == 0
+    assert (here / "run" / "activity.png").exists()
+    save_dataset(data._replace(name="other", scale=2.0), "other.npz")
+    said = refusal(call("plot", "run", "--data-dir", "other.npz"))
+    assert "expected the data set 'own' (2 classes, scale 1, " in said
+    assert "got another, 'other' (2 classes, scale 2, " in said
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,8 @@ class Plot:
     run: RunFolder
     """Run folder."""
     data_dir: Path | None = None
-    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache. Of data of
+    one's own, the file that `eqprop.training.save_dataset` kept them in."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ class Report:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run folders."""
     data_dir: Path | None = None
-    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache."""
+    """Folder that holds the data set; else $EQPROP_DATA; else it is downloaded to the cache. Of data of
+    one's own, the file that `eqprop.training.save_dataset` kept them in."""
     out: Path | None = None
     """The page; RUN/report.html unless given, of several runs report.html here."""
     json: bool = False

@@ -11,6 +11,7 @@ from eqprop.training.data.named import (
     MNIST_100,
     MNIST_1000,
 )
+from eqprop.training.data.own import read_dataset, save_dataset
 from eqprop.training.data.sources import Split
 from eqprop.training.optimisers import (
     Adam,
@@ -47,4 +48,6 @@ __all__ = [
     "TensorBoard",
     "Wandb",
     "Writing",
+    "read_dataset",
+    "save_dataset",
 ]

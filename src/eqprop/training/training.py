@@ -108,10 +108,7 @@ class Training(Checked):
         """What a run folder keeps: enough to make the model again, and to tell another run from this."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         told = {name: structure.tell(value) for name, value in fields.items() if name != "data"}
-        data = {"name": self.data.name, "classes": self.data.classes, "scale": self.data.scale}
-        if isinstance(self.data, Dataset):
-            data["sha256"] = digest_of(self.data)
-        told |= {"model": structure.tell(self.model, values=False), "data": data}
+        told |= {"model": structure.tell(self.model, values=False), "data": about(self.data)}
         return told | {INITIAL: norms_of(self.model)}
 
     def transform(self, steps: int) -> optax.GradientTransformation:
@@ -132,6 +129,12 @@ def norms_of(model: Model) -> list[str]:
     """The norm of each parameter, to as many digits as machines agree on: from where training began."""
     leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
     return [f"{np.linalg.norm(np.asarray(leaf, np.float64)):.4g}" for leaf in leaves]
+
+
+def about(data: Dataset | Named) -> dict[str, Any]:
+    """What tells a data set from others: of one's own the digest of its arrays, too."""
+    own = {"sha256": digest_of(data)} if isinstance(data, Dataset) else {}
+    return {"name": data.name, "classes": data.classes, "scale": data.scale, **own}
 
 
 def digest_of(data: Dataset) -> str:
