@@ -1,19 +1,34 @@
 """A finished run for the commands that look at one."""
 
+import fcntl
+import json
 import os
 
 import pytest
 
-from helpers.command import call
-
-TINY = ("digits", "--epochs", "2", "--hidden", "16")
+from helpers.command import HAS_TENSORBOARD, TINY, Done, call
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory):
+def trained(tmp_path_factory):
+    """A finished run that all workers share, and what the command printed."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "digits"
+    shared.mkdir(exist_ok=True)
+    folder, said = shared / "run", shared / "said.json"
+    extra = ["--tensorboard"] if HAS_TENSORBOARD else []
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            said.write_text(json.dumps(call("train", *TINY, "--json", "--out", folder, *extra)))
+    return folder, Done(*json.loads(said.read_text()))
+
+
+@pytest.fixture(scope="session")
+def digits_run(trained):
     """The folder of a small run; a test that changes it takes a copy."""
-    folder = tmp_path_factory.mktemp("digits") / "run"
-    assert call("train", *TINY, "--out", folder).code == 0
+    folder, done = trained
+    assert done.code == 0
     return folder
 
 

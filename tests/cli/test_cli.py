@@ -1,7 +1,6 @@
 """The command: what it writes, what it prints where, and how it says that something is wrong."""
 
 import importlib
-import importlib.util
 import inspect
 import io
 import json
@@ -35,11 +34,9 @@ from eqprop.training.epoch import StepReport
 from eqprop.training.files import read_json
 from eqprop.training.runs import read_rows
 from eqprop.training.structure import tell
-from helpers.command import call, is_png, one_line, refusal
+from helpers.command import HAS_TENSORBOARD, TINY, call, is_png, one_line, refusal
 
-TINY = ("digits", "--epochs", "2", "--hidden", "16")
 FIGURES = ("learning", "agreement", "activity", "relaxation", "weights")
-HAS_TENSORBOARD = importlib.util.find_spec("tensorboardX") is not None
 needs_tensorboard = pytest.mark.skipif(
     not HAS_TENSORBOARD, reason="TENSORBOARD NOT TESTED: pip install tensorboardX"
 )
@@ -52,14 +49,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.delenv("EQPROP_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A finished run: its folder and what the command printed."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    extra = ["--tensorboard"] if HAS_TENSORBOARD else []
-    return folder, call("train", *TINY, "--json", "--out", folder, *extra)
 
 
 @pytest.fixture

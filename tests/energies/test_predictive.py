@@ -211,11 +211,15 @@ def test_residual_layers_by_hand():
 
 
 def test_states_of_residual_layers_keep_their_size():
-    sizes = []
-    for depth in (4, 24):
+    x = normal(1, (16, 4))
+
+    @systems.quickly
+    def size(depth):
         model = predictive_residual(4, 64, depth, 3, KEY)
-        found, _ = relax(model, normal(1, (16, 4)), None, ErrorDescent(None, 1))
-        sizes.append(float(jnp.std(found[f"h{depth - 1}"])))
+        found, _ = relax(model, x, None, ErrorDescent(None, 1))
+        return jnp.std(found[f"h{depth - 1}"])
+
+    sizes = [float(size(depth)) for depth in (4, 24)]
     assert 0.7 < sizes[0] < 1.5 and sizes[1] / sizes[0] == pytest.approx(1, abs=0.3)
 
 

@@ -1,5 +1,6 @@
 """The command in this process."""
 
+import importlib.util
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout
@@ -8,6 +9,9 @@ from typing import NamedTuple
 import jax
 
 from eqprop.cli.main import main
+
+TINY = ("digits", "--epochs", "2", "--hidden", "16")
+HAS_TENSORBOARD = importlib.util.find_spec("tensorboardX") is not None
 
 
 class Done(NamedTuple):

@@ -74,7 +74,7 @@ def test_an_interval_tends_to_a_truncated_gaussian():
     ids=["Langevin", "Diffusion"],
 )
 def test_an_oscillator_tends_to_the_von_mises_law(solver):
-    cos, sin = samples(Oscillator(), 0.8, solver, chains=FEW).T
+    cos, sin = samples(Oscillator(), 0.8, solver, chains=FEW // 2).T
     np.testing.assert_allclose(cos**2 + sin**2, 1.0, rtol=1e-6)
     ratio = special.i1(0.8 / 0.5) / special.i0(0.8 / 0.5)
     agree(cos, ratio, 4e-3)

@@ -252,10 +252,31 @@ def data_files(folder):
     return sorted(path.relative_to(folder) for path in files)
 
 
+@pytest.mark.parametrize("damage", [truncate, later(flip), later(overwrite), later(remove)])
+@refuses
+def test_a_damaged_file_is_named_before_it_is_read(damage, copied, capfd):
+    run, _ = copied
+    for name in data_files(newest(run)):
+        content = (newest(run) / name).read_bytes()
+        damage(newest(run) / name)
+        with pytest.raises(RunError, match=rf"{newest(run)}: .*{name}: expected sha256 .*, got "):
+            run.restore(some_state(7))
+        (newest(run) / name).write_bytes(content)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_digests_are_kept_of_the_checkpoints_that_are(copied):
+    run, _ = copied
+    assert sorted(read_json(run.folder / "checkpoints.json")) == ["2", "3"]
+    run.save(4, some_state(4))
+    assert sorted(read_json(run.folder / "checkpoints.json")) == ["3", "4"]
+
+
 @pytest.mark.parametrize("damage", [truncate, flip, later(overwrite), later(remove)])
 @refuses
-def test_a_damaged_file_is_an_error_or_does_no_harm(damage, copied):
+def test_without_digests_a_damaged_file_is_an_error_or_does_no_harm(damage, copied):
     run, states = copied
+    (run.folder / "checkpoints.json").unlink()
     whole = run.folder.with_name("whole")
     shutil.copytree(run.folder, whole)
     refused = 0
@@ -466,7 +487,9 @@ def test_a_finished_run_resumes_to_the_same_result(finished, taken):
 def test_a_folder_with_pieces_of_a_run_is_refused(taken):
     (taken / "notes.txt").write_text("mine")
     (taken / "config.json").unlink()
-    with pytest.raises(RunError, match=r"got metrics.jsonl, checkpoints, result.json of one whose"):
+    with pytest.raises(
+        RunError, match=r"got metrics.jsonl, checkpoints, checkpoints.json, result.json of one"
+    ):
         eq.fit(training(), taken)
 
 

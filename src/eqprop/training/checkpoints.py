@@ -1,7 +1,8 @@
 """Checkpoints by Orbax: the arrays of a state, as one process holds them, the digest of the config that
 they were trained by, and a digest of all this.
 
-Nothing in them depends on how many devices wrote them.
+Nothing in them depends on how many devices wrote them. A file beside them, checkpoints.json, holds the
+digests of their files, so that damage is found before Orbax reads them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from eqprop.training.files import DIGEST, RunError
+from eqprop.training.files import DIGEST, RunError, read_json, write_json
 
 KEEP = 2
+
+FILES = "checkpoints.json"
 
 CONFIG = "config"
 
@@ -38,6 +41,9 @@ def save(folder: Path, epoch: int, state: PyTree, config: str) -> None:
         with _manager(folder) as manager:
             manager.save(epoch, args=_orbax().args.StandardSave(content))
             manager.wait_until_finished()
+            kept = [str(step) for step in manager.all_steps()]
+        told, new = _told(folder), {str(epoch): _files(folder / "checkpoints" / str(epoch))}
+        write_json(folder / FILES, {step: told.get(step, {}) for step in kept} | new)
     except (OSError, ValueError) as error:
         raise OSError(
             f"Cannot write a checkpoint under {folder}: {error}; free some space, make it writable "
@@ -72,6 +78,7 @@ def _latest(folder: Path, config: str) -> tuple[Path, Leaves] | None:
         if epoch is None:
             return None
         where = folder / "checkpoints" / str(epoch)
+        _require_files(where, _told(folder).get(where.name, {}))
         try:
             found = manager.restore(epoch, args=_orbax().args.StandardRestore())
             found = {key: np.asarray(leaf) for key, leaf in found.items()}
@@ -88,6 +95,30 @@ def _latest(folder: Path, config: str) -> tuple[Path, Leaves] | None:
             f"one by another config ({by[:12]}...); restore that file as it was when the run began."
         )
     return where, found
+
+
+def _files(where: Path) -> dict[str, str]:
+    """The digest of every file of a checkpoint."""
+    return {
+        path.relative_to(where).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(where.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _told(folder: Path) -> dict[str, dict[str, str]]:
+    """The digests by checkpoint; earlier versions kept none."""
+    path = folder / FILES
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def _require_files(where: Path, written: dict[str, str]) -> None:
+    """Raise `RunError` where files are not as they were written."""
+    found = _files(where)
+    for name, digest in written.items():
+        if (got := found.get(name)) != digest:
+            there = f"got {got:.12}..." if got else "got no such file"
+            _corrupt(where, f"{name}: expected sha256 {digest!s:.12}..., {there}")
 
 
 def _corrupt(where: Path, flaw: str, cause: Exception | None = None) -> NoReturn:

@@ -2,7 +2,7 @@
 
 config.json    the recipe
 metrics.jsonl  one line an epoch
-checkpoints/   the last epochs, by Orbax
+checkpoints/   the last epochs, by Orbax; checkpoints.json has the digests of their files
 warnings.json  what was warned of
 result.json    written last; a run that has it is finished
 .lock          held by the process that trains
@@ -45,7 +45,7 @@ from eqprop.training.structure import KIND
 T = TypeVar("T")
 
 LASTS, TOLD, INITIAL = "epochs", "arguments", "initial"
-PIECES = ("metrics.jsonl", "checkpoints", "warnings.json", "result.json")
+PIECES = ("metrics.jsonl", "checkpoints", checkpoints.FILES, "warnings.json", "result.json")
 
 
 def directly(action: Callable[[], T]) -> T:
