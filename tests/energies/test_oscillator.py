@@ -11,23 +11,31 @@ from hypothesis import strategies as st
 
 from eqprop import (
     Blockwise,
+    DeltaPropagation,
     GradientDescent,
+    ImplicitDifferentiation,
     Model,
     Network,
     Oscillator,
     SquaredError,
     layered,
+    one_sided,
     relax,
     symmetric,
+    with_stiff_layers,
 )
 from eqprop.energies.architectures import with_injections
-from eqprop.energies.network import Layer
+from eqprop.energies.feedback import nudge_scale
+from eqprop.energies.network import Layer, one_by_one
 from eqprop.energies.ops import Dense
 from eqprop.energies.units.oscillator import from_phases, phases
+from eqprop.estimators.audit import compare
 from eqprop.estimators.updates import follow_updates
+from eqprop.hardware import programmed
 from helpers import systems
 
 KEY = jax.random.key(0)
+estimate = systems.quickly(lambda rule, model, x, y: rule(model, x, y, model.rest(x), KEY))
 ANGLES = st.floats(-3.1, 3.1)
 PULLS = st.floats(-3, 3)
 QUADRATURES = st.floats(0, 3)
@@ -232,3 +240,63 @@ def test_updates_are_those_of_back_propagation_step_by_step():
     assert rows[1].norm > 2 * rows[0].norm
     (early,) = follow(GradientDescent(None, 1, 0.3), (2,))
     assert early.agreement.cosine < 0.99
+
+
+def chain(unit, other=None):
+    layers = {"a": Layer(3, unit), "b": Layer(2, other or unit)}
+    weight = jax.random.normal(KEY, (3, 2))
+    return Network(1, layers, [("a", "b", Dense(weight))]), weight
+
+
+@pytest.mark.parametrize("other", [Oscillator(), Oscillator(in_phase=True)])
+def test_oscillators_in_phase_couple_by_their_cosines(other):
+    network, weight = chain(Oscillator(in_phase=True), other)
+    a, b = jnp.array([0.3, 1.2, -2.0]), jnp.array([0.7, 2.5])
+    state = {"a": from_phases(a), "b": from_phases(b)}
+    wanted = -jnp.cos(a) @ weight @ jnp.cos(b)
+    np.testing.assert_allclose(network.clamp(jnp.zeros(1))(state), wanted, atol=1e-14)
+
+
+@pytest.mark.parametrize("unit", [Oscillator(0.0, 0.7, in_phase=True), Oscillator(0.2, 0.7)])
+def test_stiff_layers_couple_as_they_did(unit):
+    network, _ = chain(unit)
+    stiff = with_stiff_layers(Model(network, SquaredError("b")), 0.25).energy
+    assert [layer.unit.in_phase for layer in stiff.layers.values()] == [unit.in_phase] * 2
+
+
+def deep(in_phase):
+    unit = Oscillator(0.0, 1.0, in_phase)
+    model = layered((4, 6, 6, 3), KEY, unit, unit, gain=6.0)
+    model = with_stiff_layers(model, 0.01)
+    return model, systems.normal(1, (5, 4)), systems.normal(2, (5, 3)) / 3
+
+
+def test_in_phase_an_oscillator_shows_a_sigmoid_of_its_field():
+    model, x, _ = deep(True)
+    state, _ = relax(model, x, model.rest(x), Blockwise(1e-12, 50))
+    network, below = model.energy, x
+    for name, edge in zip(network.order, network.edges.values(), strict=True):
+        field = below @ edge.op.op.weight
+        below = state[name][:, 0]
+        np.testing.assert_allclose(below, field / jnp.sqrt(field**2 + 1), atol=0.1)
+        assert jnp.all(state[name][:, 1] > 0)
+
+
+def test_differences_find_the_gradient_of_oscillators_in_phase():
+    """Few sweeps do: a pass from the input up, its correction, and one from the output down."""
+    model, x, y = deep(True)
+    order = model.energy.order
+    up, down = Blockwise(None, 2, one_by_one(order)), Blockwise(None, 1, one_by_one(order[::-1]))
+    exact = ImplicitDifferentiation(Blockwise(1e-13, 100), tolerance=1e-12)
+    settled = DeltaPropagation(Blockwise(1e-13, 100), one_sided(1e-9 * nudge_scale(0.01, 3)))
+    few = DeltaPropagation(up, one_sided(1e-2 * nudge_scale(0.01, 3)), down)
+    found = [estimate(rule, model, x, y).gradient for rule in (exact, settled, few)]
+    *_, whole = compare(found[1], found[0])
+    assert whole.relative_error < 1e-6
+    assert min(row.cosine for row in compare(found[2], found[0])) > 0.99
+
+
+def test_what_a_machine_couples_otherwise_is_refused():
+    model, x, _ = deep(True)
+    with pytest.raises(ValueError, match=r"got layers that are in phase, \['h1', 'h2', 'out'\]"):
+        programmed(model, x[0])

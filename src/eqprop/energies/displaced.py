@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -63,9 +64,14 @@ class Arc(Unit):
     stiffness: Array
     scale: Array
     injection: Array | float
+    in_phase: bool = eqx.field(static=True)
     smooth: ClassVar[bool] = False
     components: ClassVar[tuple[int, ...]] = (2,)
     silent: ClassVar[bool] = True
+
+    @property
+    def coupled(self) -> tuple[int, ...]:
+        return () if self.in_phase else self.components
 
     def embed(self, z: Array) -> Array:
         return z
@@ -135,7 +141,8 @@ def about(phase: Clamped, origin: State, fields: State, scale: Array, dtype: Any
     for name, z in origin.items():
         unit, a = network.units[name], fields[name]
         if isinstance(unit, Oscillator):
-            units[name] = Arc(z, jnp.hypot(*unit.pull(z, a)), scale, unit.injection)
+            stiffness = jnp.hypot(*unit.pull(z, a))
+            units[name] = Arc(z, stiffness, scale, unit.injection, unit.in_phase)
             drive[name] = jnp.zeros_like(network.drive[name])
             continue
         low, high = (unit.low, unit.high) if isinstance(unit, Box) else (-jnp.inf, jnp.inf)

@@ -128,7 +128,8 @@ def with_stiff_layers(model: Model, feedback: float) -> Model:
 
 def _stiffened(unit: Unit, stiffness: float) -> Unit:
     if isinstance(unit, Oscillator):
-        return Oscillator(stiffness * unit.injection, stiffness * unit.quadrature)
+        own = stiffness * unit.injection, stiffness * unit.quadrature
+        return Oscillator(*own, unit.in_phase)
     return Stiff(unit, stiffness)
 
 

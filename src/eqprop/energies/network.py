@@ -236,10 +236,10 @@ class ClampedNetwork(Clamped):
     def bond(self, edge: Edge, source: Array, target: Array) -> Array:
         """``<u_target, op(u_source)>``: of all components, or of what both read."""
         below, above = self.units[edge.source], self.units[edge.target]
-        if not below.components or below.components != above.components:
+        if not below.coupled or below.coupled != above.coupled:
             return jnp.sum(above.read(target) * edge.op(below.read(source)))
         op = edge.op
-        for _ in below.components:
+        for _ in below.coupled:
             op = jax.vmap(op)
         return jnp.sum(target * op(source))
 

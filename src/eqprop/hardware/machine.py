@@ -121,6 +121,11 @@ def _oscillators(model: Model) -> Network:
         raise ValueError(
             f"machine: expected oscillators in every layer, got other units in {others}."
         )
+    if odd := [name for name in network.order if _oscillator(network, name).in_phase]:
+        raise ValueError(
+            f"machine: expected couplings J cos(phi_i - phi_j), got layers that are in phase, {odd}, and "
+            "couple by J cos(phi_i) cos(phi_j)."
+        )
     return network
 
 

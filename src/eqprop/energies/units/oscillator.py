@@ -8,7 +8,9 @@ An oscillator is the point ``z = (cos phi, sin phi)``, on a leading axis of two.
 component, the fields ``h`` and the cost see the cosine, and no trigonometric function is left.
 Gower, arXiv 2510.12934, who has no ``q``: a reference a quarter period ahead, ours, that keeps an
 oscillator from locking at 0 and pi. Alone in a field ``h`` it shows ``cos phi = h / sqrt(h^2 + q^2)``; in
-a network the sines of its neighbours add to ``q``.
+a network the sines of its neighbours add to ``q``, and where they cancel it an oscillator turns at a touch.
+Oscillators that couple ``in_phase``, by ``-J cos phi_i cos phi_j``, keep it: each shows that sigmoid of its
+field, whatever the others do.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Oscillator(Unit):
     ``-(S / 2) cos 2 phi - q sin phi``.
 
     ``injection`` is ``S``, an array that broadcasts to the layer's shape and learns, or a number that does
-    not; ``quadrature`` is the number ``q``. It relaxes by ``dphi/dt = -dV/dphi``, and rests at
+    not; ``quadrature`` is the number ``q``. One that is ``in_phase`` couples to others by its cosine alone.
+    It relaxes by ``dphi/dt = -dV/dphi``, and rests at
     ``phi = pi / 2``. ``ValueError`` where ``q`` is negative, under which that is no minimum.
 
     Examples:
@@ -42,12 +45,17 @@ class Oscillator(Unit):
 
     injection: Array | float = 0.0
     quadrature: float = eqx.field(default=0.0, static=True)
+    in_phase: bool = eqx.field(default=False, static=True)
     smooth: ClassVar[bool] = True
     components: ClassVar[tuple[int, ...]] = (2,)
 
     def __check_init__(self) -> None:
         if not 0 <= self.quadrature < math.inf:
             raise ValueError(f"Oscillator: expected a quadrature >= 0, got {self.quadrature}.")
+
+    @property
+    def coupled(self) -> tuple[int, ...]:
+        return () if self.in_phase else self.components
 
     def embed(self, z: Array) -> Array:
         return z

@@ -46,6 +46,11 @@ class Unit(Checked):
     silent: ClassVar[bool] = False
     """Whether a layer at rest shows zeros, which need not be multiplied."""
 
+    @property
+    def coupled(self) -> tuple[int, ...]:
+        """The components by which it couples to its like; none where it does by what it `read`s."""
+        return self.components
+
     @abstractmethod
     def embed(self, z: Array) -> Array:
         """What neighbours and costs see."""
@@ -159,6 +164,10 @@ class Wrapped(Unit):
     @property
     def components(self) -> tuple[int, ...]:  # type: ignore[override]
         return self.unit.components
+
+    @property
+    def coupled(self) -> tuple[int, ...]:
+        return self.unit.coupled
 
 
 State = dict[str, Array]

@@ -14,8 +14,8 @@ from eqprop.energies.feedback import nudge_scale, with_stiff_layers
 from eqprop.energies.model import Model
 from eqprop.energies.network import one_by_one
 from eqprop.energies.units.oscillator import Oscillator
-from eqprop.estimators.contrast import symmetric
-from eqprop.estimators.equilibrium import EquilibriumPropagation
+from eqprop.estimators.contrast import one_sided
+from eqprop.estimators.differences import DeltaPropagation
 from eqprop.papers.oim.machine import AdamW, Local, Machine
 from eqprop.solvers import Blockwise
 from eqprop.training.data.augment import random_shift
@@ -105,56 +105,62 @@ def mnist_100_oscillators(
 def mnist_conv_oscillators(
     channels: tuple[int, ...] = (24, 48),
     dense: tuple[int, ...] = (128,),
-    beta: float = 1.0,
-    feedback: float = 0.05,
-    target: float = 1.0,
+    beta: float = 0.01,
+    feedback: float = 0.01,
+    sweeps: int = 2,
+    target: float = 0.7,
     epochs: int = 10,
     learning_rate: float = 3e-3,
     seed: int = 0,
 ) -> Training:
-    """Oscillators in two convolutions on MNIST: 98.9 % in 27 minutes on two cores.
+    """Oscillators in two convolutions on MNIST: 99.1 % in 6 minutes on two cores.
 
-    A field on the sine keeps phases from locking. Of weak feedback, they are near an equilibrium after
-    a few sweeps from the input up, and one sweep down takes a nudge to the first layer.
-
-    Args:
-        channels: of each convolution.
-        dense: sizes of the dense layers before the output.
-        beta: nudge.
-        feedback: how loud a layer is heard from the one below, of how loud it hears that one.
-        target: what is asked of the right class; its opposite of the others.
-        epochs: passes over the training images.
-        learning_rate: of Adam, at its peak.
-        seed: of weights, shuffling and augmentation.
-    """
-    return _conv(MNIST, channels, dense, beta, feedback, target, epochs, learning_rate, seed)
-
-
-def fashion_mnist_conv_oscillators(
-    channels: tuple[int, ...] = (24, 48),
-    dense: tuple[int, ...] = (256,),
-    beta: float = 1.0,
-    feedback: float = 0.03,
-    target: float = 0.7,
-    epochs: int = 20,
-    learning_rate: float = 3e-3,
-    seed: int = 0,
-) -> Training:
-    """The same on Fashion-MNIST: 90.7 % in 51 minutes on two cores.
+    They couple in phase, by their cosines alone, and a field on the sine keeps them from locking. Of weak
+    feedback, they are near an equilibrium after two sweeps from the input up, and the answer to one small
+    nudge, carried as a difference, is there after one sweep down: the gradient is that of the equilibrium.
 
     Args:
         channels: of each convolution.
         dense: sizes of the dense layers before the output.
         beta: nudge.
         feedback: how loud a layer is heard from the one below, of how loud it hears that one.
+        sweeps: of the free phase.
         target: what is asked of the right class; its opposite of the others.
         epochs: passes over the training images.
         learning_rate: of Adam, at its peak.
         seed: of weights, shuffling and augmentation.
     """
     return _conv(
-        FASHION_MNIST, channels, dense, beta, feedback, target, epochs, learning_rate, seed
+        MNIST, channels, dense, beta, feedback, sweeps, target, epochs, learning_rate, seed
     )
+
+
+def fashion_mnist_conv_oscillators(
+    channels: tuple[int, ...] = (24, 48),
+    dense: tuple[int, ...] = (256,),
+    beta: float = 0.01,
+    feedback: float = 0.01,
+    sweeps: int = 2,
+    target: float = 0.7,
+    epochs: int = 20,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
+) -> Training:
+    """The same on Fashion-MNIST: 91.5 % in 12 minutes on two cores.
+
+    Args:
+        channels: of each convolution.
+        dense: sizes of the dense layers before the output.
+        beta: nudge.
+        feedback: how loud a layer is heard from the one below, of how loud it hears that one.
+        sweeps: of the free phase.
+        target: what is asked of the right class; its opposite of the others.
+        epochs: passes over the training images.
+        learning_rate: of Adam, at its peak.
+        seed: of weights, shuffling and augmentation.
+    """
+    data = FASHION_MNIST
+    return _conv(data, channels, dense, beta, feedback, sweeps, target, epochs, learning_rate, seed)
 
 
 def _dense(
@@ -196,20 +202,21 @@ def _conv(
     dense: tuple[int, ...],
     beta: float,
     feedback: float,
+    sweeps: int,
     target: float,
     epochs: int,
     learning_rate: float,
     seed: int,
 ) -> Training:
     weights, _ = jax.random.split(jax.random.key(seed))
-    unit, gains = Oscillator(0.0, 1.0), (8.0, 6.0, 6.0, 3.0)
+    unit, gains = Oscillator(0.0, 1.0, in_phase=True), (8.0, 4.0, 4.0, 2.0)
     model = convolutional(
         data.image_shape, channels, 10, weights, unit, unit, (5, 3), gain=gains, dense=dense
     )
     order = tuple(model.energy.shapes)
-    learner = EquilibriumPropagation(
-        Blockwise(None, 3, one_by_one(order)),
-        symmetric(beta * nudge_scale(feedback, len(order))),
+    learner = DeltaPropagation(
+        Blockwise(None, sweeps, one_by_one(order)),
+        one_sided(beta * nudge_scale(feedback, len(order))),
         Blockwise(None, 1, one_by_one(order[::-1])),
     )
     model = Model(model.energy, SquaredError(OUTPUT, -target, target))
