@@ -220,6 +220,7 @@ BAD = [
     *bad(eq.Box, low=NUMBERS, high=NUMBERS),
     *bad(eq.Ramp, slope=SIZES),
     *bad(eq.Oscillator, injection=("a", None, [1.0]), quadrature=(-1.0, NAN, None)),
+    *bad(eq.Oscillator, in_phase=FLAGS),
     *bad(eq.Stiff, unit=(3, None, eq.Box)),
     *bad(eq.Stiff, eq.Box(), stiffness=SIZES),
     *bad(eq.SquaredError, output=(3, None), low=NUMBERS, high=NUMBERS),
