@@ -7,6 +7,7 @@ from typing import NamedTuple
 from eqprop.papers.call import Call
 from eqprop.papers.comparison import Case, Sweep
 from eqprop.papers.oim.demonstration import Settling
+from eqprop.papers.oim.depth import Depth
 from eqprop.papers.oim.machine import AdamW, Local, Machine
 from eqprop.papers.oim.recipes import (
     fashion_mnist_conv_oscillators,
@@ -172,6 +173,11 @@ OSCILLATORS: tuple[Study, ...] = (
         "the same with Adam on Fashion-MNIST",
         Call(fashion_mnist_oscillators),
         FIVE,
+    ),
+    Depth(
+        "oim-depth",
+        "the gradient of few sweeps beside that of the equilibrium, by how oscillators couple",
+        Call(mnist_conv_oscillators),
     ),
     Experiment(
         "oim-mnist-conv",

@@ -70,8 +70,23 @@ def updates(result: Result) -> list[str]:
     )
 
 
+@of(RESULTS / "oim-depth/result.json")
+def depth(result: Result) -> list[str]:
+    """What few sweeps make of the gradient in depth."""
+    return table(
+        "Cosine of the gradient of 2 sweeps up and 1 down with that of the equilibrium, at initialisation, of "
+        f"all parameters and of the worst, by feedback (`eqprop reproduce {result['name']}`):",
+        ("coupling", "feedback", "all", "the worst", "which"),
+        [
+            cells(row, coupling="", feedback="g", cosine=".4f", worst=".4f", parameter="")
+            for row in result["rows"]
+        ],
+    )
+
+
 TABLES = {
     "reported": reported,
+    "depth": depth,
     "updates": updates,
     "swept": partial(swept, "oim"),
     "trained": partial(trained, "oim"),
