@@ -74,8 +74,8 @@ def updates(result: Result) -> list[str]:
 def depth(result: Result) -> list[str]:
     """What few sweeps make of the gradient in depth."""
     return table(
-        "Cosine of the gradient of 2 sweeps up and 1 down with that of the equilibrium, at initialisation, of "
-        f"all parameters and of the worst, by feedback (`eqprop reproduce {result['name']}`):",
+        "Cosine of the gradient of 2 sweeps up and 1 down with that of the equilibrium, at initialisation, "
+        f"of all parameters and of the worst, by feedback (`eqprop reproduce {result['name']}`):",
         ("coupling", "feedback", "all", "the worst", "which"),
         [
             cells(row, coupling="", feedback="g", cosine=".4f", worst=".4f", parameter="")
