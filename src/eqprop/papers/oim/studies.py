@@ -20,7 +20,7 @@ from eqprop.papers.oim.updates import Curves
 from eqprop.papers.study import Experiment, Study
 from eqprop.training.rivals import bptt
 
-THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
+FIVE = (0, 1, 2, 3, 4)
 
 NUDGES = (0.25, 0.5, 1.0)
 
@@ -183,13 +183,13 @@ OSCILLATORS: tuple[Study, ...] = (
         "oim-mnist-conv",
         "oscillators in two convolutions on MNIST",
         Call(mnist_conv_oscillators),
-        THREE,
+        (0,),
     ),
     Experiment(
         "oim-fashion-mnist-conv",
         "the same on Fashion-MNIST",
         Call(fashion_mnist_conv_oscillators),
-        THREE,
+        (0,),
     ),
     Experiment(
         "oim-mnist-bptt",
