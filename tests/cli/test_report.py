@@ -170,8 +170,8 @@ def test_a_run_without_its_data_or_its_end_has_a_page(here):
     assert (here / "run" / "activity.png").exists()
     save_dataset(data._replace(name="other", scale=2.0), "other.npz")
     said = refusal(call("plot", "run", "--data-dir", "other.npz"))
-    assert "expected the data set 'own' (2 classes, scale 1, " in said
-    assert "got another, 'other' (2 classes, scale 2, " in said
+    assert "expected the data set 'own' (2 classes, scale 1.0, " in said
+    assert "got another, 'other' (2 classes, scale 2.0, " in said
 
 
 @pytest.mark.parametrize(

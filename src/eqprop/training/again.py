@@ -65,7 +65,7 @@ def _data(run: Run, told: dict[str, object], source: DataSource) -> Dataset | Na
 
 
 def _seen(told: dict[str, object]) -> str:
-    seen = f"{told['classes']} classes, scale {told['scale']:g}, sha256 {told['sha256']:.8}..."
+    seen = f"{told['classes']} classes, scale {told['scale']}, sha256 {told['sha256']!s:.8}..."
     return f"{told['name']!r} ({seen})"
 
 
