@@ -119,7 +119,11 @@ BAD = [
     *bad(training.Preprocessing, mean=(0.5, ("a",)), std=(0.5, (0.0,)), multiple=COUNTS),
     # solvers
     *bad(
-        eq.Blockwise, tolerance=("1e-3", NAN, [1.0], True), max_steps=COUNTS, blocks=([["h"]], "h")
+        eq.Blockwise,
+        tolerance=("1e-3", NAN, [1.0], True),
+        max_steps=COUNTS,
+        blocks=([["h"]], "h"),
+        damping=(-0.1, 1.0, NAN, None),
     ),
     *bad(eq.Momentum, tolerance=("1e-3",), max_steps=COUNTS),
     *bad(eq.Spectral, max_steps=(1.5, 0), longest=(NAN, "a", 0.5, None)),

@@ -1,5 +1,6 @@
 """Solvers: the same minimum, an honest report, no energy gained on the way."""
 
+import dataclasses
 from functools import cache
 from itertools import pairwise
 
@@ -339,6 +340,36 @@ def test_energy_never_rises_by_blocks(builder):
     rises = np.diff(energies, axis=-1) / np.maximum(1.0, np.abs(energies[..., 1:]))
     assert np.max(rises) < 1e-13
     assert np.all(energies[..., -1] < energies[..., 0] - 1e-3)
+
+
+def test_damped_blocks_keep_so_much_of_what_was():
+    _, model, x, _ = systems.box()
+    before = random_state(model, 7)
+    at_once = Blockwise(None, 1, (tuple(model.energy.order),), damping=0.3)
+    after, _ = settle(model, x, before, at_once)
+    whole, _ = settle(model, x, before, dataclasses.replace(at_once, damping=0.0))
+    for name, z in after.items():
+        np.testing.assert_allclose(z, 0.3 * before[name] + 0.7 * whole[name], atol=1e-14)
+
+
+def test_damped_the_energy_falls_too():
+    _, model, x, y = systems.oscillators()
+    energies = np.asarray(descent(model, x, y, random_state(model, 7), Blockwise(damping=0.4)))
+    assert np.max(np.diff(energies, axis=-1)) < 1e-13
+    assert np.all(energies[..., -1] < energies[..., 0] - 1e-3)
+
+
+def test_layers_that_move_at_once_settle_where_they_are_damped():
+    """Two that want to agree, at odds: at once each takes the other's place, for ever."""
+    layers = {name: Layer(1, hard_tanh()) for name in ("h", "out")}
+    model = Model(Network(1, layers, [("h", "out", Dense(jnp.array([[3.0]])))]), SquaredError())
+    x, start = jnp.zeros((1, 1)), {"h": jnp.array([[0.5]]), "out": jnp.array([[-0.4]])}
+    flipping = Blockwise(1e-6, 200, (("h", "out"),))
+    _, info = settle(model, x, start, flipping)
+    assert np.all(info.outcome == STEPS_SPENT)
+    state, info = settle(model, x, start, dataclasses.replace(flipping, damping=0.8))
+    assert np.all(info.outcome == CONVERGED)
+    np.testing.assert_allclose([state["h"], state["out"]], 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("solver", [Blockwise(), Momentum(), Spectral()], ids=label)

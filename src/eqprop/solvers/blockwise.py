@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop._arguments import Count
+from eqprop._arguments import Bound, Count, NotNegative
 from eqprop.energies.energy import Blocks, Clamped, field, norm, relative
 from eqprop.energies.units.unit import State, embed
 from eqprop.solvers.solver import Info, Iterative
@@ -17,8 +19,10 @@ def sweep(
     state: State,
     blocks: Blocks | None = None,
     silent: frozenset[str] = frozenset(),
+    damping: float = 0.0,
 ) -> tuple[State, Array]:
-    """Minimise the energy over each block in turn, the others fixed.
+    """Minimise the energy over each block in turn, the others fixed; or go there but for the share
+    ``damping`` of the way.
 
     Also returns the relative residual that each block had when its turn came. ``blocks`` are those of the
     energy unless given. Layers that are ``silent`` show zeros: until their turn comes nothing is
@@ -51,6 +55,8 @@ def sweep(
             q = jnp.asarray(phase.curvature(name), z.dtype)
             q = q.reshape(unit.read(z).shape) if q.ndim else q
             answer = unit.minimise(z, a, q)
+            if damping:
+                answer = unit.retract(answer + damping * (z - answer))
             state = state | {name: answer}
             shown = shown | {name: unit.embed(answer)}
     return state, relative(missed, state)
@@ -66,23 +72,27 @@ class Blockwise(Iterative[_Sweep]):
     gradient step (Scellier et al. 2023, without the fixed number of sweeps).
 
     ``blocks``, unless None, are relaxed one after another in place of the colouring's. Where one holds
-    coupled layers these move at once, the energy may rise, and nothing is known to converge.
+    coupled layers these move at once, the energy may rise, and nothing is known to converge. A ``damping``
+    keeps so much of each old state, ``z <- damping z + (1 - damping) argmin E``, by which layers that move
+    at once may settle where they would flip for ever.
 
     Examples:
         >>> import eqprop as eq
         >>> eq.Blockwise(1e-4).max_steps  # at most so many sweeps; exactly so many with a tolerance of None
         500
+        >>> at_once = eq.Blockwise(None, 20, blocks=(("h1", "out"),), damping=0.5)
     """
 
     tolerance: float | None = eqx.field(default=1e-5, static=True)
     max_steps: Count = eqx.field(default=500, static=True)
     blocks: Blocks | None = eqx.field(default=None, static=True)
+    damping: Annotated[NotNegative, Bound("<", 1)] = eqx.field(default=0.0, static=True)
 
     def init(self, phase: Clamped, state: State) -> _Sweep:
         return _Sweep(state, jnp.asarray(jnp.inf, norm(state).dtype))
 
     def step(self, phase: Clamped, carry: _Sweep) -> _Sweep:
-        return _Sweep(*sweep(phase, carry.state, self.blocks))
+        return _Sweep(*sweep(phase, carry.state, self.blocks, damping=self.damping))
 
     def settle_from_rest(
         self, phase: Clamped, rest: State, key: PRNGKeyArray | None = None
@@ -94,4 +104,4 @@ class Blockwise(Iterative[_Sweep]):
         return self._settled(phase, rest, self._first)
 
     def _first(self, phase: Clamped, rest: State) -> tuple[int, _Sweep]:
-        return 1, _Sweep(*sweep(phase, rest, self.blocks, phase.silent))
+        return 1, _Sweep(*sweep(phase, rest, self.blocks, phase.silent, self.damping))
