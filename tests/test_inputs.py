@@ -278,6 +278,7 @@ BAD = [
     *bad(eq.convolutional, (8, 8, 1), (2,), 2, KEY, kernel=(2.5, None), pool=("max", None)),
     *bad(eq.hopfield_resnet, (8, 8, 1), classes=(2.5, None)),
     *bad(eq.with_biases, MODEL, KEY, gain=(None, "a")),
+    *bad(eq.with_weights, MODEL, KEY, law=(None, 1.0)),
     *bad(eq.with_read_out, MODEL, classes=(0, 2.5, None)),
     *bad(eq.with_weak_feedback, MODEL, feedback=(None, 0.0, 2.0, "a")),
     *bad(eq.with_stiff_layers, MODEL, feedback=(None, 0.0)),

@@ -14,10 +14,10 @@ from .energies.architectures import (
     convolutional,
     hopfield_resnet,
     layered,
-    with_biases,
     with_read_out,
 )
 from .energies.costs import Cost, CrossEntropy, FunctionCost, SquaredError
+from .energies.drawn import with_biases, with_weights
 from .energies.energy import Energy, FunctionEnergy
 from .energies.feedback import with_stiff_layers, with_weak_feedback
 from .energies.model import Model
@@ -144,4 +144,5 @@ __all__ = [
     "with_read_out",
     "with_stiff_layers",
     "with_weak_feedback",
+    "with_weights",
 ]

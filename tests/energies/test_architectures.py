@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import eqprop as eq
-from eqprop.energies.architectures import GAINS, RESNET13, channels_of, with_biases
+from eqprop.energies.architectures import GAINS, RESNET13, channels_of
+from eqprop.energies.drawn import with_biases, with_weights
 from eqprop.energies.energy import field
 from eqprop.energies.graph import grid, on_graph
 from eqprop.energies.network import alternate
@@ -190,6 +191,51 @@ def test_strides_divide_the_image(image):
 def test_channels_are_positive(channels):
     with pytest.raises(ValueError, match=r"positive numbers of channels|each a whole number >= 1"):
         eq.hopfield_resnet(CIFAR, 10, KEY, channels)
+
+
+def test_weights_are_drawn_by_any_law():
+    """Of a dense edge and of a convolution, at the places of the old ones; nothing else changes."""
+    model = with_read_out(eq.convolutional((8, 8, 2), (6,), 3, KEY, dense=(5,)), 3, KEY)
+    model = with_biases(model, KEY, 1.0)
+    drawn = with_weights(model, jax.random.key(1), jax.nn.initializers.he_uniform())
+    kernel, weight = (jax.tree.leaves(edge)[0] for edge in drawn.energy.edges.values())
+    for found, fan_in in ((kernel, 9 * 2), (weight, 16 * 6)):
+        bound = (6 / fan_in) ** 0.5
+        assert 0.9 * bound < jnp.max(jnp.abs(found)) <= bound
+    back = eqx.tree_at(lambda m: m.energy.edges, drawn, model.energy.edges)
+    assert eqx.tree_equal(back, model)
+    other = with_weights(model, jax.random.key(2), jax.nn.initializers.he_uniform())
+    assert not jnp.array_equal(jax.tree.leaves(other.energy.edges)[0], kernel)
+
+
+@pytest.mark.parametrize(
+    ("law", "says"),
+    [
+        (
+            lambda key, shape, dtype: jnp.zeros(shape[::-1], dtype),
+            r"draws \(4, 3\) in float64, got \(3, 4\)",
+        ),
+        (lambda key, shape, dtype: jnp.zeros(shape, jnp.float32), "in float64, got .* in float32"),
+    ],
+)
+def test_a_law_of_another_shape_is_refused(law, says):
+    with pytest.raises(ValueError, match=says):
+        with_weights(eq.layered((4, 3), KEY), KEY, law)
+
+
+def test_laws_need_matrices():
+    energy = eq.FunctionEnergy(lambda p, s, x: jnp.sum(s["out"] ** 2), (), {"out": (2,)})
+    with pytest.raises(ValueError, match=r"expected a Network.*got FunctionEnergy"):
+        with_weights(eq.Model(energy, eq.SquaredError()), KEY, jax.nn.initializers.he_normal())
+    edges = grid(1, 8)
+    chain = on_graph(edges, jnp.ones(len(edges)), jnp.zeros(8), eq.Spin()).network
+    with pytest.raises(ValueError, match=r"got others in \['colour0-colour1'\]"):
+        with_weights(
+            eq.Model(chain, eq.SquaredError("colour0")), KEY, jax.nn.initializers.he_normal()
+        )
+    alone = eq.Network(1, {"out": eq.Layer(1, eq.Tanh())}, [])
+    with pytest.raises(ValueError, match="expected a network with weights, got none"):
+        with_weights(eq.Model(alone, eq.SquaredError()), KEY, jax.nn.initializers.he_normal())
 
 
 def test_biases_need_a_network():

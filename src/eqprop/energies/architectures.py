@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -17,7 +16,7 @@ from eqprop.energies.costs import CrossEntropy, SquaredError
 from eqprop.energies.feedback import Enlarged
 from eqprop.energies.model import Model
 from eqprop.energies.network import INPUT, Layer, Network
-from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, MaxPool, Op, uniform_weights
+from eqprop.energies.ops import AveragePool, Chain, Conv, Dense, MaxPool, Op
 from eqprop.energies.units.interval import Box, Linear, relu6
 from eqprop.energies.units.oscillator import Oscillator
 from eqprop.energies.units.unit import Unit
@@ -140,49 +139,6 @@ def with_injections(model: Model, value: float) -> Model:
     made = [jnp.full(layers[name].shape, value) for name in names]
     injected: Model = eqx.tree_at(injections, model, made)
     return injected
-
-
-@checked
-def with_biases(model: Model, key: PRNGKeyArray, gain: float) -> Model:
-    """The same network with biases ``U(-gain / sqrt(fan_in), gain / sqrt(fan_in))``, with the largest
-    ``fan_in`` of the layer's edges.
-
-    Examples:
-        >>> import jax
-        >>> import eqprop as eq
-        >>> model = eq.with_biases(eq.layered((4, 8, 2), jax.random.key(0)), jax.random.key(1), gain=1.0)
-        >>> bias = model.energy.layers["h1"].bias
-        >>> bool(0.0 < abs(bias).max() <= 0.5)  # 1 / sqrt(4)
-        True
-    """
-    network = model.energy
-    if not isinstance(network, Network):
-        raise ValueError(
-            f"with_biases: expected a Network, whose layers have biases, got {type(network).__name__}."
-        )
-    edges = network.edges.values()
-    fan_ins = {name: [_fan_in(e.op) for e in edges if e.target == name] for name in network.order}
-    if alone := [name for name, found in fan_ins.items() if not any(found)]:
-        raise ValueError(
-            f"with_biases: expected an edge with weights into every layer, got none into {alone}; set "
-            "their biases by eqx.tree_at."
-        )
-    fan_in = {name: max(found) for name, found in fan_ins.items()}
-    keys = jax.random.split(key, len(fan_in))
-    drawn = [
-        uniform_weights(k, network.layers[name].bias.shape, fan_in[name], gain)
-        for k, name in zip(keys, fan_in, strict=True)
-    ]
-    biased: Model = eqx.tree_at(
-        lambda m: [m.energy.layers[name].bias for name in fan_in], model, drawn
-    )
-    return biased
-
-
-def _fan_in(op: Op) -> int:
-    """The numbers that one number of the output sums: all axes of its weight but the last, or 0."""
-    weights = [leaf for leaf in jax.tree.leaves(op) if eqx.is_inexact_array(leaf) and leaf.ndim > 1]
-    return math.prod(weights[0].shape[:-1]) if weights else 0
 
 
 @checked

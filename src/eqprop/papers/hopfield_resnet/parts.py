@@ -15,10 +15,10 @@ from eqprop.energies.architectures import (
     channels_of,
     convolutional,
     hopfield_resnet,
-    with_biases,
     with_read_out,
 )
 from eqprop.energies.costs import SquaredError
+from eqprop.energies.drawn import with_biases
 from eqprop.energies.model import Model
 from eqprop.energies.network import alternate, one_by_one
 from eqprop.energies.ops import MaxPool

@@ -112,7 +112,7 @@ def mnist_conv_oscillators(
     learning_rate: float = 2e-3,
     seed: int = 0,
 ) -> Training:
-    """Oscillators in two convolutions on MNIST: 99.1 % in 6 minutes on two cores.
+    """Oscillators in two convolutions on MNIST: 99.3 % in 11 minutes on two cores.
 
     They couple in phase, by their cosines alone, a field on the sine keeps them from locking, and a softmax
     of the last layer's cosines is the read-out. Of weak feedback, they are near an equilibrium after two
