@@ -195,7 +195,7 @@ def test_channels_are_positive(channels):
 
 def test_weights_are_drawn_by_any_law():
     """Of a dense edge and of a convolution, at the places of the old ones; nothing else changes."""
-    model = with_read_out(eq.convolutional((8, 8, 2), (6,), 3, KEY, dense=(5,)), 3, KEY)
+    model = eq.with_read_out(eq.convolutional((8, 8, 2), (6,), 3, KEY, dense=(5,)), 3, KEY)
     model = with_biases(model, KEY, 1.0)
     drawn = with_weights(model, jax.random.key(1), jax.nn.initializers.he_uniform())
     kernel, weight = (jax.tree.leaves(edge)[0] for edge in drawn.energy.edges.values())
@@ -208,14 +208,19 @@ def test_weights_are_drawn_by_any_law():
     assert not jnp.array_equal(jax.tree.leaves(other.energy.edges)[0], kernel)
 
 
+def turned(key, shape, dtype):
+    return jnp.zeros(shape[::-1], dtype)
+
+
+def single(key, shape, dtype):
+    return jnp.zeros(shape, jnp.float32)
+
+
 @pytest.mark.parametrize(
     ("law", "says"),
     [
-        (
-            lambda key, shape, dtype: jnp.zeros(shape[::-1], dtype),
-            r"draws \(4, 3\) in float64, got \(3, 4\)",
-        ),
-        (lambda key, shape, dtype: jnp.zeros(shape, jnp.float32), "in float64, got .* in float32"),
+        (turned, r"draws \(4, 3\) in float64, got \(3, 4\)"),
+        (single, "in float64, got .* in float32"),
     ],
 )
 def test_a_law_of_another_shape_is_refused(law, says):
