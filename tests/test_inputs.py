@@ -157,6 +157,7 @@ BAD = [
     # estimators
     *bad(eq.EquilibriumPropagation, solver=(CONTRAST, None, "blockwise", eq.Blockwise)),
     *bad(eq.EquilibriumPropagation, SOLVER, contrast=(SOLVER, None, 0.1, eq.symmetric)),
+    *bad(eq.EquilibriumPropagation, SOLVER, CONTRAST, from_rest=FLAGS),
     *bad(
         eq.EquilibriumPropagation,
         SOLVER,

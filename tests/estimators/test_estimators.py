@@ -1,5 +1,6 @@
 """Estimators: the gradient of the relaxed loss, whichever way it is taken."""
 
+import dataclasses
 from functools import cache
 
 import equinox as eqx
@@ -235,6 +236,30 @@ def test_complex_nudges_need_smooth_units(builder):
     estimator = EquilibriumPropagation(TIGHT, holomorphic(4, 0.1))
     with pytest.raises(ValueError, match="complex nudges need smooth units"):
         eqx.filter_eval_shape(estimator, model, x, y, model.rest(x), KEY)
+
+
+def test_nudged_phases_may_begin_at_rest():
+    """Settled, it makes no difference; of few steps, each is what it is from rest."""
+    _, model, x, y = system = systems.box()
+    settled = EquilibriumPropagation(Blockwise(1e-12), symmetric(0.1))
+    anew = dataclasses.replace(settled, from_rest=True)
+    np.testing.assert_allclose(
+        *(flat(apply(e, system).gradient) for e in (settled, anew)), atol=1e-9
+    )
+    steps = Blockwise(None, 2)
+    few = EquilibriumPropagation(settled.solver, symmetric(0.1), steps, from_rest=True)
+    found = systems.quickly(few.phases)(model, x, y, model.rest(x), KEY).nudged
+
+    @systems.quickly
+    def expected(beta):
+        def one(x, y, z):
+            return steps.settle(model.nudged(x, y, beta), z)[0]
+
+        return jax.vmap(one)(x, y, model.rest(x))
+
+    for at, beta in enumerate((-0.1, 0.1)):
+        for name, z in expected(jnp.asarray(beta)).items():
+            np.testing.assert_allclose(found[name][at], z, atol=1e-14)
 
 
 def test_random_sign_averages_to_symmetric():

@@ -92,7 +92,8 @@ class EquilibriumPropagation(Estimator):
     noisy, the nudged phases share their random numbers, and what is common to them cancels, unless
     ``common_noise`` is false, as on a machine that runs them one after another. ``read_out`` is what a
     device shows of a settled state (`eqprop.hardware`), wrong in each phase by another error; it is also
-    where the nudged phases start.
+    where the nudged phases start, unless ``from_rest`` begins them all anew: the way is then longer, and
+    phases that few steps leave unsettled miss the same.
 
     Examples:
         >>> import jax
@@ -111,6 +112,7 @@ class EquilibriumPropagation(Estimator):
     nudged_solver: Solver | None = None
     read_out: ReadOut | None = None
     common_noise: bool = eqx.field(default=True, static=True)
+    from_rest: bool = eqx.field(default=False, static=True)
 
     one_way: ClassVar[bool] = True
 
@@ -145,6 +147,7 @@ class EquilibriumPropagation(Estimator):
         frozen, inputs, starts = cast(freeze(model), dtype), cast(x, dtype), cast(free, dtype)
         if dtype != real:
             starts = jax.vmap(partial(require_holomorphic, frozen))(inputs, y, starts)
+        begin = cast(model.rest(x), dtype) if self.from_rest else starts
         solver = self.nudged_solver or self.solver
 
         def settle(
@@ -155,7 +158,7 @@ class EquilibriumPropagation(Estimator):
         draws = jax.random.split(after, (1 if self.common_noise else len(betas), x.shape[0]))
         draws = jnp.broadcast_to(draws, (len(betas), x.shape[0]))
         states, nudged_info = by_phase(settle, (None, 0, 0, 0, 0), (0, None, None, None, 0))(
-            betas, inputs, y, starts, draws
+            betas, inputs, y, begin, draws
         )
         show = jax.vmap(partial(embed, model.energy.units))
         moved = jax.tree.map(jnp.subtract, jax.vmap(show)(states), show(starts))
