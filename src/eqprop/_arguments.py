@@ -94,6 +94,14 @@ Positive = Annotated[float, Bound(">", 0), Bound("<", math.inf)]
 NotNegative = Annotated[float, Bound(">=", 0), Bound("<", math.inf)]
 
 
+YOUNGER = "younger"
+
+
+def younger(default: Any) -> Any:
+    """A static field that came after runs were kept: at its default, nothing is told of it, as in these."""
+    return eqx.field(default=default, static=True, metadata={YOUNGER: True})
+
+
 if TYPE_CHECKING:
     Checked = eqx.Module
 else:

@@ -492,6 +492,13 @@ def test_a_field_younger_than_the_run_is_what_it_usually_is():
         make({key: part for key, part in contrast.items() if key != "betas"})
 
 
+def test_a_field_younger_than_runs_is_told_where_it_says_something():
+    """So that runs of before go on, and results of before are of the recipes that stand."""
+    plain, damped = eq.Blockwise(None, 3), eq.Blockwise(None, 3, damping=0.5)
+    assert "damping" not in tell(plain) and tell(damped)["damping"] == 0.5
+    assert make(tell(plain)) == plain and make(tell(damped)) == damped
+
+
 def test_a_run_that_this_process_alone_can_load_says_so():
     warn_of_names(tell(eq.Blockwise()), tell(eq.layered((2, 2), KEY)))
     with pytest.warns(UserWarning, match=r"names of modules .* got \['energy', .*<lambda>'\]"):

@@ -14,7 +14,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from eqprop._arguments import checked
+from eqprop._arguments import checked, younger
 from eqprop.energies.derivatives import stopped, with_own_gradient
 from eqprop.energies.model import Batch, Model
 from eqprop.energies.ops import cast, freeze
@@ -112,7 +112,7 @@ class EquilibriumPropagation(Estimator):
     nudged_solver: Solver | None = None
     read_out: ReadOut | None = None
     common_noise: bool = eqx.field(default=True, static=True)
-    from_rest: bool = eqx.field(default=False, static=True)
+    from_rest: bool = younger(False)
 
     one_way: ClassVar[bool] = True
 

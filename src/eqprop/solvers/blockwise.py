@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from eqprop._arguments import Bound, Count, NotNegative
+from eqprop._arguments import Bound, Count, NotNegative, younger
 from eqprop.energies.energy import Blocks, Clamped, field, norm, relative
 from eqprop.energies.units.unit import State, embed
 from eqprop.solvers.solver import Info, Iterative
@@ -86,7 +86,7 @@ class Blockwise(Iterative[_Sweep]):
     tolerance: float | None = eqx.field(default=1e-5, static=True)
     max_steps: Count = eqx.field(default=500, static=True)
     blocks: Blocks | None = eqx.field(default=None, static=True)
-    damping: Annotated[NotNegative, Bound("<", 1)] = eqx.field(default=0.0, static=True)
+    damping: Annotated[NotNegative, Bound("<", 1)] = younger(0.0)
 
     def init(self, phase: Clamped, state: State) -> _Sweep:
         return _Sweep(state, jnp.asarray(jnp.inf, norm(state).dtype))

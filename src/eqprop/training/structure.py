@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from eqprop._arguments import YOUNGER
+
 KIND = "is"
 PLAIN = (bool, int, float, str, types.NoneType)
 
@@ -50,7 +52,8 @@ def tell(tree: Any, values: bool = True) -> Any:
     if isinstance(tree, tuple):
         return {KIND: "tuple", "items": [inner(part) for part in tree]}
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        fields = {f.name: getattr(tree, f.name, None) for f in dataclasses.fields(tree)}
+        told = [f for f in dataclasses.fields(tree) if not _left_out(f, tree)]
+        fields = {f.name: getattr(tree, f.name, None) for f in told}
         return {KIND: _name(type(tree)), **{k: inner(v) for k, v in fields.items()}}
     if isinstance(tree, functools.partial):
         parts = {"function": tree.func, "arguments": tree.args, "keywords": tree.keywords}
@@ -102,6 +105,10 @@ def of_this_process(told: Any) -> list[str]:
     names = [name for name in own if isinstance(name, str)]
     lost = [n for n in names if n.startswith("__main__:") or "<lambda>" in n or "<locals>" in n]
     return [*lost, *of_this_process(list(told.values()))]
+
+
+def _left_out(field: dataclasses.Field[Any], tree: Any) -> bool:
+    return YOUNGER in field.metadata and bool(getattr(tree, field.name) == field.default)
 
 
 def _usual(field: dataclasses.Field[Any]) -> Any:

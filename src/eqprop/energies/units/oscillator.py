@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from eqprop._arguments import younger
 from eqprop.energies.units.unit import Unit
 
 
@@ -45,7 +46,7 @@ class Oscillator(Unit):
 
     injection: Array | float = 0.0
     quadrature: float = eqx.field(default=0.0, static=True)
-    in_phase: bool = eqx.field(default=False, static=True)
+    in_phase: bool = younger(False)
     smooth: ClassVar[bool] = True
     components: ClassVar[tuple[int, ...]] = (2,)
 
