@@ -216,6 +216,12 @@ def single(key, shape, dtype):
     return jnp.zeros(shape, jnp.float32)
 
 
+def test_no_two_weights_are_drawn_alike():
+    square = with_weights(eq.layered((5, 5, 5), KEY), KEY, jax.nn.initializers.he_normal())
+    first, second = jax.tree.leaves(square.energy.edges)
+    assert not jnp.any(first == second)
+
+
 @pytest.mark.parametrize(
     ("law", "says"),
     [

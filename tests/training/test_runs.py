@@ -21,7 +21,7 @@ import pytest
 
 import eqprop as eq
 from eqprop import layered
-from eqprop.training import Callback, runs
+from eqprop.training import Callback, checkpoints, runs
 from eqprop.training import surroundings as surroundings_module
 from eqprop.training.epoch import start
 from eqprop.training.files import RunError, read_json, write_json
@@ -270,6 +270,20 @@ def test_digests_are_kept_of_the_checkpoints_that_are(copied):
     assert sorted(read_json(run.folder / "checkpoints.json")) == ["2", "3"]
     run.save(4, some_state(4))
     assert sorted(read_json(run.folder / "checkpoints.json")) == ["3", "4"]
+
+
+def test_a_kill_before_the_digests_leaves_none_of_a_checkpoint_that_is_gone(copied, monkeypatch):
+    run, _ = copied
+    shutil.rmtree(newest(run))
+
+    def killed(where):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "_files", killed)
+        with pytest.raises(Killed):
+            run.save(3, some_state(5))
+    assert identical(run.restore(some_state(7)), some_state(5))
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, later(overwrite), later(remove)])

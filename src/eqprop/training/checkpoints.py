@@ -37,12 +37,15 @@ def save(folder: Path, epoch: int, state: PyTree, config: str) -> None:
     hex digits."""
     leaves = _leaves(state) | {CONFIG: np.frombuffer(bytes.fromhex(config), np.uint8)}
     content = leaves | {DIGEST: _digest(leaves)}
+    told = _told(folder)
+    if told.pop(str(epoch), None):  # of one that is gone: a kill may fall before the new ones
+        write_json(folder / FILES, told)
     try:
         with _manager(folder) as manager:
             manager.save(epoch, args=_orbax().args.StandardSave(content))
             manager.wait_until_finished()
             kept = [str(step) for step in manager.all_steps()]
-        told, new = _told(folder), {str(epoch): _files(folder / "checkpoints" / str(epoch))}
+        new = {str(epoch): _files(folder / "checkpoints" / str(epoch))}
         write_json(folder / FILES, {step: told.get(step, {}) for step in kept} | new)
     except (OSError, ValueError) as error:
         raise OSError(
