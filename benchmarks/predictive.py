@@ -61,7 +61,10 @@ class Held(Cost):
         return 0.5 * jnp.sum((y - self.predict(shown)) ** 2)
 
     def curvature(self, beta: Array) -> Array:
-        raise NotImplementedError("no solver of blocks is asked")
+        raise ValueError(
+            "Held: expected a solver that descends, such as ErrorDescent, got one of blocks, which asks for a "
+            "bound of the curvature."
+        )
 
 
 class Net(NamedTuple):
