@@ -62,8 +62,8 @@ class Held(Cost):
 
     def curvature(self, beta: Array) -> Array:
         raise ValueError(
-            "Held: expected a solver that descends, such as ErrorDescent, got one of blocks, which asks for a "
-            "bound of the curvature."
+            "Held: expected a solver that descends, as ErrorDescent, got one of blocks, which asks for "
+            "a bound of the curvature."
         )
 
 
